@@ -1,0 +1,68 @@
+// Runs a body over all rows, batch by batch, in groups of rows that are fixed by the shape alone:
+// whatever the thread count, every row and every group's sum comes out the same, bit for bit.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+
+#include "batch.h"
+#include "threads.h"
+
+namespace softgrad::SOFTGRAD_ISA {
+
+// Uninitialised memory on cache-line boundaries.
+class Scratch {
+ public:
+  explicit Scratch(int64_t bytes) : data_(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64))) {
+    if (!data_) throw std::bad_alloc();
+  }
+  ~Scratch() { std::free(data_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  char* data() const { return data_; }
+
+ private:
+  char* data_;
+};
+
+// How rows are divided: a property of the shape, never of the thread count.
+struct Groups {
+  int64_t rows, size, count;
+
+  Groups(const Rows& all, int capacity) {
+    constexpr int64_t elements = 16384;
+    int64_t batches = all.classes ? elements / (all.classes * capacity) : 64;
+    rows = all.count;
+    size = capacity * (batches < 1 ? 1 : batches);
+    count = (rows + size - 1) / size;
+  }
+};
+
+// body(group, first, rows, scratch, working), at most `capacity` rows at a time, the groups shared out
+// among threads; every thread has its own scratch memory and its own Working variables.
+template <class Working, class Body>
+inline void for_batches(const Groups& groups, int capacity, int64_t scratch_bytes, int threads, Body body) {
+  if (threads > groups.count) threads = groups.count < 1 ? 1 : static_cast<int>(groups.count);
+  int64_t bytes = threads == 1 ? scratch_bytes : (scratch_bytes + 4095) / 4096 * 4096;  // no page shared
+  Scratch scratch(bytes * threads);
+  auto run_group = [&](int64_t group, char* mine) {
+    Working working;
+    int64_t end = (group + 1) * groups.size < groups.rows ? (group + 1) * groups.size : groups.rows;
+    for (int64_t first = group * groups.size; first < end; first += capacity)
+      body(group, first, static_cast<int>(end - first < capacity ? end - first : capacity), mine, working);
+  };
+  if (threads == 1) {
+    for (int64_t group = 0; group < groups.count; ++group) run_group(group, scratch.data());
+    return;
+  }
+#pragma omp parallel num_threads(threads)
+  {
+    char* mine = scratch.data() + bytes * thread_index();
+#pragma omp for schedule(static)
+    for (int64_t group = 0; group < groups.count; ++group) run_group(group, mine);
+    store_fence();
+  }
+}
+
+}  // namespace softgrad::SOFTGRAD_ISA

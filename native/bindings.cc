@@ -1,0 +1,179 @@
+// The Python module softgrad._core. Arrays come in through the buffer protocol; _validation.py has
+// checked their types, shapes and values, so nothing is rejected here.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "isa.h"
+#include "targets.h"
+#include "threads.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace softgrad {
+namespace {
+
+// A view of a NumPy array's memory, released at the end of the scope; empty for None.
+class Array {
+ public:
+  Array(nb::handle object, bool writable) : held_(!object.is_none()) {
+    if (held_ && PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_STRIDED : PyBUF_STRIDED_RO) != 0)
+      throw nb::python_error();
+  }
+  ~Array() {
+    if (held_) PyBuffer_Release(&view_);
+  }
+  Array(const Array&) = delete;
+  Array& operator=(const Array&) = delete;
+
+  template <class T>
+  T* data() const {
+    return held_ ? static_cast<T*>(view_.buf) : nullptr;
+  }
+  int64_t size() const { return held_ ? view_.len / view_.itemsize : 0; }
+
+  // Rows along `axis`; no axis (-1): every element is a row of its own.
+  Rows rows(int axis) const {
+    Rows rows;
+    if (!held_) return rows;
+    rows.data = static_cast<char*>(view_.buf);
+    rows.count = 1;
+    rows.classes = axis < 0 ? 1 : view_.shape[axis];
+    rows.class_stride = axis < 0 ? view_.itemsize : view_.strides[axis];
+    if (rows.classes == 1) rows.class_stride = view_.itemsize;
+    for (int i = 0; i < view_.ndim; ++i)
+      if (i != axis) add_outer_axis(rows, view_.shape[i], view_.strides[i]);
+    return rows;
+  }
+
+ private:
+  // Axes that continue one another become one.
+  static void add_outer_axis(Rows& rows, int64_t shape, int64_t stride) {
+    rows.count *= shape;
+    if (shape == 1) return;
+    int last = rows.outer_axes - 1;
+    if (last >= 0 && rows.outer_stride[last] == shape * stride) {
+      rows.outer_shape[last] *= shape;
+      rows.outer_stride[last] = stride;
+      return;
+    }
+    rows.outer_shape[rows.outer_axes] = shape;
+    rows.outer_stride[rows.outer_axes] = stride;
+    ++rows.outer_axes;
+  }
+
+  Py_buffer view_;
+  bool held_;
+};
+
+void softmax(int kind, int dtype, nb::handle logits, int axis, nb::handle out) {
+  Array in(logits, false), result(out, true);
+  bool reduces = static_cast<SoftmaxKind>(kind) == SoftmaxKind::logsumexp;
+  SoftmaxArguments a = {static_cast<SoftmaxKind>(kind), static_cast<DType>(dtype), in.rows(axis),
+                        result.rows(reduces ? -1 : axis), 1};
+  a.threads = threads_for(a.logits.count * a.logits.classes);
+  nb::gil_scoped_release released;
+  kernels_in_use().softmax(a);
+}
+
+double cross_entropy(int dtype, nb::handle logits, int axis, nb::handle gradient, nb::handle row_scale,
+                     nb::handle loss, nb::handle target, nb::handle target_probs, int target_dtype,
+                     nb::handle weight, nb::handle ignore_index, double label_smoothing, double z_loss,
+                     double denominator) {
+  Array z(logits, false), g(gradient, true), labels(target, false), probs(target_probs, false);
+  Array w(weight, false), scale(row_scale, false), losses(loss, true);
+  CrossEntropyArguments a = {};
+  a.dtype = static_cast<DType>(dtype);
+  a.logits = z.rows(axis);
+  a.gradient = g.rows(axis);
+  a.target = labels.data<const int64_t>();
+  a.target_probs = probs.rows(axis);
+  a.target_dtype = static_cast<DType>(target_dtype);
+  a.weight = w.data<const double>();
+  a.row_scale = scale.data<const double>();
+  a.has_ignore_index = !ignore_index.is_none();
+  a.ignore_index = a.has_ignore_index ? nb::cast<int64_t>(ignore_index) : 0;
+  a.label_smoothing = label_smoothing;
+  a.z_loss = z_loss;
+  a.denominator = denominator;
+  a.loss = losses.data<void>();
+  a.threads = threads_for(a.logits.count * a.logits.classes);
+  nb::gil_scoped_release released;
+  return kernels_in_use().cross_entropy(a);
+}
+
+nb::tuple check_labels(nb::handle target, int64_t classes, nb::object ignore_index, nb::handle weight) {
+  Array labels(target, false), w(weight, false);
+  bool has_ignore_index = !ignore_index.is_none();
+  LabelSummary s = summarize_labels(labels.data<const int64_t>(), labels.size(), classes, has_ignore_index,
+                                    has_ignore_index ? nb::cast<int64_t>(ignore_index) : 0, w.data<const double>());
+  return nb::make_tuple(s.bad_row, s.weight);
+}
+
+int64_t check_probabilities(nb::handle target_probs, int dtype, int axis) {
+  Array probs(target_probs, false);
+  Rows rows = probs.rows(axis);
+  nb::gil_scoped_release released;
+  return first_bad_probabilities(rows, static_cast<DType>(dtype), threads_for(rows.count * rows.classes));
+}
+
+void exp_difference(int dtype, nb::handle z, double m, nb::handle out) {
+  Array in(z, false), result(out, true);
+  kernels_in_use().exp_difference(static_cast<DType>(dtype), in.data<void>(), m, result.data<void>(), in.size());
+}
+
+void log1p_of(nb::handle s, nb::handle out) {
+  Array in(s, false), result(out, true);
+  kernels_in_use().log1p(in.data<double>(), result.data<double>(), in.size());
+}
+
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> names;
+  for (const Kernels* k : supported_kernels()) names.push_back(k->name);
+  return names;
+}
+
+}  // namespace
+}  // namespace softgrad
+
+NB_MODULE(_core, m) {
+  using namespace softgrad;
+  m.doc() = "Compiled kernels of softgrad; use them through the functions of the package.";
+  try {
+    kernels_in_use();
+  } catch (const std::invalid_argument& e) {
+    throw nb::import_error(e.what());
+  }
+  m.def("softmax", &softmax, "kind"_a, "dtype"_a, "logits"_a, "axis"_a, "out"_a,
+        "Write softmax (kind 0), log_softmax (1) or logsumexp (2) of every row into out.");
+  m.def("cross_entropy", &cross_entropy, "dtype"_a, "logits"_a, "axis"_a, "gradient"_a.none(), "row_scale"_a.none(),
+        "loss"_a.none(), "target"_a.none(), "target_probs"_a.none(), "target_dtype"_a, "weight"_a.none(),
+        "ignore_index"_a.none(), "label_smoothing"_a, "z_loss"_a, "denominator"_a,
+        "Summed loss / denominator, or the rows' losses into loss; the gradient, times row_scale, into gradient.");
+  m.def("check_labels", &check_labels, "target"_a, "classes"_a, "ignore_index"_a.none(), "weight"_a.none(),
+        nb::sig("def check_labels(target: object, classes: int, ignore_index: object | None, weight: object | None) "
+                "-> tuple[int, float]"),
+        "The first row whose label is out of range, or -1; the summed weight of the labels that count.");
+  m.def("check_probabilities", &check_probabilities, "target_probs"_a, "dtype"_a, "axis"_a,
+        "The first row that holds a negative or infinite probability, or -1.");
+  m.def("exp_difference", &exp_difference, "dtype"_a, "z"_a, "m"_a, "out"_a,
+        "Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out.");
+  m.def("log1p", &log1p_of, "s"_a, "out"_a, "Write log(1 + s) of float64 s >= 0 into out.");
+  m.def("num_threads", &num_threads, "The largest number of threads that a call may use.");
+  m.def("set_num_threads", &set_num_threads, "n"_a, "Set the largest number of threads that a call may use.");
+  m.def("instruction_sets", &instruction_sets, "The instruction sets that this machine can run, best first.");
+  m.def(
+      "instruction_set", [] { return std::string(kernels_in_use().name); }, "The instruction set in use.");
+  m.def("use_instruction_set", &use_kernels, "name"_a, "Switch to another instruction set; for tests and measuring.");
+  m.def(
+      "has_openmp",
+      [] {
+#ifdef _OPENMP
+        return true;
+#else
+        return false;
+#endif
+      },
+      "Whether calls can use several threads.");
+}

@@ -1,0 +1,182 @@
+// One row per lane, class after class: for few classes, and for class axes whose neighbouring rows
+// are contiguous (softmax along axis 0 of a C-ordered matrix).
+#pragma once
+
+#include "batch.h"
+
+namespace softgrad::SOFTGRAD_ISA {
+
+template <class V, class S>
+class ColumnTile {
+ public:
+  using T = typename V::Scalar;
+  static constexpr int W = V::lanes;
+
+  static bool suits(const Rows& logits) {
+    bool rows_adjacent = logits.neighbour_stride() == static_cast<int64_t>(sizeof(S));
+    bool classes_adjacent = logits.class_stride == static_cast<int64_t>(sizeof(S));
+    return logits.classes <= 32 || (rows_adjacent && !classes_adjacent && logits.classes <= 4096);
+  }
+
+  static int capacity(int64_t) { return W; }
+  static int64_t scratch_bytes(int64_t classes) {
+    return 2 * padded(classes) * W * int64_t(sizeof(T));
+  }
+
+  ColumnTile(const Rows& logits, char* scratch)
+      : logits_(logits),
+        n_(logits.classes),
+        exponentials_(reinterpret_cast<T*>(scratch)),
+        tile_(exponentials_ + padded(n_) * W) {}
+
+  void load(int64_t first, int count) {
+    first_ = first;
+    count_ = count;
+    const char* rows[W];
+    for (int i = 0; i < W; ++i) rows[i] = logits_.row(first + (i < count ? i : count - 1));  // spare lanes: the last row
+    if (adjacent(logits_))
+      for (int64_t c = 0; c < n_; ++c)
+        V::load(reinterpret_cast<const S*>(rows[0] + c * logits_.class_stride)).store(tile_ + c * W);
+    else if (logits_.class_stride == static_cast<int64_t>(sizeof(S)))
+      load_transposed(rows);
+    else
+      for (int64_t c = 0; c < n_; ++c) {
+        S lanes[W];
+        for (int i = 0; i < W; ++i) gather(rows[i] + c * logits_.class_stride, 0, 1, lanes + i);
+        V::load(lanes).store(tile_ + c * W);
+      }
+  }
+
+  template <bool keep>
+  void statistics(Batch& batch) {
+    V m = V::load(tile_);
+    for (int64_t c = 1; c < n_; ++c) m = maximum(V::load(tile_ + c * W), m);
+    if (any(equal(maximum(m, V(0) - m), V(T(__builtin_inf())))))  // which could hide a NaN
+      for (int64_t c = 0; c < n_; ++c) {
+        V z = V::load(tile_ + c * W);
+        m = select(equal(z, z), m, z);
+      }
+    V headroom = load_narrow<V>(batch.headroom);
+    Pivot<V> pivot(m, headroom);
+    Sum<V> sum;
+    V ties = 0;
+    for (int64_t c = 0; c < n_; ++c) {
+      V z = V::load(tile_ + c * W);
+      Exponential<V> x = exp_difference(z, pivot);
+      if constexpr (keep) x.value.store(exponentials_ + c * W);
+      auto at_maximum = equal(z, m);
+      ties = ties + select(at_maximum, V(1), V(0));
+      sum.add(select(at_maximum, V(0), x.value), select(at_maximum, V(0), x.residual));
+    }
+    store_wide(m, batch.maximum);
+    store_wide(ties, batch.ties);
+    store_rest(sum, batch);
+  }
+
+  double logit(int i, int64_t c) const { return tile_[c * W + i]; }
+  double exponential(int i, int64_t c) const { return exponentials_[c * W + i]; }
+
+  void write_scaled(const Batch& batch, const Rows& out, bool) {
+    V leading = load_narrow<V>(batch.scale_hi);
+    V trailing = scale_remainder(batch, leading);
+    for (int64_t c = 0; c < n_; ++c)
+      scaled(V::load(exponentials_ + c * W), {leading, trailing}).store(tile_ + c * W);
+    write(batch, out);
+  }
+
+  void write_log_softmax(const Batch& batch, const Rows& out, bool) {
+    LogSoftmax<V> log_softmax = LogSoftmax<V>::of_lanes(batch);
+    for (int64_t c = 0; c < n_; ++c) log_softmax(V::load(tile_ + c * W)).store(tile_ + c * W);
+    write(batch, out);
+  }
+
+ private:
+  // All lanes filled by rows that lie side by side on the innermost of the other axes.
+  bool adjacent(const Rows& rows) const {
+    if (count_ < W || rows.neighbour_stride() != static_cast<int64_t>(sizeof(S))) return false;
+    int64_t inner = rows.outer_shape[rows.outer_axes - 1];
+    return first_ % inner + W <= inner;
+  }
+
+  static void store_rest(const Sum<F32>& sum, Batch& batch) {
+    constexpr int half = F64::lanes;
+    F64 low = F64(0) - F64::load(batch.headroom), high = F64(0) - F64::load(batch.headroom + half);
+    ldexp_floor(sum.low, low).store(batch.rest_hi);
+    ldexp_floor(sum.high, high).store(batch.rest_hi + half);
+  }
+  static void store_rest(const Sum<F64>& sum, Batch& batch) {
+    DD rest = ldexp_floor(fast_two_sum(sum.value, sum.error), F64(0) - F64::load(batch.headroom));
+    store(rest, batch.rest_hi, batch.rest_lo);
+  }
+
+  static V scale_remainder(const Batch& batch, V leading) {
+    alignas(64) double wide[Batch::rows];
+    store_wide(leading, wide);
+    for (int i = 0; i < W; i += F64::lanes) {
+      F64 rest = (F64::load(batch.scale_hi + i) - F64::load(wide + i)) + F64::load(batch.scale_lo + i);
+      rest.store(wide + i);
+    }
+    return load_narrow<V>(wide);
+  }
+
+  void load_transposed(const char* const* rows) {
+    for (int64_t c = 0; c < n_; c += W) {
+      int n = n_ - c < W ? static_cast<int>(n_ - c) : W;
+      V square[W];
+#pragma GCC unroll 16
+      for (int i = 0; i < W; ++i) square[i] = V::load_first(reinterpret_cast<const S*>(rows[i]) + c, n, 0);
+      transpose(square);
+#pragma GCC unroll 16
+      for (int i = 0; i < W; ++i) square[i].store(tile_ + (c + i) * W);
+    }
+  }
+
+  void write(const Batch& batch, const Rows& out) {
+    if (adjacent(out) && !any_skipped(batch)) {
+      char* p = out.row(first_);
+      for (int64_t c = 0; c < n_; ++c)
+        V::load(tile_ + c * W).store(reinterpret_cast<S*>(p + c * out.class_stride));
+    } else if (out.class_stride == static_cast<int64_t>(sizeof(S))) {
+      write_transposed(batch, out);
+    } else {
+      for (int64_t c = 0; c < n_; ++c) {
+        S lanes[W];
+        V::load(tile_ + c * W).store(lanes);
+        for (int i = 0; i < count_; ++i)
+          if (!batch.skip[i]) scatter(lanes + i, 1, out.row(first_ + i) + c * out.class_stride, 0);
+      }
+    }
+    for (int i = 0; i < count_; ++i)
+      if (batch.skip[i]) zero_row(out, first_ + i, sizeof(S));
+  }
+
+  void write_transposed(const Batch& batch, const Rows& out) {
+    for (int64_t c = 0; c < n_; c += W) {
+      int n = n_ - c < W ? static_cast<int>(n_ - c) : W;
+      V square[W];
+#pragma GCC unroll 16
+      for (int i = 0; i < W; ++i) square[i] = V::load(tile_ + (c + i) * W);
+      transpose(square);
+#pragma GCC unroll 16
+      for (int i = 0; i < W; ++i)
+        if (i < count_ && !batch.skip[i]) square[i].store_first(reinterpret_cast<S*>(out.row(first_ + i)) + c, n);
+    }
+  }
+
+  bool any_skipped(const Batch& batch) const {
+    bool skipped = false;
+    for (int i = 0; i < count_; ++i) skipped |= batch.skip[i];
+    return skipped;
+  }
+
+  static int64_t padded(int64_t classes) { return (classes + W - 1) / W * W; }
+
+  const Rows& logits_;
+  int64_t n_;
+  T* exponentials_;
+  T* tile_;  // logits, then results
+  int64_t first_ = 0;
+  int count_ = 0;
+};
+
+}  // namespace softgrad::SOFTGRAD_ISA

@@ -1,0 +1,84 @@
+// Sums of two doubles that together carry about 106 bits: hi + lo, |lo| <= ulp(hi)/2.
+//
+// Error-free transformations: Knuth's TwoSum, Dekker's FastTwoSum and TwoProduct (T. J. Dekker,
+// "A floating-point technique for extending the available precision", Numer. Math. 18, 1971).
+// V is F64 or F32; every function works lane by lane.
+#pragma once
+
+#include "vec.h"
+
+namespace softgrad::SOFTGRAD_ISA {
+
+template <class V>
+struct Twofold {
+  V hi, lo;
+};
+
+// a + b exactly.
+template <class V>
+inline Twofold<V> two_sum(V a, V b) {
+  V s = a + b;
+  V t = s - a;
+  return {s, (a - (s - t)) + (b - t)};
+}
+
+// a + b exactly, where |a| >= |b| or a == 0.
+template <class V>
+inline Twofold<V> fast_two_sum(V a, V b) {
+  V s = a + b;
+  return {s, b - (s - a)};
+}
+
+// a * b exactly, barring overflow and underflow.
+template <class V>
+inline Twofold<V> two_product(V a, V b) {
+  V p = a * b;
+  if constexpr (fused_multiply_add) {
+    return {p, multiply_add(a, b, V(0) - p)};
+  } else {
+    V splitter(sizeof(typename V::Scalar) == 4 ? 0x1p12 + 1 : 0x1p27 + 1);
+    V ta = splitter * a, a1 = ta - (ta - a), a2 = a - a1;
+    V tb = splitter * b, b1 = tb - (tb - b), b2 = b - b1;
+    return {p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2};
+  }
+}
+
+using DD = Twofold<F64>;
+
+inline DD negative(DD a) { return {F64(0) - a.hi, F64(0) - a.lo}; }
+
+inline DD add(DD a, F64 b) {
+  DD s = two_sum(a.hi, b);
+  return fast_two_sum(s.hi, s.lo + a.lo);
+}
+
+// Accurate also where the leading parts cancel.
+inline DD add(DD a, DD b) {
+  DD s = two_sum(a.hi, b.hi);
+  DD t = two_sum(a.lo, b.lo);
+  s = fast_two_sum(s.hi, s.lo + t.hi);
+  return fast_two_sum(s.hi, s.lo + t.lo);
+}
+
+inline DD multiply(DD a, F64 b) {
+  DD p = two_product(a.hi, b);
+  return fast_two_sum(p.hi, p.lo + a.lo * b);
+}
+
+inline DD multiply(DD a, DD b) {
+  DD p = two_product(a.hi, b.hi);
+  return fast_two_sum(p.hi, p.lo + (a.hi * b.lo + a.lo * b.hi));
+}
+
+inline DD divide(DD a, DD b) {
+  F64 q = a.hi / b.hi;
+  DD p = two_product(q, b.hi);
+  F64 remainder = ((a.hi - p.hi) - p.lo) + (a.lo - q * b.lo);
+  return fast_two_sum(q, remainder / b.hi);
+}
+
+inline DD select(F64::Mask m, DD a, DD b) { return {select(m, a.hi, b.hi), select(m, a.lo, b.lo)}; }
+
+inline DD ldexp_floor(DD a, F64 y) { return {ldexp_floor(a.hi, y), ldexp_floor(a.lo, y)}; }
+
+}  // namespace softgrad::SOFTGRAD_ISA

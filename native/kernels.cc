@@ -1,0 +1,54 @@
+// Compiled once for every instruction set, with SOFTGRAD_COMPILE_<SET> defined.
+#include "kernels.h"
+
+#include "cross_entropy_kernel.h"
+#include "softmax_kernel.h"
+
+namespace softgrad::SOFTGRAD_ISA {
+namespace {
+
+void softmax(const SoftmaxArguments& a) {
+  switch (a.dtype) {
+    case DType::float16: return softmax_rows<F32, Half>(a);
+    case DType::bfloat16: return softmax_rows<F32, BFloat16>(a);
+    case DType::float32: return softmax_rows<F32, float>(a);
+    case DType::float64: return softmax_rows<F64, double>(a);
+  }
+}
+
+double cross_entropy(const CrossEntropyArguments& a) {
+  switch (a.dtype) {
+    case DType::float16: return cross_entropy_rows<F32, Half>(a);
+    case DType::bfloat16: return cross_entropy_rows<F32, BFloat16>(a);
+    case DType::float32: return cross_entropy_rows<F32, float>(a);
+    case DType::float64: return cross_entropy_rows<F64, double>(a);
+  }
+  return 0;
+}
+
+template <class V>
+void exp_of(const typename V::Scalar* z, double m, typename V::Scalar* out, int64_t n) {
+  using T = typename V::Scalar;
+  Pivot<V> pivot(V(static_cast<T>(m)), V(static_cast<T>(headroom_for<T>(1))));
+  row_map<V>(z, n, out, false, [&](V x) { return exp_difference(x, pivot).value; });
+}
+
+void exp_difference_of(DType dtype, const void* z, double m, void* out, int64_t n) {
+  if (dtype == DType::float32)
+    exp_of<F32>(static_cast<const float*>(z), m, static_cast<float*>(out), n);
+  else
+    exp_of<F64>(static_cast<const double*>(z), m, static_cast<double*>(out), n);
+}
+
+void log1p_of(const double* s, double* out, int64_t n) {
+  row_map<F64>(s, n, out, false, [](F64 x) { return log1p(DD{x, F64(0)}).hi; });
+}
+
+}  // namespace
+
+extern const Kernels kernels;
+#define SOFTGRAD_STRING(x) #x
+#define SOFTGRAD_NAME(x) SOFTGRAD_STRING(x)
+const Kernels kernels = {SOFTGRAD_NAME(SOFTGRAD_ISA), softmax, cross_entropy, exp_difference_of, log1p_of};
+
+}  // namespace softgrad::SOFTGRAD_ISA

@@ -1,0 +1,49 @@
+// What the compiled kernels offer, one table per instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "dtype.h"
+#include "rows.h"
+
+namespace softgrad {
+
+enum class SoftmaxKind : int { softmax = 0, log_softmax = 1, logsumexp = 2 };
+
+struct SoftmaxArguments {
+  SoftmaxKind kind;
+  DType dtype;
+  Rows logits;
+  Rows out;  // logsumexp: rows of one element
+  int threads;
+};
+
+struct CrossEntropyArguments {
+  DType dtype;
+  Rows logits;
+  Rows gradient;           // data == nullptr: not wanted
+  const int64_t* target;   // class indices, one per row; nullptr: target_probs
+  Rows target_probs;       // class probabilities, float32 or float64
+  DType target_dtype;
+  const double* weight;    // per class, or nullptr
+  const double* row_scale; // per row, multiplies the gradient; or nullptr
+  bool has_ignore_index;
+  int64_t ignore_index;
+  double label_smoothing;
+  double z_loss;
+  double denominator;      // divides the summed loss and the gradient
+  void* loss;              // per row (float64 for float64 logits, else float32); nullptr: summed
+  int threads;
+};
+
+struct Kernels {
+  const char* name;
+  void (*softmax)(const SoftmaxArguments&);
+  // Returns the summed loss / denominator; 0 where loss rows are written.
+  double (*cross_entropy)(const CrossEntropyArguments&);
+  // exp(z - m) and log(1 + s) element by element, for the tests of the elementary functions.
+  void (*exp_difference)(DType, const void* z, double m, void* out, int64_t n);
+  void (*log1p)(const double* s, double* out, int64_t n);
+};
+
+}  // namespace softgrad

@@ -1,0 +1,123 @@
+// One row too long for the nearest caches: blocks of fixed size, shared out among threads, their
+// partial results merged in order. Exponentials are not kept but computed again where they are
+// needed: three reads and one write, whatever the element type, and nothing allocated.
+#pragma once
+
+#include "batches.h"
+#include "row.h"
+
+namespace softgrad::SOFTGRAD_ISA {
+
+template <class V>
+inline constexpr int64_t block_classes = 262144 / sizeof(typename V::Scalar);
+
+template <class V, class S>
+class LongRow {
+ public:
+  using T = typename V::Scalar;
+
+  LongRow(char* row, int64_t stride, int64_t classes, int threads)
+      : row_(row),
+        stride_(stride),
+        n_(classes),
+        blocks_((classes + block_classes<V> - 1) / block_classes<V>),
+        threads_(threads < blocks_ ? threads : static_cast<int>(blocks_)),
+        packed_(direct() ? 0 : threads_ * block_classes<V> * int64_t(sizeof(S))),
+        partial_(blocks_ * int64_t(sizeof(Partial))) {}
+
+  // Fills lane 0 of the batch.
+  void statistics(Batch& batch) {
+    Partial* partial = reinterpret_cast<Partial*>(partial_.data());
+    for_blocks([&](int64_t b, const S* z, int64_t n) { partial[b].maximum = row_maximum<V>(z, n); });
+    V m = V(T(-__builtin_inf()));
+    for (int64_t b = 0; b < blocks_; ++b) m = maximum(V(partial[b].maximum), m);
+    T top = largest(m);
+    T headroom = static_cast<T>(batch.headroom[0]);
+    for_blocks([&](int64_t b, const S* z, int64_t n) {
+      partial[b].sum = row_exponentials<false>(z, n, V(top), V(headroom), static_cast<T*>(nullptr), (const S*)nullptr);
+    });
+    ExpSum sum;
+    for (int64_t b = 0; b < blocks_; ++b) sum.add(partial[b].sum);
+    double unit = __builtin_ldexp(1, -static_cast<int>(batch.headroom[0]));
+    batch.maximum[0] = top;
+    batch.rest_hi[0] = sum.rest.hi * unit;
+    batch.rest_lo[0] = sum.rest.lo * unit;
+    batch.ties[0] = static_cast<double>(sum.ties);
+  }
+
+  void write_scaled(const Batch& batch, char* out, int64_t out_stride, bool stream) {
+    Scale<V> scale = narrow_scale<V>(batch.scale_hi[0], batch.scale_lo[0]);
+    Pivot<V> pivot(V(static_cast<T>(batch.maximum[0])), V(static_cast<T>(batch.headroom[0])));
+    write(out, out_stride, stream, [=](V z) { return scaled(exp_difference(z, pivot).value, scale); });
+  }
+
+  void write_log_softmax(const Batch& batch, char* out, int64_t out_stride, bool stream) {
+    write(out, out_stride, stream, LogSoftmax<V>::of_row(batch, 0));
+  }
+
+  double logit(int64_t c) const {
+    S element;
+    gather(row_ + c * stride_, 0, 1, &element);
+    return widened<V>(&element);
+  }
+
+  // exp(z_c - m)·2^headroom
+  double exponential(int64_t c, const Batch& batch) const {
+    Pivot<V> pivot(V(static_cast<T>(batch.maximum[0])), V(static_cast<T>(batch.headroom[0])));
+    T values[V::lanes];
+    exp_difference(V(static_cast<T>(logit(c))), pivot).value.store(values);
+    return values[0];
+  }
+
+ private:
+  struct Partial {
+    T maximum;
+    ExpSum sum;
+  };
+
+  bool direct() const { return stride_ == static_cast<int64_t>(sizeof(S)); }
+
+  template <class Body>
+  void for_blocks(Body body) {
+    auto run_block = [&](int64_t b) {
+      int64_t begin = b * block_classes<V>;
+      int64_t n = n_ - begin < block_classes<V> ? n_ - begin : block_classes<V>;
+      S* buffer = reinterpret_cast<S*>(packed_.data()) + (direct() ? 0 : thread_index() * block_classes<V>);
+      body(b, contiguous(row_ + begin * stride_, stride_, n, buffer), n);
+    };
+    if (threads_ == 1) {
+      for (int64_t b = 0; b < blocks_; ++b) run_block(b);
+      return;
+    }
+#pragma omp parallel num_threads(threads_)
+    {
+#pragma omp for schedule(static)
+      for (int64_t b = 0; b < blocks_; ++b) run_block(b);
+      store_fence();
+    }
+  }
+
+  template <class F>
+  void write(char* out, int64_t out_stride, bool stream, F f) {
+    for_blocks([&](int64_t b, const S* z, int64_t n) {
+      char* to = out + b * block_classes<V> * out_stride;
+      if (out_stride == static_cast<int64_t>(sizeof(S))) {
+        row_map<V>(z, n, reinterpret_cast<S*>(to), stream, f);
+        return;
+      }
+      S values[V::lanes];
+      for (int64_t i = 0; i < n; i += V::lanes) {
+        int count = static_cast<int>(n - i < V::lanes ? n - i : V::lanes);
+        f(V::load_first(z + i, count, 0)).store_first(values, count);
+        scatter(values, count, to + i * out_stride, out_stride);
+      }
+    });
+  }
+
+  char* row_;
+  int64_t stride_, n_, blocks_;
+  int threads_;
+  Scratch packed_, partial_;
+};
+
+}  // namespace softgrad::SOFTGRAD_ISA

@@ -1,0 +1,71 @@
+// Losses row by row, or summed: within a group lane by lane, then group by group, always in order.
+#pragma once
+
+#include "batches.h"
+#include "kernels.h"
+
+namespace softgrad::SOFTGRAD_ISA {
+
+// The sum of a group's losses, each lane a double-double.
+struct LossSum {
+  alignas(64) double hi[Batch::rows] = {};
+  alignas(64) double lo[Batch::rows] = {};
+
+  void add(const double* loss_hi, const double* loss_lo) {
+    for (int i = 0; i < Batch::rows; i += F64::lanes) {
+      DD sum = {F64::load(hi + i), F64::load(lo + i)};
+      store(softgrad::SOFTGRAD_ISA::add(sum, DD{F64::load(loss_hi + i), F64::load(loss_lo + i)}), hi + i, lo + i);
+    }
+  }
+
+  ScalarDD total() const {
+    ScalarDD sum;
+    for (int i = 0; i < Batch::rows; ++i) sum.add(ScalarDD{hi[i], lo[i]});
+    return sum;
+  }
+};
+
+// Writes the losses of a batch, or adds them (zeros beyond `count`) to their group's sum.
+inline void emit_losses(const CrossEntropyArguments& a, int64_t first, int count, const double* hi, const double* lo,
+                        LossSum& sum) {
+  if (!a.loss) {
+    sum.add(hi, lo);
+    return;
+  }
+  for (int i = 0; i < count; i += F64::lanes) {
+    F64 loss = F64::load(hi + i) + F64::load(lo + i);
+    int n = count - i < F64::lanes ? count - i : F64::lanes;
+    if (a.dtype == DType::float64)
+      loss.store_first(static_cast<double*>(a.loss) + first + i, n);
+    else
+      loss.store_first(static_cast<float*>(a.loss) + first + i, n);
+  }
+}
+
+inline double mean_loss(ScalarDD sum, double denominator) {
+  double quotient[F64::lanes];
+  DD mean = divide(DD{F64(sum.hi), F64(sum.lo)}, DD{F64(denominator), F64(0)});
+  (mean.hi + mean.lo).store(quotient);
+  // An infinite sum has no second part.
+  return quotient[0] == quotient[0] ? quotient[0] : sum.hi / denominator;
+}
+
+// One LossSum for every group, zero at first.
+class GroupSums {
+ public:
+  explicit GroupSums(int64_t groups) : groups_(groups), memory_(groups * int64_t(sizeof(LossSum))) {
+    for (int64_t g = 0; g < groups; ++g) new (memory_.data() + g * sizeof(LossSum)) LossSum;
+  }
+  LossSum& operator[](int64_t group) { return reinterpret_cast<LossSum*>(memory_.data())[group]; }
+  double mean(double denominator) {
+    ScalarDD sum;
+    for (int64_t g = 0; g < groups_; ++g) sum.add((*this)[g].total());
+    return mean_loss(sum, denominator);
+  }
+
+ private:
+  int64_t groups_;
+  Scratch memory_;
+};
+
+}  // namespace softgrad::SOFTGRAD_ISA

@@ -1,0 +1,173 @@
+// Passes over one row, or one block of a long row: its lanes are neighbouring classes.
+#pragma once
+
+#include "exp.h"
+
+namespace softgrad::SOFTGRAD_ISA {
+
+// A wide sum of positive vectors: of float in double, of double with the rounding errors kept.
+template <class V>
+struct Sum;
+
+template <>
+struct Sum<F32> {
+  F64 low = 0, high = 0;
+
+  void add(F32 value, F32) {
+    low = low + lower(value);
+    high = high + upper(value);
+  }
+};
+
+template <>
+struct Sum<F64> {
+  F64 value = 0, error = 0;
+
+  void add(F64 x, F64 residual) {
+    Twofold<F64> s = two_sum(value, x);
+    value = s.hi;
+    error = error + (s.lo + residual);
+  }
+};
+
+struct ScalarDD {
+  double hi = 0, lo = 0;
+
+  void add(double x) {
+    Twofold<double> s = two_sum(hi, x);
+    s = fast_two_sum(s.hi, s.lo + lo);
+    hi = s.hi;
+    lo = s.lo;
+  }
+  void add(ScalarDD x) {
+    add(x.hi);
+    lo += x.lo;
+  }
+};
+
+[[gnu::always_inline]] inline ScalarDD total_of_lanes(F64 value, F64 error) {
+  double values[F64::lanes], errors[F64::lanes];
+  value.store(values);
+  error.store(errors);
+  ScalarDD total;
+  for (int i = 0; i < F64::lanes; ++i) total.add(ScalarDD{values[i], errors[i]});
+  return total;
+}
+inline ScalarDD total(const Sum<F32>& sum) { return total_of_lanes(sum.low + sum.high, F64(0)); }
+inline ScalarDD total(const Sum<F64>& sum) { return total_of_lanes(sum.value, sum.error); }
+
+// The exponentials below the maximum, summed, and the number of elements equal to it.
+struct ExpSum {
+  ScalarDD rest;
+  int64_t ties = 0;
+
+  void add(const ExpSum& other) {
+    rest.add(other.rest);
+    ties += other.ties;
+  }
+};
+
+template <class V, class S>
+inline bool holds_nan(const S* z, int64_t n) {
+  for (int64_t i = 0; i < n; i += V::lanes) {
+    V v = n - i < V::lanes ? V::load_first(z + i, static_cast<int>(n - i), 0) : V::load(z + i);
+    if (count(equal(v, v)) != V::lanes) return true;
+  }
+  return false;
+}
+
+// Passes over NaN, which turns up again in the exponentials; only an infinite maximum could hide it.
+template <class V, class S>
+inline typename V::Scalar row_maximum(const S* z, int64_t n) {
+  constexpr int L = V::lanes;
+  const typename V::Scalar lowest = -__builtin_inf();
+  V a(lowest), b(lowest), c(lowest), d(lowest);
+  int64_t i = 0;
+  for (; i + 4 * L <= n; i += 4 * L) {
+    a = maximum(V::load(z + i), a);
+    b = maximum(V::load(z + i + L), b);
+    c = maximum(V::load(z + i + 2 * L), c);
+    d = maximum(V::load(z + i + 3 * L), d);
+  }
+  for (; i + L <= n; i += L) a = maximum(V::load(z + i), a);
+  if (i < n) b = maximum(V::load_first(z + i, static_cast<int>(n - i), lowest), b);
+  typename V::Scalar m = largest(maximum(maximum(a, b), maximum(c, d)));
+  bool infinite = m == lowest || m == -lowest;
+  return infinite && holds_nan<V>(z, n) ? static_cast<typename V::Scalar>(__builtin_nan("")) : m;
+}
+
+// Sums 2^headroom·exp(z - m) over the elements below m. keep: also stores every exponential.
+// next, if any, is the row that comes after this one: it is fetched while this one is computed.
+template <bool keep, class V, class S>
+inline ExpSum row_exponentials(const S* z, int64_t n, V m, V headroom, typename V::Scalar* e, const S* next) {
+  constexpr int L = V::lanes;
+  const typename V::Scalar masked = -__builtin_inf();
+  Pivot<V> pivot(m, headroom);
+  Sum<V> sum;
+  ExpSum result;
+  int64_t i = 0;
+  for (; i + L <= n; i += L) {
+    if (next) __builtin_prefetch(next + i, 0, 2);
+    V v = V::load(z + i);
+    Exponential<V> x = exp_difference(v, pivot);
+    if constexpr (keep) x.value.store(e + i);
+    auto at_maximum = equal(v, m);
+    if (__builtin_expect(any(at_maximum), 0)) {
+      result.ties += count(at_maximum);
+      x = {select(at_maximum, V(0), x.value), select(at_maximum, V(0), x.residual)};
+    }
+    sum.add(x.value, x.residual);
+  }
+  if (i < n) {
+    int rest = static_cast<int>(n - i);
+    V v = V::load_first(z + i, rest, masked);
+    Exponential<V> x = exp_difference(v, pivot);
+    if constexpr (keep) x.value.store_first(e + i, rest);
+    auto at_maximum = equal(v, m);
+    result.ties += count(at_maximum);
+    sum.add(select(at_maximum, V(0), x.value), select(at_maximum, V(0), x.residual));
+  }
+  result.rest = total(sum);
+  return result;
+}
+
+// A factor in two parts: e·hi + e·lo rounds once.
+template <class V>
+struct Scale {
+  V hi, lo;
+};
+
+template <class V>
+inline V scaled(V e, Scale<V> scale) {
+  if constexpr (fused_multiply_add) {
+    return multiply_add(e, scale.hi, e * scale.lo);
+  } else if constexpr (sizeof(typename V::Scalar) == 4) {
+    return join(lower(e) * (lower(scale.hi) + lower(scale.lo)), upper(e) * (upper(scale.hi) + upper(scale.lo)));
+  } else {
+    Twofold<V> product = two_product(e, scale.hi);
+    return product.hi + (product.lo + e * scale.lo);
+  }
+}
+
+// out = f(e) element by element; stream: with stores that bypass the caches.
+template <class V, class E, class S, class F>
+inline void row_map(const E* e, int64_t n, S* out, bool stream, F f) {
+  constexpr int L = V::lanes;
+  int64_t i = 0;
+  if (stream) {
+    constexpr uintptr_t vector_bytes = L * sizeof(S);
+    uintptr_t past = reinterpret_cast<uintptr_t>(out) % vector_bytes;
+    int64_t head = past ? static_cast<int64_t>((vector_bytes - past) / sizeof(S)) : 0;
+    if (head > n) head = n;
+    if (head) f(V::load_first(e, static_cast<int>(head), 0)).store_first(out, static_cast<int>(head));
+    for (i = head; i + L <= n; i += L) f(V::load(e + i)).stream(out + i);
+  } else {
+    for (; i + L <= n; i += L) f(V::load(e + i)).store(out + i);
+  }
+  if (i < n) {
+    int rest = static_cast<int>(n - i);
+    f(V::load_first(e + i, rest, 0)).store_first(out + i, rest);
+  }
+}
+
+}  // namespace softgrad::SOFTGRAD_ISA

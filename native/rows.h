@@ -1,0 +1,39 @@
+// A strided array seen as rows along one axis: what bindings.cc hands to the kernels.
+#pragma once
+
+#include <cstdint>
+
+namespace softgrad {
+
+struct Rows {
+  static constexpr int max_outer_axes = 32;
+
+  char* data = nullptr;
+  int64_t count = 0;         // rows
+  int64_t classes = 0;       // elements in a row
+  int64_t class_stride = 0;  // bytes between neighbours in a row
+  int outer_axes = 0;        // the other axes, outermost first
+  int64_t outer_shape[max_outer_axes];
+  int64_t outer_stride[max_outer_axes];
+
+  char* row(int64_t index) const {
+    if (outer_axes == 1) return data + index * outer_stride[0];
+    char* p = data;
+    for (int axis = outer_axes - 1; axis >= 0; --axis) {
+      p += (index % outer_shape[axis]) * outer_stride[axis];
+      index /= outer_shape[axis];
+    }
+    return p;
+  }
+
+  // Bytes between row `index` and the next ones, as long as they lie on the innermost outer axis.
+  int64_t neighbour_stride() const { return outer_axes ? outer_stride[outer_axes - 1] : 0; }
+};
+
+// Zeros, for a row that the target ignores.
+inline void zero_row(const Rows& rows, int64_t index, int64_t element_bytes) {
+  char* p = rows.row(index);
+  for (int64_t c = 0; c < rows.classes; ++c) __builtin_memset(p + c * rows.class_stride, 0, element_bytes);
+}
+
+}  // namespace softgrad

@@ -1,0 +1,79 @@
+#include "targets.h"
+
+#include <cstring>
+#include <limits>
+
+namespace softgrad {
+
+namespace {
+
+// The sum of the weights in double-double, by Knuth's TwoSum.
+struct WeightSum {
+  double sum = 0, error = 0;
+
+  void add(double w) {
+    double s = sum + w, t = s - sum;
+    error += (sum - (s - t)) + (w - t);
+    sum = s;
+  }
+};
+
+}  // namespace
+
+LabelSummary summarize_labels(const int64_t* target, int64_t rows, int64_t classes, bool has_ignore_index,
+                              int64_t ignore_index, const double* weight) {
+  int64_t ignored = 0, bad = 0;
+  for (int64_t i = 0; i < rows; ++i) {
+    bool ignore = has_ignore_index & (target[i] == ignore_index);
+    ignored += ignore;
+    bad += !ignore & (static_cast<uint64_t>(target[i]) >= static_cast<uint64_t>(classes));
+  }
+  LabelSummary summary;
+  summary.weight = static_cast<double>(rows - ignored);
+  auto counts = [&](int64_t i) { return !(has_ignore_index && target[i] == ignore_index); };
+  if (bad) {
+    int64_t i = 0;
+    while (!counts(i) || (target[i] >= 0 && target[i] < classes)) ++i;
+    summary.bad_row = i;
+  } else if (weight) {
+    WeightSum sum;
+    for (int64_t i = 0; i < rows; ++i)
+      if (counts(i)) sum.add(weight[target[i]]);
+    summary.weight = sum.sum + sum.error;
+  }
+  return summary;
+}
+
+namespace {
+
+template <class T>
+bool row_is_bad(const char* row, int64_t stride, int64_t n) {
+  bool bad = false;
+  if (stride == static_cast<int64_t>(sizeof(T))) {
+    const T* q = reinterpret_cast<const T*>(row);
+    for (int64_t i = 0; i < n; ++i) bad |= (q[i] < 0) | (q[i] == std::numeric_limits<T>::infinity());
+    return bad;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    T q;
+    std::memcpy(&q, row + i * stride, sizeof q);
+    bad |= (q < 0) | (q == std::numeric_limits<T>::infinity());
+  }
+  return bad;
+}
+
+}  // namespace
+
+int64_t first_bad_probabilities(const Rows& probs, DType dtype, int threads) {
+  int64_t first = probs.count;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(min : first) if (threads > 1)
+  for (int64_t i = 0; i < probs.count; ++i) {
+    if (i >= first) continue;
+    bool bad = dtype == DType::float64 ? row_is_bad<double>(probs.row(i), probs.class_stride, probs.classes)
+                                       : row_is_bad<float>(probs.row(i), probs.class_stride, probs.classes);
+    if (bad) first = i;
+  }
+  return first == probs.count ? -1 : first;
+}
+
+}  // namespace softgrad

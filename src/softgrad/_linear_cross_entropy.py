@@ -1,0 +1,220 @@
+"""Cross-entropy of a linear head, logits = x Wᵀ + bias, by chunks of rows: the logits are never stored whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from softgrad import _cross_entropy, _validation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Array = NDArray[Any]
+
+# Logits of a chunk: large enough that BLAS runs at full speed, small beside a gradient of W.
+_CHUNK_BYTES = 32 << 20
+# Part of WᵀG computed at a time beside the gradient of W that it is added to.
+_PRODUCT_BYTES = 8 << 20
+
+
+class LinearGradient(NamedTuple):
+    """Gradients of the loss of a linear head, each of its argument's shape; `bias` is None without one."""
+
+    x: Array
+    W: Array
+    bias: Array | None
+
+
+def linear_cross_entropy(
+    x: ArrayLike,
+    W: ArrayLike,
+    target: ArrayLike,
+    *,
+    bias: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+) -> Any:
+    r"""Cross-entropy of logits x Wᵀ + bias, which are never stored whole.
+
+    .. math:: \ell = \sum_n \operatorname{CE}(W x_n + b,\; y_n)
+
+    Parameters
+    ----------
+    x : array_like of shape (N, D), float32 or float64
+        One row of features for every target.
+    W : array_like of shape (C, D), of the dtype of `x`
+        One row of weights for every class.
+    target : array_like of shape (N,) or (N, C)
+        Class indices or class probabilities, as for `cross_entropy`.
+    bias : array_like of shape (C,), of the dtype of `x`, optional
+        Added to the logits.
+    weight, ignore_index, label_smoothing, z_loss, reduction
+        As for `cross_entropy`.
+
+    Returns
+    -------
+    scalar or ndarray of shape (N,)
+        In nats, of the dtype of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As for `cross_entropy`; also if the shapes or dtypes of `x`, `W` and `bias` do not match.
+
+    Notes
+    -----
+    The logits are as accurate as NumPy's BLAS; from there on as in `cross_entropy`. Beside its
+    result the call allocates one chunk of logits, 32 MiB or one row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import softgrad as sg
+    >>> x, W = np.eye(2), np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    >>> sg.linear_cross_entropy(x, W, [0, 2], reduction="none")
+    array([0.40760596, 1.09861229])
+    """
+    head = _prepare("linear_cross_entropy", x, W, target, bias, weight, ignore_index, label_smoothing, z_loss, reduction)
+    losses = [problem.run(None) for _, problem in head.chunks()]
+    return head.combine(losses)
+
+
+def linear_cross_entropy_value_and_grad(
+    x: ArrayLike,
+    W: ArrayLike,
+    target: ArrayLike,
+    *,
+    bias: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+) -> tuple[Any, LinearGradient]:
+    r"""Cross-entropy of logits x Wᵀ + bias, and its gradients.
+
+    .. math:: \nabla_W = \sum_n g_n x_n^\top, \quad \nabla_{x_n} = W^\top g_n, \quad \nabla_b = \sum_n g_n
+
+    with g_n the gradient with respect to the logits of row n.
+
+    Parameters
+    ----------
+    x, W, target, bias, weight, ignore_index, label_smoothing, z_loss, reduction
+        As for `linear_cross_entropy`. With "none" the losses are per row and the gradients those of their sum.
+
+    Returns
+    -------
+    loss : scalar or ndarray
+        As from `linear_cross_entropy`.
+    gradient : LinearGradient
+        ``x``, ``W`` and ``bias`` (None without one).
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As for `linear_cross_entropy`.
+
+    Notes
+    -----
+    Every chunk of logits is overwritten by its gradient. Beside the results the call allocates one
+    chunk, 32 MiB or one row, and 8 MiB for products on their way into ``gradient.W``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import softgrad as sg
+    >>> x, W = np.eye(2), np.zeros((2, 2))
+    >>> loss, gradient = sg.linear_cross_entropy_value_and_grad(x, W, [0, 1])
+    >>> gradient.W
+    array([[-0.25,  0.25],
+           [ 0.25, -0.25]])
+    """
+    head = _prepare(
+        "linear_cross_entropy_value_and_grad",
+        x, W, target, bias, weight, ignore_index, label_smoothing, z_loss, reduction,
+    )  # fmt: skip
+    gradient = LinearGradient(
+        np.empty_like(head.x, order="C"),
+        np.zeros_like(head.W, order="C"),
+        None if head.bias is None else np.zeros_like(head.bias),
+    )
+    losses = []
+    for rows, problem in head.chunks():
+        losses.append(problem.run(problem.logits))
+        g = problem.logits
+        np.matmul(g, head.W, out=gradient.x[rows])
+        _add_product(gradient.W, g, head.x[rows])
+        if gradient.bias is not None:
+            gradient.bias += g.sum(axis=0)
+    return head.combine(losses), gradient
+
+
+def _add_product(total: Array, g: Array, x: Array) -> None:
+    """total += gᵀ x, by blocks of classes."""
+    block = max(1, _PRODUCT_BYTES // max(1, x.shape[1] * x.itemsize))
+    for start in range(0, total.shape[0], block):
+        part = slice(start, start + block)
+        total[part] += g[:, part].T @ x
+
+
+class _Head(NamedTuple):
+    x: Array
+    W: Array
+    bias: Array | None
+    whole: _cross_entropy.Problem  # its logits have the right shape but no memory
+
+    def chunks(self) -> Iterator[tuple[slice, _cross_entropy.Problem]]:
+        """Slices of rows, and the cross-entropy of their logits."""
+        n, classes = self.x.shape[0], self.W.shape[0]
+        size = max(1, _CHUNK_BYTES // (classes * self.x.itemsize))
+        memory = np.empty((min(n, size), classes), self.x.dtype)
+        for start in range(0, n, size):
+            rows = slice(start, min(n, start + size))
+            logits = memory[: rows.stop - start]
+            np.matmul(self.x[rows], self.W.T, out=logits)
+            if self.bias is not None:
+                logits += self.bias
+            index, probs = self.whole.index, self.whole.probs
+            yield rows, self.whole._replace(
+                logits=logits,
+                index=None if index is None else index[rows],
+                probs=None if probs is None else probs[rows],
+            )
+
+    def combine(self, losses: list[Any]) -> Any:
+        if self.whole.per_row:
+            return np.concatenate(losses) if losses else np.empty(0, self.x.dtype)
+        if not losses:
+            return self.x.dtype.type(np.divide(0.0, self.whole.denominator)) if self.whole.denominator else self.x.dtype.type(np.nan)
+        return self.x.dtype.type(np.sum(losses, dtype=np.float64))
+
+
+def _prepare(
+    function: str,
+    x: ArrayLike,
+    W: ArrayLike,
+    target: ArrayLike,
+    bias: ArrayLike | None,
+    weight: ArrayLike | None,
+    ignore_index: int | None,
+    label_smoothing: float,
+    z_loss: float,
+    reduction: str,
+) -> _Head:
+    features = _validation.matrix(x, "x", function)
+    weights = _validation.matrix(W, "W", function)
+    offset = None if bias is None else _validation.logits(bias, function, "bias")[0]
+    _validation.linear_head(features, weights, offset)
+    shape = (features.shape[0], weights.shape[0])
+    logits = np.broadcast_to(np.zeros((), features.dtype), shape)
+    whole = _cross_entropy.prepare(
+        function, logits, target, -1, weight, ignore_index, label_smoothing, z_loss, reduction
+    )
+    return _Head(features, weights, offset, whole)

@@ -1,0 +1,317 @@
+"""The only place that rejects what a user passes: kinds raise TypeError, values ValueError or IndexError.
+
+Every function returns its argument in the form the kernels take. Nothing is written before all of a
+call's arguments have passed.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from softgrad import _core
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Array = NDArray[Any]
+
+FLOAT16, BFLOAT16, FLOAT32, FLOAT64 = range(4)  # DType in native/dtype.h
+_CODES: dict[np.dtype[Any], int] = {
+    np.dtype(np.float16): FLOAT16,
+    np.dtype(np.float32): FLOAT32,
+    np.dtype(np.float64): FLOAT64,
+}
+_REDUCTIONS = ("mean", "sum", "none")
+
+
+def dtype_code(dtype: np.dtype[Any]) -> int | None:
+    """The kernels' number for a dtype in native byte order, or None if they have no such dtype."""
+    code = _CODES.get(dtype)
+    if code is None and dtype.name == "bfloat16":
+        code = _CODES[dtype] = BFLOAT16
+    return code
+
+
+def as_buffer(array: Array) -> Array:
+    """An array that exports a buffer: ml_dtypes' bfloat16 does not, its bits as uint16 do."""
+    return array.view(np.uint16) if array.dtype.name == "bfloat16" else array
+
+
+def logits(value: ArrayLike, function: str, name: str = "logits") -> tuple[Array, int]:
+    """A floating-point array in native order, and its dtype code; integers become float64."""
+    array = value if type(value) is np.ndarray else _as_array(value, function, name)
+    code = _CODES.get(array.dtype)
+    if code is None:
+        array, code = _as_floating(array, name)
+    return (array if array.flags.aligned else array.copy()), code
+
+
+def _as_array(value: object, function: str, name: str) -> Array:
+    package = type(value).__module__.partition(".")[0]
+    if package == "torch":
+        _reject_tensor(value, function, name, "torch", f"{name}.numpy(force=True)")
+    if package in ("jax", "jaxlib"):
+        _reject_tensor(value, function, name, "jax", f"numpy.asarray({name})")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask softgrad.{function} would lose; "
+            f"write {name}.filled(-numpy.inf) to give the masked classes probability 0"
+        )
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array: {error}") from None
+
+
+def _reject_tensor(value: object, function: str, name: str, module: str, conversion: str) -> NoReturn:
+    kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
+    raise TypeError(
+        f"{name} is a {kind}; softgrad.{function} takes NumPy arrays. Use softgrad.{module}.{function}, or {conversion}"
+    )
+
+
+def _as_floating(array: Array, name: str) -> tuple[Array, int]:
+    if array.dtype.kind in "iub":
+        return array.astype(np.float64), FLOAT64
+    native = array.dtype.newbyteorder("=")
+    code = dtype_code(native)
+    if code is None:
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; expected float16, bfloat16, float32, float64 or integers; "
+            f"write {name}.astype(numpy.float64) if that is what the values mean"
+        )
+    return array.astype(native, copy=False), code
+
+
+def class_axis(axis: object, ndim: int) -> int:
+    """The axis along which the classes lie, counted from the front; a scalar has one."""
+    if type(axis) is int and -ndim <= axis < ndim:
+        return axis + ndim if axis < 0 else axis
+    try:
+        index = operator.index(axis)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"axis={axis!r}; expected an integer") from None
+    if not -max(ndim, 1) <= index < max(ndim, 1):
+        raise np.exceptions.AxisError(index, ndim)
+    return index % max(ndim, 1)
+
+
+def reduced_axes(axis: object, ndim: int) -> tuple[int, ...]:
+    """The axes that are taken together, in order, as in SciPy: an integer, several, or None for all."""
+    if axis is None:
+        return tuple(range(ndim))
+    given = axis if isinstance(axis, tuple | list) else (axis,)
+    axes = tuple(class_axis(a, ndim) for a in given)
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"axis={axis!r} names an axis twice; name every axis once")
+    return tuple(sorted(axes)) if ndim else ()
+
+
+def out(value: object, like: Array, shape: tuple[int, ...]) -> Array:
+    """An array to write results into: of the right shape and dtype, writable, clear of the input."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"out is a {type(value).__name__}; expected a NumPy array of shape {shape} and {like.dtype}")
+    if value.shape != shape:
+        raise ValueError(f"out has shape {value.shape}; expected {shape}; write numpy.empty({shape}, {str(like.dtype)!r})")
+    if value.dtype != like.dtype:
+        raise TypeError(f"out has dtype {value.dtype}; expected {like.dtype}, the dtype of the result")
+    if not value.flags.writeable:
+        raise ValueError("out is read-only; pass a writable array")
+    if not value.flags.aligned:
+        raise ValueError("out is not aligned to its dtype; pass an array from numpy.empty")
+    if value is not like and np.may_share_memory(value, like) and not _same_memory(value, like):
+        raise ValueError("out overlaps logits without being the same array; pass logits itself, or separate memory")
+    return value
+
+
+def _same_memory(a: Array, b: Array) -> bool:
+    return a.shape == b.shape and a.strides == b.strides and a.ctypes.data == b.ctypes.data
+
+
+def separate(target_name: str, value: Array, out: Array) -> None:
+    """Refuse a result that would overwrite an input while it is still being read."""
+    if np.may_share_memory(value, out):
+        raise ValueError(f"out shares memory with {target_name}; pass logits itself, or separate memory")
+
+
+def target(value: ArrayLike, logits: Array, axis: int, function: str) -> tuple[Array | None, Array | None, int]:
+    """Class indices as int64, or class probabilities as float32 or float64 with their dtype code."""
+    array = value if type(value) is np.ndarray else _as_array(value, function, "target")
+    row_shape = logits.shape[:axis] + logits.shape[axis + 1 :]
+    kind = array.dtype.kind
+    if kind in "iu":
+        if array.shape != row_shape:
+            _reject_index_shape(array, logits, row_shape)
+        if array.dtype == np.uint64 and array.size and int(array.max()) > np.iinfo(np.int64).max:
+            raise IndexError(f"target holds {array.max()}; expected class indices below {logits.shape[axis]}")
+        return np.ascontiguousarray(array, np.int64), None, FLOAT64
+    if kind == "f" or array.dtype.name == "bfloat16":
+        if array.shape != logits.shape:
+            raise ValueError(
+                f"target has shape {array.shape} and dtype {array.dtype}; class probabilities need the shape of logits, "
+                f"{logits.shape}; for class indices of shape {row_shape} write target.astype(numpy.int64)"
+            )
+        wide = np.dtype(np.float64 if array.dtype.itemsize > 4 else np.float32)
+        if array.dtype.itemsize > 8:
+            raise TypeError(f"target has dtype {array.dtype}; expected float64 or narrower")
+        probabilities = array.astype(wide, copy=not array.flags.aligned)
+        return None, probabilities, _CODES[wide]
+    raise TypeError(
+        f"target has dtype {array.dtype}; expected class indices (an integer dtype, shape {row_shape}) or class "
+        f"probabilities (a floating dtype, shape {logits.shape})"
+    )
+
+
+def _reject_index_shape(array: Array, logits: Array, row_shape: tuple[int, ...]) -> NoReturn:
+    hint = f"one index per row, shape {row_shape}"
+    if array.shape == logits.shape:
+        hint += "; for one-hot rows or probabilities write target.astype(numpy.float64)"
+    raise ValueError(
+        f"target has shape {array.shape} and dtype {array.dtype} beside logits of shape {logits.shape}; expected {hint}"
+    )
+
+
+def class_weight(value: ArrayLike | None, classes: int, function: str) -> Array | None:
+    """One weight for each class, float64."""
+    if value is None:
+        return None
+    array = _as_array(value, function, "weight")
+    if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
+        raise TypeError(f"weight has dtype {array.dtype}; expected real numbers, one for each of the {classes} classes")
+    if array.shape != (classes,):
+        raise ValueError(f"weight has shape {array.shape}; expected ({classes},), one weight for each class")
+    array = np.ascontiguousarray(array, np.float64)
+    bad = ~(np.isfinite(array) & (array >= 0))
+    if bad.any():
+        first = int(bad.argmax())
+        raise ValueError(f"weight[{first}] is {array[first]}; expected finite weights of at least 0")
+    return array
+
+
+def ignore_index(value: object, has_indices: bool) -> int | None:
+    """A label that drops its row; only class indices can hold it."""
+    if value is None:
+        return None
+    try:
+        index = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"ignore_index={value!r}; expected an integer or None") from None
+    if not has_indices:
+        raise ValueError(
+            f"ignore_index={value} needs class indices, but target holds class probabilities; "
+            "set the rows to drop to zeros instead"
+        )
+    if not -(2**63) <= index < 2**63:
+        raise ValueError(f"ignore_index={value}; expected a 64-bit integer")
+    return index
+
+
+def unit_interval(value: object, name: str) -> float:
+    """A number from 0 to 1."""
+    number = real(value, name)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name}={value}; expected a number from 0 to 1")
+    return number
+
+
+def non_negative(value: object, name: str) -> float:
+    """A finite number of at least 0."""
+    number = real(value, name)
+    if not 0 <= number < np.inf:
+        raise ValueError(f"{name}={value}; expected a finite number of at least 0")
+    return number
+
+
+def real(value: object, name: str) -> float:
+    """A number."""
+    if type(value) is float:
+        return value
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}={value!r}; expected a number") from None
+
+
+def reduction(value: object) -> str:
+    """How the rows' losses become one."""
+    if value not in _REDUCTIONS:
+        raise ValueError(f"reduction={value!r}; expected 'mean', 'sum' or 'none'")
+    return str(value)
+
+
+def class_count(logits: Array, axis: int) -> int:
+    """The number of classes, at least one."""
+    count = logits.shape[axis]
+    if count == 0:
+        raise ValueError(f"logits has shape {logits.shape}: no classes along axis {axis}; expected at least one")
+    return count
+
+
+def labels(indices: Array, classes: int, ignored: int | None, weight: Array | None) -> float:
+    """Check every label, and return the summed weight of those that count."""
+    row, total = _core.check_labels(indices, classes, ignored, weight)
+    if row >= 0:
+        position = np.unravel_index(row, indices.shape)
+        where = f"target[{', '.join(str(int(i)) for i in position)}]" if position else "target"
+        hint = "" if ignored is not None else f"; to drop such rows write ignore_index={int(indices[position])}"
+        raise IndexError(f"{where} is {int(indices[position])}; expected a class index from 0 to {classes - 1}{hint}")
+    return total
+
+
+def probabilities(probs: Array, code: int, axis: int) -> None:
+    """Refuse negative and infinite class probabilities."""
+    row = _core.check_probabilities(probs, code, axis)
+    if row >= 0:
+        rows = np.moveaxis(probs, axis, -1).reshape(-1, probs.shape[axis])
+        values = rows[row]
+        column = int(((values < 0) | np.isposinf(values)).argmax())
+        raise ValueError(
+            f"target holds {values[column]} for class {column} in row {row}; expected finite class probabilities of at least 0"
+        )
+
+
+def threads(value: object) -> int:
+    """A number of threads, at least one."""
+    try:
+        count = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"n={value!r}; expected a positive integer") from None
+    if not 1 <= count < 2**31:
+        raise ValueError(f"n={count}; expected a positive integer")
+    return count
+
+
+def matrix(value: ArrayLike, name: str, function: str) -> Array:
+    """A floating-point matrix for the linear head."""
+    array, code = logits(value, function, name)
+    if array.ndim != 2:
+        raise ValueError(f"{name} has shape {array.shape}; expected two axes")
+    if code not in (FLOAT32, FLOAT64):
+        raise TypeError(f"{name} has dtype {array.dtype}; expected float32 or float64; write {name}.astype(numpy.float32)")
+    return array
+
+
+def linear_head(x: Array, weights: Array, bias: Array | None) -> None:
+    if x.shape[1] != weights.shape[1]:
+        raise ValueError(
+            f"x has shape {x.shape} and W {weights.shape}; expected x of shape (N, D) and W of shape (C, D): "
+            f"logits = x @ W.T; write W.T if W is (D, C)"
+        )
+    if weights.shape[0] == 0:
+        raise ValueError(f"W has shape {weights.shape}: no classes; expected at least one row")
+    same_dtype(x, "x", weights, "W")
+    if bias is not None:
+        if bias.shape != weights.shape[:1]:
+            raise ValueError(f"bias has shape {bias.shape}; expected {weights.shape[:1]}, one value for each class")
+        same_dtype(x, "x", bias, "bias")
+
+
+def same_dtype(a: Array, a_name: str, b: Array, b_name: str) -> None:
+    if a.dtype != b.dtype:
+        raise TypeError(
+            f"{a_name} has dtype {a.dtype} and {b_name} {b.dtype}; expected one dtype; write {b_name}.astype({a_name}.dtype)"
+        )
+
