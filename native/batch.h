@@ -42,7 +42,8 @@ struct Normalizer {
   Normalizer(const Batch& batch, int row) {
     maximum = F64::load(batch.maximum + row);
     DD rest = {F64::load(batch.rest_hi + row), F64::load(batch.rest_lo + row)};
-    excess = add(rest, F64::load(batch.ties + row) - F64(1));
+    // No row with an infinite maximum has a softmax: m - m is not a number there, else nothing.
+    excess = add(rest, (F64::load(batch.ties + row) - F64(1)) + (maximum - maximum));
     sum = add(excess, F64(1));
   }
 
@@ -132,7 +133,7 @@ struct LogSoftmax<F64> {
     DD sum = two_sum(difference.hi, F64(0) - log_sum.hi);
     F64 result = sum.hi + (sum.lo + (difference.lo - log_sum.lo));
     // The errors of an infinite difference are not numbers.
-    return select(equal(difference.hi, F64(-__builtin_inf())), difference.hi, result);
+    return select(equal(difference.hi, F64(-__builtin_inf())), difference.hi - log_sum.hi, result);
   }
 };
 

@@ -80,7 +80,7 @@ void softmax(int kind, int dtype, nb::handle logits, int axis, nb::handle out) {
 double cross_entropy(int dtype, nb::handle logits, int axis, nb::handle gradient, nb::handle row_scale,
                      nb::handle loss, nb::handle target, nb::handle target_probs, int target_dtype,
                      nb::handle weight, nb::handle ignore_index, double label_smoothing, double z_loss,
-                     double denominator) {
+                     double denominator, double denominator_rest) {
   Array z(logits, false), g(gradient, true), labels(target, false), probs(target_probs, false);
   Array w(weight, false), scale(row_scale, false), losses(loss, true);
   CrossEntropyArguments a = {};
@@ -97,6 +97,7 @@ double cross_entropy(int dtype, nb::handle logits, int axis, nb::handle gradient
   a.label_smoothing = label_smoothing;
   a.z_loss = z_loss;
   a.denominator = denominator;
+  a.denominator_rest = denominator_rest;
   a.loss = losses.data<void>();
   a.threads = threads_for(a.logits.count * a.logits.classes);
   nb::gil_scoped_release released;
@@ -108,7 +109,7 @@ nb::tuple check_labels(nb::handle target, int64_t classes, nb::object ignore_ind
   bool has_ignore_index = !ignore_index.is_none();
   LabelSummary s = summarize_labels(labels.data<const int64_t>(), labels.size(), classes, has_ignore_index,
                                     has_ignore_index ? nb::cast<int64_t>(ignore_index) : 0, w.data<const double>());
-  return nb::make_tuple(s.bad_row, s.weight);
+  return nb::make_tuple(s.bad_row, s.weight, s.rest);
 }
 
 int64_t check_probabilities(nb::handle target_probs, int dtype, int axis) {
@@ -149,12 +150,12 @@ NB_MODULE(_core, m) {
         "Write softmax (kind 0), log_softmax (1) or logsumexp (2) of every row into out.");
   m.def("cross_entropy", &cross_entropy, "dtype"_a, "logits"_a, "axis"_a, "gradient"_a.none(), "row_scale"_a.none(),
         "loss"_a.none(), "target"_a.none(), "target_probs"_a.none(), "target_dtype"_a, "weight"_a.none(),
-        "ignore_index"_a.none(), "label_smoothing"_a, "z_loss"_a, "denominator"_a,
+        "ignore_index"_a.none(), "label_smoothing"_a, "z_loss"_a, "denominator"_a, "denominator_rest"_a,
         "Summed loss / denominator, or the rows' losses into loss; the gradient, times row_scale, into gradient.");
   m.def("check_labels", &check_labels, "target"_a, "classes"_a, "ignore_index"_a.none(), "weight"_a.none(),
         nb::sig("def check_labels(target: object, classes: int, ignore_index: object | None, weight: object | None) "
-                "-> tuple[int, float]"),
-        "The first row whose label is out of range, or -1; the summed weight of the labels that count.");
+                "-> tuple[int, float, float]"),
+        "The first row whose label is out of range, or -1; the summed weight of the labels that count, in two parts.");
   m.def("check_probabilities", &check_probabilities, "target_probs"_a, "dtype"_a, "axis"_a,
         "The first row that holds a negative or infinite probability, or -1.");
   m.def("exp_difference", &exp_difference, "dtype"_a, "z"_a, "m"_a, "out"_a,

@@ -71,7 +71,7 @@ inline void finish_labelled(const CrossEntropyArguments& a, Batch& batch, Labell
     auto counts = less(zero, F64::load(labelled.counts + i));
     store(select(counts, loss, DD{zero, zero}), labelled.loss_hi + i, labelled.loss_lo + i);
 
-    DD divisor = multiply(normalizer.sum, F64(a.denominator));
+    DD divisor = multiply(normalizer.sum, denominator_of(a));
     DD per_sum = divide(DD{F64::load(labelled.row_scale + i), zero}, divisor);
     DD gradient = multiply(at_target, per_sum);
     (gradient.hi + gradient.lo).store(labelled.target_gradient + i);
@@ -123,7 +123,7 @@ inline double labelled_batches(const CrossEntropyArguments& a) {
                 for (int i = 0; i < count; ++i)
                   if (!batch.skip[i]) store_target_gradient<V, S>(a, first + i, labelled.target_gradient[i]);
               });
-  return a.loss ? 0 : sums.mean(a.denominator);
+  return a.loss ? 0 : sums.mean(a);
 }
 
 template <class V, class S>
@@ -150,7 +150,7 @@ inline double labelled_long_rows(const CrossEntropyArguments& a) {
     }
     emit_losses(a, r, 1, labelled.loss_hi, labelled.loss_lo, sum);
   }
-  return a.loss ? 0 : mean_loss(sum.total(), a.denominator);
+  return a.loss ? 0 : mean_loss(a, sum.total());
 }
 
 template <class V, class S>

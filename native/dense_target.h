@@ -242,7 +242,7 @@ inline ScalarDD dense_row(const CrossEntropyArguments& a, int64_t r, char* scrat
 
   if (a.gradient.data) {
     DD one = {F64(a.row_scale ? a.row_scale[r] : 1), F64(0)};
-    DD upstream = divide(one, DD{F64(a.denominator), F64(0)});
+    DD upstream = divide(one, denominator_of(a));
     DD scale = broadcast_first(ldexp_floor(divide(factor, normalizer.sum), F64(-headroom)));
     double at_maximum = 0;
     bool single = sums.exponentials.ties == 1;
@@ -290,7 +290,7 @@ inline double dense_rows(const CrossEntropyArguments& a) {
                 ScalarDD loss = dense_row<V, S>(a, r, scratch + partial_bytes, bytes, inner, partial, batch);
                 emit_row_loss(a, r, loss, sums[group]);
               });
-  return a.loss ? 0 : sums.mean(a.denominator);
+  return a.loss ? 0 : sums.mean(a);
 }
 
 }  // namespace softgrad::SOFTGRAD_ISA

@@ -31,7 +31,8 @@ struct CrossEntropyArguments {
   int64_t ignore_index;
   double label_smoothing;
   double z_loss;
-  double denominator;      // divides the summed loss and the gradient
+  double denominator;      // divides the summed loss and the gradient: with what rounding it left,
+  double denominator_rest; // which is exact enough for float64
   void* loss;              // per row (float64 for float64 logits, else float32); nullptr: summed
   int threads;
 };

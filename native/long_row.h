@@ -29,9 +29,13 @@ class LongRow {
   void statistics(Batch& batch) {
     Partial* partial = reinterpret_cast<Partial*>(partial_.data());
     for_blocks([&](int64_t b, const S* z, int64_t n) { partial[b].maximum = row_maximum<V>(z, n); });
-    V m = V(T(-__builtin_inf()));
-    for (int64_t b = 0; b < blocks_; ++b) m = maximum(V(partial[b].maximum), m);
-    T top = largest(m);
+    T top = largest_of(partial);
+    if (top - top != 0) {  // an infinity in one block could hide a NaN in another
+      for_blocks([&](int64_t b, const S* z, int64_t n) {
+        if (holds_nan<V>(z, n)) partial[b].maximum = static_cast<T>(__builtin_nan(""));
+      });
+      top = largest_of(partial);
+    }
     T headroom = static_cast<T>(batch.headroom[0]);
     for_blocks([&](int64_t b, const S* z, int64_t n) {
       partial[b].sum = row_exponentials<false>(z, n, V(top), V(headroom), static_cast<T*>(nullptr), (const S*)nullptr);
@@ -74,6 +78,15 @@ class LongRow {
     T maximum;
     ExpSum sum;
   };
+
+  T largest_of(const Partial* partial) const {
+    T top = partial[0].maximum;
+    for (int64_t b = 1; b < blocks_; ++b) {
+      T m = partial[b].maximum;
+      if (m > top || m != m) top = m;
+    }
+    return top;
+  }
 
   bool direct() const { return stride_ == static_cast<int64_t>(sizeof(S)); }
 

@@ -6,24 +6,46 @@
 
 namespace softgrad::SOFTGRAD_ISA {
 
+// The exact sum in two parts, and the plain one: an infinite sum has no second part.
+struct Total {
+  ScalarDD exact;
+  double plain = 0;
+
+  void add(const Total& other) {
+    exact.add(other.exact);
+    plain += other.plain;
+  }
+};
+
 // The sum of a group's losses, each lane a double-double.
 struct LossSum {
   alignas(64) double hi[Batch::rows] = {};
   alignas(64) double lo[Batch::rows] = {};
+  alignas(64) double plain[Batch::rows] = {};
 
   void add(const double* loss_hi, const double* loss_lo) {
     for (int i = 0; i < Batch::rows; i += F64::lanes) {
-      DD sum = {F64::load(hi + i), F64::load(lo + i)};
-      store(softgrad::SOFTGRAD_ISA::add(sum, DD{F64::load(loss_hi + i), F64::load(loss_lo + i)}), hi + i, lo + i);
+      DD loss = {F64::load(loss_hi + i), F64::load(loss_lo + i)};
+      store(softgrad::SOFTGRAD_ISA::add(DD{F64::load(hi + i), F64::load(lo + i)}, loss), hi + i, lo + i);
+      (F64::load(plain + i) + loss.hi).store(plain + i);
     }
   }
 
-  ScalarDD total() const {
-    ScalarDD sum;
-    for (int i = 0; i < Batch::rows; ++i) sum.add(ScalarDD{hi[i], lo[i]});
+  Total total() const {
+    Total sum;
+    for (int i = 0; i < Batch::rows; ++i) sum.add(Total{{hi[i], lo[i]}, plain[i]});
     return sum;
   }
 };
+
+inline DD denominator_of(const CrossEntropyArguments& a) { return {F64(a.denominator), F64(a.denominator_rest)}; }
+
+inline double mean_loss(const CrossEntropyArguments& a, const Total& sum) {
+  double quotient[F64::lanes];
+  DD mean = divide(DD{F64(sum.exact.hi), F64(sum.exact.lo)}, denominator_of(a));
+  (mean.hi + mean.lo).store(quotient);
+  return quotient[0] == quotient[0] ? quotient[0] : sum.plain / a.denominator;
+}
 
 // Writes the losses of a batch, or adds them (zeros beyond `count`) to their group's sum.
 inline void emit_losses(const CrossEntropyArguments& a, int64_t first, int count, const double* hi, const double* lo,
@@ -42,14 +64,6 @@ inline void emit_losses(const CrossEntropyArguments& a, int64_t first, int count
   }
 }
 
-inline double mean_loss(ScalarDD sum, double denominator) {
-  double quotient[F64::lanes];
-  DD mean = divide(DD{F64(sum.hi), F64(sum.lo)}, DD{F64(denominator), F64(0)});
-  (mean.hi + mean.lo).store(quotient);
-  // An infinite sum has no second part.
-  return quotient[0] == quotient[0] ? quotient[0] : sum.hi / denominator;
-}
-
 // One LossSum for every group, zero at first.
 class GroupSums {
  public:
@@ -57,10 +71,10 @@ class GroupSums {
     for (int64_t g = 0; g < groups; ++g) new (memory_.data() + g * sizeof(LossSum)) LossSum;
   }
   LossSum& operator[](int64_t group) { return reinterpret_cast<LossSum*>(memory_.data())[group]; }
-  double mean(double denominator) {
-    ScalarDD sum;
+  double mean(const CrossEntropyArguments& a) {
+    Total sum;
     for (int64_t g = 0; g < groups_; ++g) sum.add((*this)[g].total());
-    return mean_loss(sum, denominator);
+    return mean_loss(a, sum);
   }
 
  private:

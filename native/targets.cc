@@ -40,6 +40,7 @@ LabelSummary summarize_labels(const int64_t* target, int64_t rows, int64_t class
     for (int64_t i = 0; i < rows; ++i)
       if (counts(i)) sum.add(weight[target[i]]);
     summary.weight = sum.sum + sum.error;
+    summary.rest = (sum.sum - summary.weight) + sum.error;
   }
   return summary;
 }

@@ -10,7 +10,8 @@ namespace softgrad {
 
 struct LabelSummary {
   int64_t bad_row = -1;  // first row whose label is no class and is not ignored
-  double weight = 0;     // summed weights of the labels that count
+  double weight = 0;     // summed weights of the labels that count,
+  double rest = 0;       // and what rounding took from the sum
 };
 
 LabelSummary summarize_labels(const int64_t* target, int64_t rows, int64_t classes, bool has_ignore_index,

@@ -220,6 +220,7 @@ class Problem(NamedTuple):
     label_smoothing: float
     z_loss: float
     denominator: float
+    denominator_rest: float  # what rounding left of the denominator
     per_row: bool
 
     def gradient(self, out: Array | None) -> Array:
@@ -266,12 +267,12 @@ def prepare(
     zeta = _validation.non_negative(z_loss, "z_loss")
     reduction = _validation.reduction(reduction)
     if index is not None:
-        denominator = _validation.labels(index, classes, ignored, weights)
+        denominator, rest = _validation.labels(index, classes, ignored, weights)
     else:
         _validation.probabilities(probs, probs_code, axis)
-        denominator = float(z.size // classes)
+        denominator, rest = float(z.size // classes), 0.0
     if reduction != "mean":
-        denominator = 1.0
+        denominator, rest = 1.0, 0.0
     return Problem(
-        z, code, axis, index, probs, probs_code, weights, ignored, smoothing, zeta, denominator, reduction == "none"
-    )
+        z, code, axis, index, probs, probs_code, weights, ignored, smoothing, zeta, denominator, rest, reduction == "none"
+    )  # fmt: skip

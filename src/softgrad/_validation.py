@@ -250,15 +250,15 @@ def class_count(logits: Array, axis: int) -> int:
     return count
 
 
-def labels(indices: Array, classes: int, ignored: int | None, weight: Array | None) -> float:
-    """Check every label, and return the summed weight of those that count."""
-    row, total = _core.check_labels(indices, classes, ignored, weight)
+def labels(indices: Array, classes: int, ignored: int | None, weight: Array | None) -> tuple[float, float]:
+    """Check every label, and return the summed weight of those that count, in two parts."""
+    row, total, rest = _core.check_labels(indices, classes, ignored, weight)
     if row >= 0:
         position = np.unravel_index(row, indices.shape)
         where = f"target[{', '.join(str(int(i)) for i in position)}]" if position else "target"
         hint = "" if ignored is not None else f"; to drop such rows write ignore_index={int(indices[position])}"
         raise IndexError(f"{where} is {int(indices[position])}; expected a class index from 0 to {classes - 1}{hint}")
-    return total
+    return total, rest
 
 
 def probabilities(probs: Array, code: int, axis: int) -> None:
