@@ -5,6 +5,8 @@
 //   load(first, count) -> statistics<keep>(batch) -> write_scaled / write_log_softmax
 #pragma once
 
+#include <new>
+
 #include "log1p.h"
 #include "row.h"
 
@@ -34,27 +36,41 @@ struct Batch {
 };
 
 // log(sum exp) = m + log1p(s'), s' = rest + (ties - 1): all exponentials but one maximal one.
+template <class Number>
 struct Normalizer {
   F64 maximum;
-  DD excess;   // s'
-  DD sum;      // 1 + s'
+  Number excess;  // s'
+  Number sum;     // 1 + s'
 
   Normalizer(const Batch& batch, int row) {
     maximum = F64::load(batch.maximum + row);
-    DD rest = {F64::load(batch.rest_hi + row), F64::load(batch.rest_lo + row)};
+    Number rest = number<Number>(F64::load(batch.rest_hi + row), F64::load(batch.rest_lo + row));
     // No row with an infinite maximum has a softmax: m - m is not a number there, else nothing.
     excess = add(rest, (F64::load(batch.ties + row) - F64(1)) + (maximum - maximum));
     sum = add(excess, F64(1));
   }
 
-  DD log_sum() const { return log1p(excess); }
-  DD lse() const { return add(log_sum(), maximum); }
+  Number log_sum() const { return log1p(excess); }
 };
 
-inline void store(DD x, double* hi, double* lo) {
-  x.hi.store(hi);
-  x.lo.store(lo);
-}
+// A value that may be absent; std::optional is a template of the standard library, see vec.h.
+template <class T>
+class Maybe {
+ public:
+  template <class... Arguments>
+  void emplace(Arguments... arguments) {
+    new (memory_) T(arguments...);
+    present_ = true;
+  }
+  void reset() { present_ = false; }
+  explicit operator bool() const { return present_; }
+  T& operator*() { return *reinterpret_cast<T*>(memory_); }
+  T* operator->() { return reinterpret_cast<T*>(memory_); }
+
+ private:
+  alignas(T) char memory_[sizeof(T)];
+  bool present_ = false;
+};
 
 inline int exponent_of(double positive) {
   uint64_t bits;

@@ -1,4 +1,4 @@
-// Runs a body over all rows, batch by batch, in groups of rows that are fixed by the shape alone:
+// Runs a body over all rows, in groups of rows that are fixed by the shape alone:
 // whatever the thread count, every row and every group's sum comes out the same, bit for bit.
 #pragma once
 
@@ -33,24 +33,23 @@ struct Groups {
   Groups(const Rows& all, int capacity) {
     constexpr int64_t elements = 16384;
     int64_t batches = all.classes ? elements / (all.classes * capacity) : 64;
+    int64_t several_long_rows = all.count / 32 < 8 ? all.count / 32 : 8;
     rows = all.count;
     size = capacity * (batches < 1 ? 1 : batches);
+    if (size < several_long_rows) size = several_long_rows;
     count = (rows + size - 1) / size;
   }
 };
 
-// body(group, first, rows, scratch, working), at most `capacity` rows at a time, the groups shared out
-// among threads; every thread has its own scratch memory and its own Working variables.
-template <class Working, class Body>
-inline void for_batches(const Groups& groups, int capacity, int64_t scratch_bytes, int threads, Body body) {
+// body(group, first, end, scratch): rows first to end - 1, the groups shared out among threads.
+template <class Body>
+inline void for_groups(const Groups& groups, int64_t scratch_bytes, int threads, Body body) {
   if (threads > groups.count) threads = groups.count < 1 ? 1 : static_cast<int>(groups.count);
   int64_t bytes = threads == 1 ? scratch_bytes : (scratch_bytes + 4095) / 4096 * 4096;  // no page shared
   Scratch scratch(bytes * threads);
   auto run_group = [&](int64_t group, char* mine) {
-    Working working;
     int64_t end = (group + 1) * groups.size < groups.rows ? (group + 1) * groups.size : groups.rows;
-    for (int64_t first = group * groups.size; first < end; first += capacity)
-      body(group, first, static_cast<int>(end - first < capacity ? end - first : capacity), mine, working);
+    body(group, group * groups.size, end, mine);
   };
   if (threads == 1) {
     for (int64_t group = 0; group < groups.count; ++group) run_group(group, scratch.data());

@@ -76,13 +76,19 @@ class ColumnTile {
   double logit(int i, int64_t c) const { return tile_[c * W + i]; }
   double exponential(int i, int64_t c) const { return exponentials_[c * W + i]; }
 
-  void write_scaled(const Batch& batch, const Rows& out, bool) {
+  // out = e·scale, then out[target] = value for rows with a target.
+  void write_scaled(const Batch& batch, const Rows& out, bool, const int64_t* target, const double* value) {
     V leading = load_narrow<V>(batch.scale_hi);
     V trailing = scale_remainder(batch, leading);
     for (int64_t c = 0; c < n_; ++c)
       scaled(V::load(exponentials_ + c * W), {leading, trailing}).store(tile_ + c * W);
+    if (target)
+      for (int i = 0; i < count_; ++i)
+        if (!batch.skip[i]) tile_[target[first_ + i] * W + i] = static_cast<T>(value[i]);
     write(batch, out);
   }
+
+  void flush() {}
 
   void write_log_softmax(const Batch& batch, const Rows& out, bool) {
     LogSoftmax<V> log_softmax = LogSoftmax<V>::of_lanes(batch);

@@ -25,13 +25,18 @@ template <class Scalar>
 inline void start_labelled(const CrossEntropyArguments& a, int64_t first, int count, Batch& batch,
                            Labelled& labelled) {
   double upstream = 1 / a.denominator;
+  double usual_headroom = headroom_for<Scalar>(upstream);
   for (int i = 0; i < Batch::rows; ++i) {
-    int64_t y = i < count ? a.target[first + i] : 0;
-    batch.skip[i] = i >= count || (a.has_ignore_index && y == a.ignore_index);
+    batch.skip[i] = i >= count || (a.has_ignore_index && a.target[first + i] == a.ignore_index);
     labelled.counts[i] = batch.skip[i] ? 0 : 1;
+    labelled.weight[i] = labelled.row_scale[i] = 1;
+    batch.headroom[i] = usual_headroom;
+  }
+  if (!a.weight && !a.row_scale) return;
+  for (int i = 0; i < count; ++i) {
     if (batch.skip[i]) continue;
-    labelled.weight[i] = a.weight ? a.weight[y] : 1;
-    labelled.row_scale[i] = a.row_scale ? a.row_scale[first + i] : 1;
+    if (a.weight) labelled.weight[i] = a.weight[a.target[first + i]];
+    if (a.row_scale) labelled.row_scale[i] = a.row_scale[first + i];
     double scale = labelled.weight[i] * labelled.row_scale[i] * upstream;
     batch.headroom[i] = headroom_for<Scalar>(scale < 0 ? -scale : scale);
   }
@@ -40,89 +45,76 @@ inline void start_labelled(const CrossEntropyArguments& a, int64_t first, int co
 //   loss = w·(log1p(s') + (m - z_y)) + ζ·lse²
 //   g_k  = c·p_k for k != y,  g_y = -w·Σ_{j≠y} p_j + 2ζ·lse·p_y,  c = w + 2ζ·lse
 // with Σ_{j≠y} p_j = s'/(1 + s') at the maximum and (1 + s' - exp(z_y - m))/(1 + s') elsewhere.
+template <class Number>
 inline void finish_labelled(const CrossEntropyArguments& a, Batch& batch, Labelled& labelled) {
   const F64 infinity(__builtin_inf()), zero(0);
+  const Number denominator = number<Number>(F64(a.denominator), F64(a.denominator_rest));
   for (int i = 0; i < Batch::rows; i += F64::lanes) {
-    Normalizer normalizer(batch, i);
+    Normalizer<Number> normalizer(batch, i);
     F64 w = F64::load(labelled.weight + i), z = F64::load(labelled.logit + i);
+    Number weight = number<Number>(w);
     F64 unit = zero - F64::load(batch.headroom + i);
     F64 e = ldexp_floor(F64::load(labelled.exponential + i), unit);
 
-    DD log_sum = normalizer.log_sum();
-    DD below = two_sum(normalizer.maximum, zero - z);
-    DD loss = multiply(add(log_sum, below), w);
+    Number log_sum = normalizer.log_sum();
+    Number below = difference<Number>(normalizer.maximum, z);
+    Number loss = multiply(add(log_sum, below), weight);
     // z_y = -inf: the errors of an infinite sum are not numbers; the sum is. 0·log 0 = 0.
-    auto impossible = equal(below.hi, infinity);
-    loss = select(impossible, DD{below.hi + log_sum.hi, zero}, loss);
-    auto weightless = equal(w, zero);
-    loss = select(weightless, DD{select(impossible, zero, loss.hi), select(impossible, zero, loss.lo)}, loss);
+    auto impossible = equal(normalizer.maximum - z, infinity);
+    F64 settled = select(equal(w, zero), zero, infinity) + (rounded(log_sum) - rounded(log_sum));
+    loss = select(impossible, number<Number>(settled), loss);
 
-    DD factor = {w, zero};
-    DD at_target = negative(
-        multiply(select(equal(z, normalizer.maximum), normalizer.excess,
-                        add(normalizer.sum, zero - e)), w));
+    Number others = select(equal(z, normalizer.maximum), normalizer.excess, add(normalizer.sum, zero - e));
+    Number factor = weight, at_target = negative(multiply(others, weight));
     if (a.z_loss != 0) {
-      DD lse = add(log_sum, normalizer.maximum);
+      Number lse = add(log_sum, normalizer.maximum);
       loss = add(loss, multiply(multiply(lse, lse), F64(a.z_loss)));
-      DD slope = multiply(lse, F64(2 * a.z_loss));
+      Number slope = multiply(lse, F64(2 * a.z_loss));
       factor = add(factor, slope);
       at_target = add(at_target, multiply(slope, e));
     }
     auto counts = less(zero, F64::load(labelled.counts + i));
-    store(select(counts, loss, DD{zero, zero}), labelled.loss_hi + i, labelled.loss_lo + i);
+    store(select(counts, loss, number<Number>(zero)), labelled.loss_hi + i, labelled.loss_lo + i);
 
-    DD divisor = multiply(normalizer.sum, denominator_of(a));
-    DD per_sum = divide(DD{F64::load(labelled.row_scale + i), zero}, divisor);
-    DD gradient = multiply(at_target, per_sum);
-    (gradient.hi + gradient.lo).store(labelled.target_gradient + i);
-    DD scale = multiply(factor, per_sum);
-    store(ldexp_floor(scale, unit), batch.scale_hi + i, batch.scale_lo + i);
+    Number row_scale = number<Number>(F64::load(labelled.row_scale + i));
+    Number per_sum = divide(row_scale, multiply(normalizer.sum, denominator));
+    rounded(multiply(at_target, per_sum)).store(labelled.target_gradient + i);
+    store(ldexp_floor(multiply(factor, per_sum), unit), batch.scale_hi + i, batch.scale_lo + i);
   }
-}
-
-template <class V, class S>
-inline void store_target_gradient(const CrossEntropyArguments& a, int64_t row, double value) {
-  char* p = a.gradient.row(row) + a.target[row] * a.gradient.class_stride;
-  V(static_cast<typename V::Scalar>(value)).store_first(reinterpret_cast<S*>(p), 1);
 }
 
 template <class Family, class V, class S>
 inline double labelled_batches(const CrossEntropyArguments& a) {
+  using Number = typename NumberOf<V>::type;
   int capacity = Family::capacity(a.logits.classes);
   Groups groups(a.logits, capacity);
   GroupSums sums(groups.count);
   bool with_gradient = a.gradient.data != nullptr;
   bool stream = should_stream(a.logits, a.gradient, sizeof(S));
-  struct Working {
+  auto group = [&](int64_t group, int64_t first, int64_t end, char* scratch) {
     Batch batch;
     Labelled labelled;
+    Family rows(a.logits, scratch);
+    for (; first < end; first += capacity) {
+      int count = static_cast<int>(end - first < capacity ? end - first : capacity);
+      start_labelled<typename V::Scalar>(a, first, count, batch, labelled);
+      rows.load(first, count);
+      if (with_gradient)
+        rows.template statistics<true>(batch);
+      else
+        rows.template statistics<false>(batch);
+      for (int i = 0; i < count; ++i) {
+        if (batch.skip[i]) continue;
+        labelled.logit[i] = rows.logit(i, a.target[first + i]);
+        if (with_gradient) labelled.exponential[i] = rows.exponential(i, a.target[first + i]);
+      }
+      finish_labelled<Number>(a, batch, labelled);
+      emit_losses(a, first, count, labelled.loss_hi, labelled.loss_lo, sums[group]);
+      if (with_gradient) rows.write_scaled(batch, a.gradient, stream, a.target, labelled.target_gradient);
+    }
+    rows.flush();
   };
-  for_batches<Working>(
-              groups, capacity, Family::scratch_bytes(a.logits.classes), a.threads,
-              [&](int64_t group, int64_t first, int count, char* scratch, Working& working) {
-                auto& [batch, labelled] = working;
-                start_labelled<typename V::Scalar>(a, first, count, batch, labelled);
-                Family rows(a.logits, scratch);
-                rows.load(first, count);
-                if (with_gradient)
-                  rows.template statistics<true>(batch);
-                else
-                  rows.template statistics<false>(batch);
-                for (int i = 0; i < count; ++i) {
-                  if (batch.skip[i]) continue;
-                  int64_t y = a.target[first + i];
-                  labelled.logit[i] = rows.logit(i, y);
-                  if (with_gradient)
-                    labelled.exponential[i] = rows.exponential(i, y);
-                }
-                finish_labelled(a, batch, labelled);
-                emit_losses(a, first, count, labelled.loss_hi, labelled.loss_lo, sums[group]);
-                if (!with_gradient) return;
-                rows.write_scaled(batch, a.gradient, stream);
-                if (stream) store_fence();  // the targets are written over what was streamed
-                for (int i = 0; i < count; ++i)
-                  if (!batch.skip[i]) store_target_gradient<V, S>(a, first + i, labelled.target_gradient[i]);
-              });
+  for_groups(groups, Family::scratch_bytes(a.logits.classes), a.threads, group);
   return a.loss ? 0 : sums.mean(a);
 }
 
@@ -139,11 +131,11 @@ inline double labelled_long_rows(const CrossEntropyArguments& a) {
       row.statistics(batch);
       labelled.logit[0] = row.logit(a.target[r]);
       labelled.exponential[0] = row.exponential(a.target[r], batch);
-      finish_labelled(a, batch, labelled);
+      finish_labelled<typename NumberOf<V>::type>(a, batch, labelled);
       if (a.gradient.data) {
         row.write_scaled(batch, a.gradient.row(r), a.gradient.class_stride, stream);
         store_fence();
-        store_target_gradient<V, S>(a, r, labelled.target_gradient[0]);
+        row.write_element(a.gradient.row(r) + a.target[r] * a.gradient.class_stride, labelled.target_gradient[0]);
       }
     } else if (a.gradient.data) {
       zero_row(a.gradient, r, sizeof(S));

@@ -226,7 +226,7 @@ inline ScalarDD dense_row(const CrossEntropyArguments& a, int64_t r, char* scrat
   batch.rest_hi[0] = sums.exponentials.rest.hi * unit;
   batch.rest_lo[0] = sums.exponentials.rest.lo * unit;
   batch.ties[0] = static_cast<double>(sums.exponentials.ties);
-  Normalizer normalizer(batch, 0);
+  Normalizer<DD> normalizer(batch, 0);
   DD log_sum = normalizer.log_sum();
   DD mass = broadcast(sums.mass);
   DD loss = add(multiply(log_sum, mass), broadcast(sums.dot));
@@ -279,17 +279,20 @@ inline double dense_rows(const CrossEntropyArguments& a) {
   Groups groups(a.logits, 1);
   GroupSums sums(groups.count);
   int64_t partial_bytes = (blocks * int64_t(sizeof(DenseSums)) + 63) / 64 * 64;
-  for_batches<Batch>(groups, 1, partial_bytes + bytes * inner, outer,
-              [&](int64_t group, int64_t r, int, char* scratch, Batch& batch) {
-                if (a.has_ignore_index && a.target && a.target[r] == a.ignore_index) {
-                  if (a.gradient.data) zero_row(a.gradient, r, sizeof(S));
-                  emit_row_loss(a, r, ScalarDD{}, sums[group]);
-                  return;
-                }
-                DenseSums* partial = new (scratch) DenseSums[blocks];
-                ScalarDD loss = dense_row<V, S>(a, r, scratch + partial_bytes, bytes, inner, partial, batch);
-                emit_row_loss(a, r, loss, sums[group]);
-              });
+  auto group = [&](int64_t group, int64_t first, int64_t end, char* scratch) {
+    Batch batch;
+    DenseSums* partial = new (scratch) DenseSums[blocks];
+    for (int64_t r = first; r < end; ++r) {
+      ScalarDD loss;
+      bool ignored = a.has_ignore_index && a.target && a.target[r] == a.ignore_index;
+      if (!ignored)
+        loss = dense_row<V, S>(a, r, scratch + partial_bytes, bytes, inner, partial, batch);
+      else if (a.gradient.data)
+        zero_row(a.gradient, r, sizeof(S));
+      emit_row_loss(a, r, loss, sums[group]);
+    }
+  };
+  for_groups(groups, partial_bytes + bytes * inner, outer, group);
   return a.loss ? 0 : sums.mean(a);
 }
 

@@ -81,4 +81,52 @@ inline DD select(F64::Mask m, DD a, DD b) { return {select(m, a.hi, b.hi), selec
 
 inline DD ldexp_floor(DD a, F64 y) { return {ldexp_floor(a.hi, y), ldexp_floor(a.lo, y)}; }
 
+// The same names for plain doubles: formulas are templates over Number, which is DD where the rows
+// are double, and F64, with bits to spare, where they are float.
+inline F64 negative(F64 a) { return F64(0) - a; }
+inline F64 add(F64 a, F64 b) { return a + b; }
+inline F64 multiply(F64 a, F64 b) { return a * b; }
+inline F64 divide(F64 a, F64 b) { return a / b; }
+
+template <class Number>
+inline Number number(F64 hi, F64 lo = F64(0)) {
+  if constexpr (sizeof(Number) == sizeof(F64)) {
+    return hi + lo;
+  } else {
+    return {hi, lo};
+  }
+}
+
+template <class Number>
+inline Number difference(F64 a, F64 b) {
+  if constexpr (sizeof(Number) == sizeof(F64)) {
+    return a - b;
+  } else {
+    return two_sum(a, F64(0) - b);
+  }
+}
+
+inline F64 rounded(F64 a) { return a; }
+inline F64 rounded(DD a) { return a.hi + a.lo; }
+
+inline void store(F64 a, double* hi, double* lo) {
+  a.store(hi);
+  F64(0).store(lo);
+}
+inline void store(DD a, double* hi, double* lo) {
+  a.hi.store(hi);
+  a.lo.store(lo);
+}
+
+template <class V>
+struct NumberOf;
+template <>
+struct NumberOf<F32> {
+  using type = F64;
+};
+template <>
+struct NumberOf<F64> {
+  using type = DD;
+};
+
 }  // namespace softgrad::SOFTGRAD_ISA

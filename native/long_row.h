@@ -38,7 +38,7 @@ class LongRow {
     }
     T headroom = static_cast<T>(batch.headroom[0]);
     for_blocks([&](int64_t b, const S* z, int64_t n) {
-      partial[b].sum = row_exponentials<false>(z, n, V(top), V(headroom), static_cast<T*>(nullptr), (const S*)nullptr);
+      partial[b].sum = row_exponentials<false>(z, n, V(top), V(headroom), static_cast<T*>(nullptr), [](int64_t) {});
     });
     ExpSum sum;
     for (int64_t b = 0; b < blocks_; ++b) sum.add(partial[b].sum);
@@ -57,6 +57,10 @@ class LongRow {
 
   void write_log_softmax(const Batch& batch, char* out, int64_t out_stride, bool stream) {
     write(out, out_stride, stream, LogSoftmax<V>::of_row(batch, 0));
+  }
+
+  static void write_element(char* p, double value) {
+    V(static_cast<T>(value)).store_first(reinterpret_cast<S*>(p), 1);
   }
 
   double logit(int64_t c) const {

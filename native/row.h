@@ -96,10 +96,84 @@ inline typename V::Scalar row_maximum(const S* z, int64_t n) {
   return infinite && holds_nan<V>(z, n) ? static_cast<typename V::Scalar>(__builtin_nan("")) : m;
 }
 
+// A factor in two parts: e·hi + e·lo rounds once.
+template <class V>
+struct Scale {
+  V hi, lo;
+};
+
+template <class V>
+inline V scaled(V e, Scale<V> scale) {
+  if constexpr (fused_multiply_add) {
+    return multiply_add(e, scale.hi, e * scale.lo);
+  } else if constexpr (sizeof(typename V::Scalar) == 4) {
+    return join(lower(e) * (lower(scale.hi) + lower(scale.lo)), upper(e) * (upper(scale.hi) + upper(scale.lo)));
+  } else {
+    Twofold<V> product = two_product(e, scale.hi);
+    return product.hi + (product.lo + e * scale.lo);
+  }
+}
+
+// out = f(e), a vector at a time, so that the work can be spread over another loop.
+// stream: with stores that bypass the caches.
+template <class V, class E, class S, class F>
+class RowWriter {
+ public:
+  RowWriter(const E* e, int64_t n, S* out, bool stream, F f) : e_(e), n_(n), out_(out), stream_(stream), f_(f) {
+    uintptr_t past = reinterpret_cast<uintptr_t>(out) % vector_bytes;
+    if (stream && past) {
+      int64_t head = static_cast<int64_t>((vector_bytes - past) / sizeof(S));
+      write_first(static_cast<int>(head < n ? head : n));
+    }
+  }
+
+  [[gnu::always_inline]] void step() {
+    if (at_ + V::lanes > n_) return;
+    V v = f_(V::load(e_ + at_));
+    if (stream_)
+      v.stream(out_ + at_);
+    else
+      v.store(out_ + at_);
+    at_ += V::lanes;
+  }
+
+  void finish() {
+    while (at_ + V::lanes <= n_) step();
+    write_first(static_cast<int>(n_ - at_));
+  }
+
+ private:
+  static constexpr uintptr_t vector_bytes = V::lanes * sizeof(S);
+
+  void write_first(int count) {
+    if (count <= 0) return;
+    f_(V::load_first(e_ + at_, count, 0)).store_first(out_ + at_, count);
+    at_ += count;
+  }
+
+  const E* e_;
+  int64_t n_;
+  S* out_;
+  bool stream_;
+  F f_;
+  int64_t at_ = 0;
+};
+
+template <class V, class E, class S, class F>
+inline void row_map(const E* e, int64_t n, S* out, bool stream, F f) {
+  RowWriter<V, E, S, F>(e, n, out, stream, f).finish();
+}
+
+template <class V>
+struct MultiplyBy {
+  Scale<V> scale;
+  V operator()(V e) const { return scaled(e, scale); }
+};
+
 // Sums 2^headroom·exp(z - m) over the elements below m. keep: also stores every exponential.
-// next, if any, is the row that comes after this one: it is fetched while this one is computed.
-template <bool keep, class V, class S>
-inline ExpSum row_exponentials(const S* z, int64_t n, V m, V headroom, typename V::Scalar* e, const S* next) {
+// alongside(i) is called before the vector at i: for memory traffic to go on during the arithmetic.
+template <bool keep, class V, class S, class Alongside>
+inline ExpSum row_exponentials(const S* z, int64_t n, V m, V headroom, typename V::Scalar* e, Alongside alongside) {
   constexpr int L = V::lanes;
   const typename V::Scalar masked = -__builtin_inf();
   Pivot<V> pivot(m, headroom);
@@ -107,7 +181,7 @@ inline ExpSum row_exponentials(const S* z, int64_t n, V m, V headroom, typename 
   ExpSum result;
   int64_t i = 0;
   for (; i + L <= n; i += L) {
-    if (next) __builtin_prefetch(next + i, 0, 2);
+    alongside(i);
     V v = V::load(z + i);
     Exponential<V> x = exp_difference(v, pivot);
     if constexpr (keep) x.value.store(e + i);
@@ -129,45 +203,6 @@ inline ExpSum row_exponentials(const S* z, int64_t n, V m, V headroom, typename 
   }
   result.rest = total(sum);
   return result;
-}
-
-// A factor in two parts: e·hi + e·lo rounds once.
-template <class V>
-struct Scale {
-  V hi, lo;
-};
-
-template <class V>
-inline V scaled(V e, Scale<V> scale) {
-  if constexpr (fused_multiply_add) {
-    return multiply_add(e, scale.hi, e * scale.lo);
-  } else if constexpr (sizeof(typename V::Scalar) == 4) {
-    return join(lower(e) * (lower(scale.hi) + lower(scale.lo)), upper(e) * (upper(scale.hi) + upper(scale.lo)));
-  } else {
-    Twofold<V> product = two_product(e, scale.hi);
-    return product.hi + (product.lo + e * scale.lo);
-  }
-}
-
-// out = f(e) element by element; stream: with stores that bypass the caches.
-template <class V, class E, class S, class F>
-inline void row_map(const E* e, int64_t n, S* out, bool stream, F f) {
-  constexpr int L = V::lanes;
-  int64_t i = 0;
-  if (stream) {
-    constexpr uintptr_t vector_bytes = L * sizeof(S);
-    uintptr_t past = reinterpret_cast<uintptr_t>(out) % vector_bytes;
-    int64_t head = past ? static_cast<int64_t>((vector_bytes - past) / sizeof(S)) : 0;
-    if (head > n) head = n;
-    if (head) f(V::load_first(e, static_cast<int>(head), 0)).store_first(out, static_cast<int>(head));
-    for (i = head; i + L <= n; i += L) f(V::load(e + i)).stream(out + i);
-  } else {
-    for (; i + L <= n; i += L) f(V::load(e + i)).store(out + i);
-  }
-  if (i < n) {
-    int rest = static_cast<int>(n - i);
-    f(V::load_first(e + i, rest, 0)).store_first(out + i, rest);
-  }
 }
 
 }  // namespace softgrad::SOFTGRAD_ISA

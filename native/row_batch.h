@@ -1,4 +1,7 @@
 // Rows with their lanes along the classes, as many at a time as stay in the nearest cache.
+//
+// A long row whose result bypasses the caches is not written when it is finished, but alongside the
+// exponentials of the next one: arithmetic and memory then work at the same time.
 #pragma once
 
 #include "batch.h"
@@ -16,14 +19,14 @@ class RowBatch {
     return static_cast<int>(rows < 1 ? 1 : rows > Batch::rows ? Batch::rows : rows);
   }
   static int64_t scratch_bytes(int64_t classes) {
-    return capacity(classes) * (padded(classes) * int64_t(sizeof(T)) + padded(classes) * int64_t(sizeof(S)));
+    return padded(classes) * (buffers(classes) * int64_t(sizeof(T)) + capacity(classes) * int64_t(sizeof(S)));
   }
 
   RowBatch(const Rows& logits, char* scratch)
       : logits_(logits),
         n_(logits.classes),
         exponentials_(reinterpret_cast<T*>(scratch)),
-        packed_(reinterpret_cast<S*>(scratch + capacity(n_) * padded(n_) * int64_t(sizeof(T)))) {}
+        packed_(reinterpret_cast<S*>(scratch + padded(n_) * buffers(n_) * int64_t(sizeof(T)))) {}
 
   void load(int64_t first, int count) {
     first_ = first;
@@ -37,8 +40,7 @@ class RowBatch {
     for (int i = 0; i < count_; ++i) {
       if (batch.skip[i]) continue;
       T m = row_maximum<V>(rows_[i], n_);
-      ExpSum sum = row_exponentials<keep>(rows_[i], n_, V(m), V(static_cast<T>(batch.headroom[i])),
-                                          exponentials_ + i * padded(n_), next_row(i));
+      ExpSum sum = exponentials<keep>(i, V(m), V(static_cast<T>(batch.headroom[i])));
       double unit = __builtin_ldexp(1, -static_cast<int>(batch.headroom[i]));
       batch.maximum[i] = m;
       batch.rest_hi[i] = sum.rest.hi * unit;
@@ -48,14 +50,35 @@ class RowBatch {
   }
 
   double logit(int i, int64_t c) const { return widened<V>(rows_[i] + c); }
-  double exponential(int i, int64_t c) const { return exponentials_[i * padded(n_) + c]; }
+  double exponential(int i, int64_t c) const { return kept(i)[c]; }
 
-  // out = e·scale
-  void write_scaled(const Batch& batch, const Rows& out, bool stream) {
-    for (int i = 0; i < count_; ++i) {
-      Scale<V> scale = narrow_scale<V>(batch.scale_hi[i], batch.scale_lo[i]);
-      write(batch, i, out, stream, exponentials_ + i * padded(n_), [=](V e) { return scaled(e, scale); });
+  // out = e·scale, then out[target] = value for rows with a target.
+  void write_scaled(const Batch& batch, const Rows& out, bool stream, const int64_t* target, const double* value) {
+    if (stream && capacity(n_) == 1 && out.class_stride == static_cast<int64_t>(sizeof(S)) && !batch.skip[0]) {
+      S* to = reinterpret_cast<S*>(out.row(first_));
+      pending_.emplace(kept(0), n_, to, true, MultiplyBy<V>{narrow_scale<V>(batch.scale_hi[0], batch.scale_lo[0])});
+      if (target) pending_target_ = to + target[first_], pending_value_ = value[0];
+      spare_ = !spare_;
+      return;
     }
+    for (int i = 0; i < count_; ++i) {
+      MultiplyBy<V> multiply{narrow_scale<V>(batch.scale_hi[i], batch.scale_lo[i])};
+      write(batch, i, out, stream, kept(i), multiply);
+      if (!target || batch.skip[i]) continue;
+      if (stream) store_fence();  // what follows overwrites what was streamed
+      store_element(out.row(first_ + i) + target[first_ + i] * out.class_stride, value[i]);
+    }
+  }
+
+  // Writes what is still to be written.
+  void flush() {
+    if (!pending_) return;
+    pending_->finish();
+    pending_.reset();
+    if (!pending_target_) return;
+    store_fence();
+    store_element(reinterpret_cast<char*>(pending_target_), pending_value_);
+    pending_target_ = nullptr;
   }
 
   void write_log_softmax(const Batch& batch, const Rows& out, bool stream) {
@@ -64,6 +87,29 @@ class RowBatch {
 
  private:
   static int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
+  static int buffers(int64_t classes) { return capacity(classes) == 1 ? 2 : capacity(classes); }
+  T* kept(int i) const { return exponentials_ + (i + (spare_ ? 1 : 0)) * padded(n_); }
+
+  static void store_element(char* p, double value) {
+    V(static_cast<T>(value)).store_first(reinterpret_cast<S*>(p), 1);
+  }
+
+  template <bool keep>
+  ExpSum exponentials(int i, V m, V headroom) {
+    const S* next = next_row(i);
+    auto fetch = [=](int64_t c) {
+      if (next) __builtin_prefetch(next + c, 0, 2);
+    };
+    if (!pending_) return row_exponentials<keep>(rows_[i], n_, m, headroom, kept(i), fetch);
+    Writer writer = *pending_;  // in registers for the loop
+    ExpSum sum = row_exponentials<keep>(rows_[i], n_, m, headroom, kept(i), [&](int64_t c) {
+      fetch(c);
+      writer.step();
+    });
+    *pending_ = writer;
+    flush();
+    return sum;
+  }
 
   const S* next_row(int i) const {
     bool direct = logits_.class_stride == static_cast<int64_t>(sizeof(S));
@@ -83,6 +129,8 @@ class RowBatch {
     if (!direct) scatter(to, n_, row, out.class_stride);
   }
 
+  using Writer = RowWriter<V, T, S, MultiplyBy<V>>;
+
   const Rows& logits_;
   int64_t n_;
   T* exponentials_;
@@ -90,6 +138,10 @@ class RowBatch {
   int64_t first_ = 0;
   int count_ = 0;
   const S* rows_[Batch::rows];
+  Maybe<Writer> pending_;
+  bool spare_ = false;  // which of two buffers a long row's exponentials go to
+  S* pending_target_ = nullptr;
+  double pending_value_ = 0;
 };
 
 }  // namespace softgrad::SOFTGRAD_ISA

@@ -9,19 +9,21 @@
 
 namespace softgrad::SOFTGRAD_ISA {
 
-// Streaming pays once the output does not fit in the last-level cache anyway; in place it never does,
-// because the lines have just been read.
+// Streaming pays once the output does not fit in the last-level cache anyway, for rows of many cache
+// lines, the first and last of which are shared; in place it never does: the lines have just been read.
 inline bool should_stream(const Rows& from, const Rows& to, int64_t element_bytes) {
-  constexpr int64_t last_level_cache = 32 << 20;
-  return from.data != to.data && to.count * to.classes * element_bytes >= last_level_cache;
+  constexpr int64_t last_level_cache = 32 << 20, many_lines = 16 << 10;
+  int64_t row_bytes = to.classes * element_bytes;
+  return from.data != to.data && row_bytes >= many_lines && to.count * row_bytes >= last_level_cache;
 }
 
 // p = exp(z - m) / (1 + s'), log p = (z - m) - log1p(s'), lse = m + log1p(s').
+template <class Number>
 inline void finish_softmax(SoftmaxKind kind, Batch& batch) {
   for (int i = 0; i < Batch::rows; i += F64::lanes) {
-    Normalizer normalizer(batch, i);
+    Normalizer<Number> normalizer(batch, i);
     if (kind == SoftmaxKind::softmax) {
-      DD scale = divide(DD{F64(1), F64(0)}, normalizer.sum);
+      Number scale = divide(number<Number>(F64(1)), normalizer.sum);
       scale = ldexp_floor(scale, F64(0) - F64::load(batch.headroom + i));
       store(scale, batch.scale_hi + i, batch.scale_lo + i);
     } else {
@@ -32,13 +34,15 @@ inline void finish_softmax(SoftmaxKind kind, Batch& batch) {
 
 template <class V, class S>
 inline void store_logsumexp(const Batch& batch, const Rows& out, int64_t first, int count) {
+  using Number = typename NumberOf<V>::type;
   alignas(64) double lse[Batch::rows];
   for (int i = 0; i < Batch::rows; i += F64::lanes) {
-    DD sum = Normalizer(batch, i).lse();
+    Normalizer<Number> normalizer(batch, i);
+    F64 sum = rounded(add(normalizer.log_sum(), normalizer.maximum));
     F64 m = F64::load(batch.maximum + i);
     // An infinite maximum is the answer; only the differences from it are not numbers.
     F64 magnitude = maximum(m, F64(0) - m);
-    select(equal(magnitude, F64(__builtin_inf())), m, sum.hi + sum.lo).store(lse + i);
+    select(equal(magnitude, F64(__builtin_inf())), m, sum).store(lse + i);
   }
   for (int i = 0; i < count; ++i) {
     typename V::Scalar rounded = static_cast<typename V::Scalar>(lse[i]);
@@ -48,40 +52,44 @@ inline void store_logsumexp(const Batch& batch, const Rows& out, int64_t first, 
 
 template <class Family, class V, class S>
 inline void softmax_batches(const SoftmaxArguments& a) {
+  using Number = typename NumberOf<V>::type;
   int capacity = Family::capacity(a.logits.classes);
   bool stream = should_stream(a.logits, a.out, sizeof(S));
-  struct Working : Batch {
-    Working() { set_headroom(headroom_for<typename V::Scalar>(1)); }
+  auto group = [&](int64_t, int64_t first, int64_t end, char* scratch) {
+    Batch batch;
+    batch.set_headroom(headroom_for<typename V::Scalar>(1));
+    Family rows(a.logits, scratch);
+    for (; first < end; first += capacity) {
+      int count = static_cast<int>(end - first < capacity ? end - first : capacity);
+      rows.load(first, count);
+      if (a.kind == SoftmaxKind::softmax) {
+        rows.template statistics<true>(batch);
+        finish_softmax<Number>(a.kind, batch);
+        rows.write_scaled(batch, a.out, stream, nullptr, nullptr);
+        continue;
+      }
+      rows.template statistics<false>(batch);
+      finish_softmax<Number>(a.kind, batch);
+      if (a.kind == SoftmaxKind::log_softmax)
+        rows.write_log_softmax(batch, a.out, stream);
+      else
+        store_logsumexp<V, S>(batch, a.out, first, count);
+    }
+    rows.flush();
   };
-  for_batches<Working>(
-              Groups(a.logits, capacity), capacity, Family::scratch_bytes(a.logits.classes), a.threads,
-              [&](int64_t, int64_t first, int count, char* scratch, Batch& batch) {
-                Family rows(a.logits, scratch);
-                rows.load(first, count);
-                if (a.kind == SoftmaxKind::softmax) {
-                  rows.template statistics<true>(batch);
-                  finish_softmax(a.kind, batch);
-                  rows.write_scaled(batch, a.out, stream);
-                } else {
-                  rows.template statistics<false>(batch);
-                  finish_softmax(a.kind, batch);
-                  if (a.kind == SoftmaxKind::log_softmax)
-                    rows.write_log_softmax(batch, a.out, stream);
-                  else
-                    store_logsumexp<V, S>(batch, a.out, first, count);
-                }
-              });
+  for_groups(Groups(a.logits, capacity), Family::scratch_bytes(a.logits.classes), a.threads, group);
 }
 
 template <class V, class S>
 inline void softmax_long_rows(const SoftmaxArguments& a) {
+  using Number = typename NumberOf<V>::type;
   bool stream = should_stream(a.logits, a.out, sizeof(S));
   for (int64_t i = 0; i < a.logits.count; ++i) {
     Batch batch;
     batch.headroom[0] = headroom_for<typename V::Scalar>(1);
     LongRow<V, S> row(a.logits.row(i), a.logits.class_stride, a.logits.classes, a.threads);
     row.statistics(batch);
-    finish_softmax(a.kind, batch);
+    finish_softmax<Number>(a.kind, batch);
     if (a.kind == SoftmaxKind::softmax)
       row.write_scaled(batch, a.out.row(i), a.out.class_stride, stream);
     else if (a.kind == SoftmaxKind::log_softmax)

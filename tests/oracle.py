@@ -72,7 +72,7 @@ class Rows:
 
 
 def mpmath_rows(z, digits=60):
-    """softmax and log_softmax of one row, to many digits, as long double."""
+    """Softmax and log_softmax of one row, to many digits, as long double."""
     with mpmath.workdps(digits):
         exponentials = [mpmath.e ** mpmath.mpf(float(v)) for v in z]
         total = mpmath.fsum(exponentials)

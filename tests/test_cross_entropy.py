@@ -202,7 +202,7 @@ def test_out_and_in_place_are_the_same(instruction_set, dtype, shape, dense):
     target = soft_target(np.float32, shape) if dense else y
     expected = sg.cross_entropy_grad(z, target)
     out = np.full_like(z, 7)
-    loss, same = sg.cross_entropy_value_and_grad(z, target, out=out)
+    _loss, same = sg.cross_entropy_value_and_grad(z, target, out=out)
     assert same is out
     np.testing.assert_array_equal(out, expected)
     strided = np.full((shape[0], 2 * shape[1]), 7, dtype)[:, ::2]
@@ -210,6 +210,17 @@ def test_out_and_in_place_are_the_same(instruction_set, dtype, shape, dense):
     np.testing.assert_array_equal(strided, expected)
     assert sg.cross_entropy_grad(z, target, out=z) is z
     np.testing.assert_array_equal(z, expected)
+
+
+def test_streamed_gradients_are_written_whole(instruction_set):
+    z = families.normal(np.float32, 3.0, 9001, rows=1000)  # beyond the last-level cache, rows unaligned
+    y = np.arange(1000) * 7
+    y[::5] = -1
+    out = np.full_like(z, np.nan)
+    sg.cross_entropy_grad(z, y, ignore_index=-1, reduction="sum", out=out)
+    for part in (slice(0, 500), slice(500, 1000)):
+        expected = sg.cross_entropy_grad(z[part], y[part], ignore_index=-1, reduction="sum")
+        np.testing.assert_array_equal(out[part], expected)
 
 
 @pytest.mark.parametrize("dense", [False, True])

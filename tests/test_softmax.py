@@ -26,7 +26,11 @@ def test_accuracy(instruction_set, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_long_double_oracle_agrees_with_mpmath(dtype):
-    for z in (families.normal(dtype, 10.0, 7, rows=4), families.confident(dtype, rows=4), families.tails(dtype, rows=1)):
+    for z in (
+        families.normal(dtype, 10.0, 7, rows=4),
+        families.confident(dtype, rows=4),
+        families.tails(dtype, rows=1),
+    ):
         exact = oracle.Rows(z)
         for i, row in enumerate(z):
             p, log_p = oracle.mpmath_rows(row)
@@ -114,7 +118,9 @@ def test_axes_and_layouts(name, dtype, axis, layout):
     lse = sg.logsumexp(z, axis=axis)
     assert lse.shape == expected_lse.shape
     np.testing.assert_allclose(lse.astype(np.float64), expected_lse.astype(np.float64), **tolerance)
-    assert sg.logsumexp(z, axis=axis, keepdims=True).shape == tuple(1 if i in axes else n for i, n in enumerate(z.shape))
+    assert sg.logsumexp(z, axis=axis, keepdims=True).shape == tuple(
+        1 if i in axes else n for i, n in enumerate(z.shape)
+    )
 
 
 @pytest.mark.parametrize("shape", [(40, 7), (40, 100), (2, 70_000), (100, 3)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -87,8 +87,10 @@ def cross_entropy(
     Examples
     --------
     >>> import softgrad as sg
-    >>> float(sg.cross_entropy([[2.0, 1.0, 0.0], [0.0, 40.0, 0.0]], [0, 1], reduction="sum"))
-    0.40760596444437997
+    >>> float(sg.cross_entropy([[2.0, 1.0, 0.0], [0.0, 2.0, 1.0]], [0, 1]))
+    0.4076059644443803
+    >>> float(sg.cross_entropy([0.0, 40.0], 1))  # confident, and not zero
+    4.248354255291589e-18
     """
     problem = prepare("cross_entropy", logits, target, axis, weight, ignore_index, label_smoothing, z_loss, reduction)
     return problem.run(None)
@@ -197,7 +199,7 @@ def cross_entropy_value_and_grad(
     >>> logits = np.array([[2.0, 1.0, 0.0]])
     >>> loss, gradient = sg.cross_entropy_value_and_grad(logits, [0], out=logits)
     >>> float(loss), gradient is logits
-    (0.40760596444438, True)
+    (0.4076059644443803, True)
     """
     problem = prepare(
         "cross_entropy_value_and_grad", logits, target, axis, weight, ignore_index, label_smoothing, z_loss, reduction
@@ -206,41 +208,58 @@ def cross_entropy_value_and_grad(
     return problem.run(gradient), gradient
 
 
-class Problem(NamedTuple):
+class Problem:
     """The validated arguments of a cross-entropy, in the form the kernel takes."""
 
-    logits: Array
-    code: int
-    axis: int
-    index: Array | None
-    probs: Array | None
-    probs_code: int
-    weight: Array | None
-    ignore_index: int | None
-    label_smoothing: float
-    z_loss: float
-    denominator: float
-    denominator_rest: float  # what rounding left of the denominator
-    per_row: bool
+    __slots__ = ("axis", "code", "labels", "logits", "options", "per_row", "probs")
+
+    def __init__(
+        self,
+        logits: Array,
+        code: int,
+        axis: int,
+        labels: Array | None,
+        probs: Array | None,
+        options: tuple[Any, ...],
+        per_row: bool,
+    ) -> None:
+        self.logits = logits
+        self.code = code
+        self.axis = axis
+        self.labels = labels
+        self.probs = probs
+        # The kernel's last arguments: weight, ignore_index, label_smoothing, z_loss, and the denominator in two parts.
+        self.options = options
+        self.per_row = per_row
+
+    def part(self, logits: Array, rows: slice) -> Problem:
+        """The same problem for some of the rows of a matrix, with the denominator of them all."""
+        labels = None if self.labels is None else self.labels[rows]
+        probs = None if self.probs is None else self.probs[rows]
+        return Problem(logits, self.code, self.axis, labels, probs, self.options, self.per_row)
 
     def gradient(self, out: Array | None) -> Array:
         """The array to write the gradient into."""
         if out is None:
             return np.empty_like(self.logits, subok=False)
-        for name, value in (("target", self.index), ("target", self.probs), ("weight", self.weight)):
+        out = _validation.out(out, self.logits, self.logits.shape)
+        for name, value in (("target", self.labels), ("target", self.probs), ("weight", self.options[0])):
             if value is not None:
                 _validation.separate(name, value, out)
-        return _validation.out(out, self.logits, self.logits.shape)
+        return out
 
     def run(self, gradient: Array | None) -> Any:
         """The loss, a scalar or an array of rows; the gradient goes into `gradient`."""
-        logits, code, axis, *arguments, per_row = self
-        loss_dtype = np.float64 if code == _validation.FLOAT64 else np.float32
-        rows = np.empty(logits.shape[:axis] + logits.shape[axis + 1 :], loss_dtype) if per_row else None
-        if code == _validation.BFLOAT16:
+        logits, axis, probs = self.logits, self.axis, self.probs
+        loss_dtype = np.float64 if self.code == _validation.FLOAT64 else np.float32
+        rows = np.empty(logits.shape[:axis] + logits.shape[axis + 1 :], loss_dtype) if self.per_row else None
+        if self.code == _validation.BFLOAT16:
             logits = _validation.as_buffer(logits)
             gradient = None if gradient is None else _validation.as_buffer(gradient)
-        total = _core.cross_entropy(code, logits, axis, gradient, None, rows, *arguments)
+        probs_code = _validation.FLOAT64 if probs is None else _validation.dtype_code(probs.dtype)
+        total = _core.cross_entropy(
+            self.code, logits, axis, gradient, None, rows, self.labels, probs, probs_code, *self.options
+        )
         return loss_dtype(total) if rows is None else rows[()]
 
 
@@ -260,19 +279,18 @@ def prepare(
     axis = _validation.class_axis(axis, z.ndim)
     z = z if z.ndim else z.reshape(1)
     classes = _validation.class_count(z, axis)
-    index, probs, probs_code = _validation.target(target, z, axis, function)
+    labels, probs = _validation.target(target, z, axis, function)
     weights = None if weight is None else _validation.class_weight(weight, classes, function)
-    ignored = None if ignore_index is None else _validation.ignore_index(ignore_index, index is not None)
+    ignored = None if ignore_index is None else _validation.ignore_index(ignore_index, labels is not None)
     smoothing = _validation.unit_interval(label_smoothing, "label_smoothing")
     zeta = _validation.non_negative(z_loss, "z_loss")
-    reduction = _validation.reduction(reduction)
-    if index is not None:
-        denominator, rest = _validation.labels(index, classes, ignored, weights)
-    else:
-        _validation.probabilities(probs, probs_code, axis)
-        denominator, rest = float(z.size // classes), 0.0
+    _validation.reduction(reduction)
+    if labels is not None:
+        denominator = _validation.labels(labels, classes, ignored, weights)
+    elif probs is not None:
+        _validation.probabilities(probs, axis)
+        denominator = float(z.size // classes), 0.0
     if reduction != "mean":
-        denominator, rest = 1.0, 0.0
-    return Problem(
-        z, code, axis, index, probs, probs_code, weights, ignored, smoothing, zeta, denominator, rest, reduction == "none"
-    )  # fmt: skip
+        denominator = 1.0, 0.0
+    options = (weights, ignored, smoothing, zeta, *denominator)
+    return Problem(z, code, axis, labels, probs, options, reduction == "none")

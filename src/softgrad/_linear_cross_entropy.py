@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 # Logits of a chunk: large enough that BLAS runs at full speed, small beside a gradient of W.
 _CHUNK_BYTES = 32 << 20
-# Part of WᵀG computed at a time beside the gradient of W that it is added to.
+# Part of GᵀX computed at a time beside the gradient of W that it is added to.
 _PRODUCT_BYTES = 8 << 20
 
 
@@ -81,7 +82,9 @@ def linear_cross_entropy(
     >>> sg.linear_cross_entropy(x, W, [0, 2], reduction="none")
     array([0.40760596, 1.09861229])
     """
-    head = _prepare("linear_cross_entropy", x, W, target, bias, weight, ignore_index, label_smoothing, z_loss, reduction)
+    head = _prepare(
+        "linear_cross_entropy", x, W, target, bias, weight, ignore_index, label_smoothing, z_loss, reduction
+    )
     losses = [problem.run(None) for _, problem in head.chunks()]
     return head.combine(losses)
 
@@ -152,12 +155,12 @@ def linear_cross_entropy_value_and_grad(
         np.matmul(g, head.W, out=gradient.x[rows])
         _add_product(gradient.W, g, head.x[rows])
         if gradient.bias is not None:
-            gradient.bias += g.sum(axis=0)
+            np.add(gradient.bias, g.sum(axis=0), out=gradient.bias)
     return head.combine(losses), gradient
 
 
 def _add_product(total: Array, g: Array, x: Array) -> None:
-    """total += gᵀ x, by blocks of classes."""
+    """Total += gᵀ x, by blocks of classes."""
     block = max(1, _PRODUCT_BYTES // max(1, x.shape[1] * x.itemsize))
     for start in range(0, total.shape[0], block):
         part = slice(start, start + block)
@@ -181,19 +184,14 @@ class _Head(NamedTuple):
             np.matmul(self.x[rows], self.W.T, out=logits)
             if self.bias is not None:
                 logits += self.bias
-            index, probs = self.whole.index, self.whole.probs
-            yield rows, self.whole._replace(
-                logits=logits,
-                index=None if index is None else index[rows],
-                probs=None if probs is None else probs[rows],
-            )
+            yield rows, self.whole.part(logits, rows)
 
     def combine(self, losses: list[Any]) -> Any:
         if self.whole.per_row:
             return np.concatenate(losses) if losses else np.empty(0, self.x.dtype)
-        if not losses:
-            return self.x.dtype.type(np.divide(0.0, self.whole.denominator)) if self.whole.denominator else self.x.dtype.type(np.nan)
-        return self.x.dtype.type(np.sum(losses, dtype=np.float64))
+        if not losses and self.whole.options[-2] == 0:
+            return self.x.dtype.type(np.nan)
+        return self.x.dtype.type(math.fsum(losses))
 
 
 def _prepare(

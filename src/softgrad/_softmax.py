@@ -18,7 +18,7 @@ _SOFTMAX, _LOG_SOFTMAX, _LOGSUMEXP = range(3)  # SoftmaxKind in native/kernels.h
 
 
 def softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
-    """Softmax: non-negative numbers that sum to one along an axis.
+    r"""Softmax: non-negative numbers that sum to one along an axis.
 
     .. math:: p_j = \\frac{e^{z_j}}{\\sum_i e^{z_i}}
 
@@ -70,7 +70,7 @@ def softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> 
 
 
 def log_softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
-    """Logarithm of softmax, without the loss of computing it in two steps.
+    r"""Logarithm of softmax, without the loss of computing it in two steps.
 
     .. math:: \\log p_j = (z_j - m) - \\log\\Bigl(1 + \\sum_{i \\ne i^*} e^{z_i - m}\\Bigr), \\quad m = z_{i^*} = \\max_i z_i
 
@@ -114,7 +114,7 @@ def log_softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None)
 
 
 def logsumexp(logits: ArrayLike, *, axis: Axis = -1, keepdims: bool = False) -> Array:
-    """Logarithm of the sum of exponentials along an axis.
+    r"""Logarithm of the sum of exponentials along an axis.
 
     .. math:: \\operatorname{lse}(z) = \\log \\sum_i e^{z_i}
 

@@ -115,16 +115,23 @@ def out(value: object, like: Array, shape: tuple[int, ...]) -> Array:
     if not isinstance(value, np.ndarray):
         raise TypeError(f"out is a {type(value).__name__}; expected a NumPy array of shape {shape} and {like.dtype}")
     if value.shape != shape:
-        raise ValueError(f"out has shape {value.shape}; expected {shape}; write numpy.empty({shape}, {str(like.dtype)!r})")
+        raise ValueError(
+            f"out has shape {value.shape}; expected {shape}; write numpy.empty({shape}, {str(like.dtype)!r})"
+        )
     if value.dtype != like.dtype:
         raise TypeError(f"out has dtype {value.dtype}; expected {like.dtype}, the dtype of the result")
     if not value.flags.writeable:
         raise ValueError("out is read-only; pass a writable array")
     if not value.flags.aligned:
         raise ValueError("out is not aligned to its dtype; pass an array from numpy.empty")
-    if value is not like and np.may_share_memory(value, like) and not _same_memory(value, like):
+    if value is not like and _overlap(value, like) and not _same_memory(value, like):
         raise ValueError("out overlaps logits without being the same array; pass logits itself, or separate memory")
     return value
+
+
+def _overlap(a: Array, b: Array) -> bool:
+    # Two arrays that own their memory have none in common; asking NumPy takes longer than a small softmax.
+    return not (a.base is None and b.base is None and a is not b) and np.may_share_memory(a, b)
 
 
 def _same_memory(a: Array, b: Array) -> bool:
@@ -133,21 +140,22 @@ def _same_memory(a: Array, b: Array) -> bool:
 
 def separate(target_name: str, value: Array, out: Array) -> None:
     """Refuse a result that would overwrite an input while it is still being read."""
-    if np.may_share_memory(value, out):
+    if _overlap(value, out):
         raise ValueError(f"out shares memory with {target_name}; pass logits itself, or separate memory")
 
 
-def target(value: ArrayLike, logits: Array, axis: int, function: str) -> tuple[Array | None, Array | None, int]:
-    """Class indices as int64, or class probabilities as float32 or float64 with their dtype code."""
+def target(value: ArrayLike, logits: Array, axis: int, function: str) -> tuple[Array | None, Array | None]:
+    """Class indices as int64, or class probabilities as float32 or float64."""
     array = value if type(value) is np.ndarray else _as_array(value, function, "target")
-    row_shape = logits.shape[:axis] + logits.shape[axis + 1 :]
+    shape = logits.shape
+    row_shape = shape[:axis] + shape[axis + 1 :]
     kind = array.dtype.kind
     if kind in "iu":
         if array.shape != row_shape:
             _reject_index_shape(array, logits, row_shape)
         if array.dtype == np.uint64 and array.size and int(array.max()) > np.iinfo(np.int64).max:
             raise IndexError(f"target holds {array.max()}; expected class indices below {logits.shape[axis]}")
-        return np.ascontiguousarray(array, np.int64), None, FLOAT64
+        return np.ascontiguousarray(array, np.int64), None
     if kind == "f" or array.dtype.name == "bfloat16":
         if array.shape != logits.shape:
             raise ValueError(
@@ -158,7 +166,7 @@ def target(value: ArrayLike, logits: Array, axis: int, function: str) -> tuple[A
         if array.dtype.itemsize > 8:
             raise TypeError(f"target has dtype {array.dtype}; expected float64 or narrower")
         probabilities = array.astype(wide, copy=not array.flags.aligned)
-        return None, probabilities, _CODES[wide]
+        return None, probabilities
     raise TypeError(
         f"target has dtype {array.dtype}; expected class indices (an integer dtype, shape {row_shape}) or class "
         f"probabilities (a floating dtype, shape {logits.shape})"
@@ -206,7 +214,7 @@ def ignore_index(value: object, has_indices: bool) -> int | None:
         )
     if not -(2**63) <= index < 2**63:
         raise ValueError(f"ignore_index={value}; expected a 64-bit integer")
-    return index
+    return int(index)
 
 
 def unit_interval(value: object, name: str) -> float:
@@ -235,11 +243,10 @@ def real(value: object, name: str) -> float:
         raise TypeError(f"{name}={value!r}; expected a number") from None
 
 
-def reduction(value: object) -> str:
+def reduction(value: object) -> None:
     """How the rows' losses become one."""
     if value not in _REDUCTIONS:
         raise ValueError(f"reduction={value!r}; expected 'mean', 'sum' or 'none'")
-    return str(value)
 
 
 def class_count(logits: Array, axis: int) -> int:
@@ -261,9 +268,9 @@ def labels(indices: Array, classes: int, ignored: int | None, weight: Array | No
     return total, rest
 
 
-def probabilities(probs: Array, code: int, axis: int) -> None:
+def probabilities(probs: Array, axis: int) -> None:
     """Refuse negative and infinite class probabilities."""
-    row = _core.check_probabilities(probs, code, axis)
+    row = _core.check_probabilities(probs, _CODES[probs.dtype], axis)
     if row >= 0:
         rows = np.moveaxis(probs, axis, -1).reshape(-1, probs.shape[axis])
         values = rows[row]
@@ -290,7 +297,9 @@ def matrix(value: ArrayLike, name: str, function: str) -> Array:
     if array.ndim != 2:
         raise ValueError(f"{name} has shape {array.shape}; expected two axes")
     if code not in (FLOAT32, FLOAT64):
-        raise TypeError(f"{name} has dtype {array.dtype}; expected float32 or float64; write {name}.astype(numpy.float32)")
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; expected float32 or float64; write {name}.astype(numpy.float32)"
+        )
     return array
 
 
@@ -314,4 +323,3 @@ def same_dtype(a: Array, a_name: str, b: Array, b_name: str) -> None:
         raise TypeError(
             f"{a_name} has dtype {a.dtype} and {b_name} {b.dtype}; expected one dtype; write {b_name}.astype({a_name}.dtype)"
         )
-

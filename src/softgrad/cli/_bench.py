@@ -127,6 +127,7 @@ def _environment(suite: Suite, rounds: int, threads: int, peers: dict[str, Any])
         "cpu": _cpu_model(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "instruction_set": _core.instruction_set(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "threads": threads,
         "rounds": rounds,
         "versions": versions | _bench_peers.versions(peers),
@@ -146,40 +147,43 @@ def _cpu_model() -> str:
 
 
 def _header(report: dict[str, Any]) -> Text:
+    cpus = f"{report['cpus']} CPU{'' if report['cpus'] == 1 else 's'}"
+    threads = f"{report['threads']} thread{'' if report['threads'] == 1 else 's'}"
     lines = [
-        f"{report['cpu']}, {report['cpus']} CPU{'' if report['cpus'] == 1 else 's'}; {report['threads']} "
-        f"thread{'' if report['threads'] == 1 else 's'} for every library; softgrad uses {report['instruction_set']}",
+        f"{report['cpu']}, {cpus}, {report['instruction_set']}",
         ", ".join(f"{name} {version}" for name, version in report["versions"].items()),
     ]
     if report["not_installed"]:
         lines.append(f"not installed: {', '.join(report['not_installed'])}")
     if report["suite"] == Suite.ACCURACY:
-        lines.append(
-            "largest error in ULP of the exact result, rows of 10 and 1000 classes; correctly rounded is 0.5,"
-            " no digit right is 1e7 (float32), 1e15 (float64)"
-        )
+        lines += [
+            "Largest error in ULP of the exact result, in rows of 10 and of 1000 classes.",
+            "At most 0.5: correctly rounded. 1e7 in float32, 1e15 in float64: no digit is right.",
+        ]
     else:
-        lines.append(
-            f"float32, {report['rounds']} rounds, variants by turns; results checked against float64 first;"
-            " ratio: median over the rounds"
-        )
-    return Text("\n".join(lines))
+        lines += [
+            f"{threads} for softgrad, torch and JAX; SciPy and the copy use one.",
+            f"float32, {report['rounds']} rounds in which the variants take turns; results checked against float64.",
+        ]
+        if report["load"] and report["load"] > report["cpus"] / 2:
+            lines.append(f"The machine was busy before (load {report['load']:.1f}): the figures may be disturbed.")
+    return Text("\n".join(lines) + "\n")
 
 
 def _speed_table(cases: list[dict[str, Any]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("work")
-    table.add_column("median", justify="right")
-    table.add_column("fastest … slowest", justify="right")
-    table.add_column("error\nULP", justify="right")
-    table.add_column("softgrad is", justify="right")
-    table.add_column("goal", justify="right")
-    table.add_column("")
-    for case in cases:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("work", no_wrap=True)
+    for header in ("median", "min … max", "error\nULP", "softgrad is", "goal"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for i, case in enumerate(cases):
+        if i:
+            table.add_row()
         table.add_row(Text(case["title"], style="bold"))
         for variant in case["variants"]:
             ours = variant["name"] == "softgrad"
-            name = Text(f"  {variant['name']}, {variant['what']}", style="cyan" if ours else "")
+            name = Text(
+                "  softgrad" if ours else f"  {variant['name']}, {variant['what']}", style="cyan" if ours else ""
+            )
             error = "" if variant["error_ulp"] is None else _ulp(variant["error_ulp"])
             if variant["refused"]:
                 table.add_row(name, Text("refused", style="red"), "", error)
@@ -188,37 +192,47 @@ def _speed_table(cases: list[dict[str, Any]]) -> Table:
             table.add_row(
                 name,
                 _seconds(variant["median_s"]),
-                f"{_seconds(variant['min_s'], unit=False)} … {_seconds(variant['max_s'])}",
+                _range(variant["min_s"], variant["max_s"]),
                 error,
                 _comparison(variant),
-                goal["text"] if goal else "",
-                _mark(goal["reached"]) if goal else "",
+                _goal(goal) if goal else "",
             )
-        table.add_row()
     return table
 
 
 def _comparison(variant: dict[str, Any]) -> str:
     if variant["ratio"] is None:
         return ""
+    ratio, words = variant["ratio"], "as fast"
     if variant["name"] == "one copy":
-        return f"{1 / variant['ratio']:.2f}× its time"
-    return f"{variant['ratio']:.3g}× as fast"
+        ratio, words = 1 / ratio, "its time"
+    return f"{_digits(ratio, 3 if ratio >= 1 else 2)}× {words}"
 
 
-def _mark(reached: bool | None) -> Text:
-    if reached is None:
-        return Text("")
-    return Text("reached", style="green") if reached else Text("missed", style="red")
+def _goal(goal: dict[str, Any]) -> Text:
+    words = {True: ("reached", "green"), False: ("missed ", "red"), None: ("       ", "")}
+    return Text.assemble(goal["text"], " ", words[goal["reached"]])
 
 
-def _seconds(seconds: float, unit: bool = True) -> str:
-    for factor, name in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
-        value = seconds * factor
-        if value >= 1 or name == "µs":
-            break
-    digits = max(0, 2 - int(np.floor(np.log10(value)))) if value < 100 else 0
-    return f"{value:.{digits}f}{f' {name}' if unit else ''}"
+def _unit(seconds: float) -> tuple[float, str]:
+    """How many of a unit make a second, and its name."""
+    return (1, "s") if seconds >= 1 else (1e3, "ms") if seconds >= 1e-3 else (1e6, "µs")
+
+
+def _seconds(seconds: float) -> str:
+    factor, name = _unit(seconds)
+    return f"{_digits(seconds * factor, 3)} {name}"
+
+
+def _range(least: float, most: float) -> str:
+    factor, name = _unit(most)
+    return f"{_digits(least * factor, 2)} … {_digits(most * factor, 2)} {name}"
+
+
+def _digits(value: float, count: int) -> str:
+    """That many significant digits, zeros at the end included, never in exponential form."""
+    rounded = float(f"{value:.{count - 1}e}")
+    return f"{rounded:.{max(0, count - 1 - math.floor(math.log10(rounded)))}f}"
 
 
 def _ulp(error: float) -> str:
@@ -232,12 +246,14 @@ def _accuracy_table(cases: list[dict[str, Any]]) -> Table:
     dtypes = sorted({case["dtype"] for case in cases})
     titles = list(dict.fromkeys(case["title"] for case in cases))
     errors = {(case["title"], case["dtype"]): case for case in cases}
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("rows")
     for dtype in dtypes:
         for library in libraries:
             table.add_column(f"{library}\n{dtype}", justify="right")
-    for function in cases[0]["largest_error_ulp"]:
+    for i, function in enumerate(cases[0]["largest_error_ulp"]):
+        if i:
+            table.add_row()
         table.add_row(Text(function, style="bold"))
         for title in titles:
             cells = []
@@ -249,5 +265,4 @@ def _accuracy_table(cases: list[dict[str, Any]]) -> Table:
                     style = "" if not ours else "green" if error <= case["allowed_ulp"] else "red"
                     cells.append(Text(_ulp(error), style=style))
             table.add_row(f"  {title}", *cells)
-        table.add_row()
     return table

@@ -69,7 +69,7 @@ class Case:
                 exact = _exact(logits, target)
                 for name, library in self.libraries.items():
                     for function, result in library(logits, target).items():
-                        error = _bench_reference.ulp_error(result, exact[function])
+                        error = _bench_reference.ulp_error(result, exact[function], self.dtype)
                         errors[function][name] = max(errors[function][name], error)
             progress()
         return {

@@ -140,7 +140,7 @@ def _softmax(peers: Peers, shape: tuple[int, int], goals: Sequence[Goal], *, out
         def run_scipy() -> Any:
             return scipy_softmax(logits, axis=-1)
 
-        variants.append(Variant("SciPy", "special.softmax, 1 thread", run_scipy, check(run_scipy, _same_function)))
+        variants.append(Variant("SciPy", "special.softmax", run_scipy, check(run_scipy, _same_function)))
     if "JAX" in peers:
         jax = peers["JAX"]
         jax_logits = jax.numpy.asarray(logits)
@@ -165,7 +165,7 @@ def _copy(array: Array) -> Variant:
         run()
         return Verdict(None, None if np.array_equal(result, array) else "the copy differs")
 
-    return Variant("one copy", "numpy.copyto, 1 thread", run, check)
+    return Variant("one copy", "numpy.copyto", run, check)
 
 
 def _logits(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
@@ -186,13 +186,13 @@ def _mean_loss(logits: Array, target: Array) -> float:
 
 
 def _within_bound(results: Results) -> Verdict:
-    error = max(_bench_reference.ulp_error(result, exact) for result, exact in results)
+    error = max(_bench_reference.ulp_error(result, exact, np.float32) for result, exact in results)
     refused = None if error <= TOLERANCE_ULP else f"{error:.3g} ULP from the exact result, allowed {TOLERANCE_ULP:g}"
     return Verdict(error, refused)
 
 
 def _same_function(results: Results) -> Verdict:
-    error = max(_bench_reference.ulp_error(result, exact) for result, exact in results)
+    error = max(_bench_reference.ulp_error(result, exact, np.float32) for result, exact in results)
     distance = np.max([np.max(abs(result - exact)) / np.max(abs(exact)) for result, exact in results])  # NaN stays
     if distance <= PEER_TOLERANCE:
         return Verdict(error)

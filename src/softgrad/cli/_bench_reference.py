@@ -29,7 +29,7 @@ def softmax(logits: Array, dtype: DTypeLike) -> Array:
 
 
 def log_softmax(logits: Array, dtype: DTypeLike) -> Array:
-    """log p_j = d_j - log(1 + s'), computed in `dtype`."""
+    """Log p_j = d_j - log(1 + s'), computed in `dtype`."""
     row = _parts(logits, dtype)
     result: Array = row.difference - np.log1p(row.others)
     return result
@@ -44,7 +44,7 @@ def loss(logits: Array, target: Array, dtype: DTypeLike) -> Array:
 
 
 def gradient(logits: Array, target: Array, dtype: DTypeLike) -> Array:
-    """p - one_hot(y), computed in `dtype`; the target's own entry as -sum of the other probabilities."""
+    """P - one_hot(y), computed in `dtype`; the target's own entry as -sum of the other probabilities."""
     row = _parts(logits, dtype)
     result: Array = row.exp / (1 + row.others)
     at_target = target[:, None]
@@ -56,11 +56,15 @@ def gradient(logits: Array, target: Array, dtype: DTypeLike) -> Array:
     return result
 
 
-def ulp_error(result: Array, exact: Array) -> float:
-    """The largest error of `result`, in units in the last place of the exact value; inf if `result` has NaN."""
+def ulp_error(result: Array, exact: Array, dtype: DTypeLike) -> float:
+    """The largest error of `result`, in units in the last place that the exact value has in `dtype`; inf for NaN.
+
+    `dtype` is what the result should have: a library that quietly computes in a narrower one is not
+    measured by the larger units of that.
+    """
     if result.size == 0:
         return 0.0
-    ulp = np.spacing(abs(exact).astype(result.dtype)).astype(exact.dtype)
+    ulp = np.spacing(abs(exact).astype(dtype)).astype(exact.dtype)
     error = float(np.max(abs(result.astype(exact.dtype) - exact) / ulp))
     return error if error == error else float("inf")
 

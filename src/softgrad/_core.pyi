@@ -1,0 +1,55 @@
+"""Compiled kernels of softgrad; use them through the functions of the package."""
+
+def softmax(kind: int, dtype: int, logits: object, axis: int, out: object) -> None:
+    """Write softmax (kind 0), log_softmax (1) or logsumexp (2) of every row into out."""
+
+def cross_entropy(
+    dtype: int,
+    logits: object,
+    axis: int,
+    gradient: object | None,
+    row_scale: object | None,
+    loss: object | None,
+    target: object | None,
+    target_probs: object | None,
+    target_dtype: int,
+    weight: object | None,
+    ignore_index: object | None,
+    label_smoothing: float,
+    z_loss: float,
+    denominator: float,
+    denominator_rest: float,
+) -> float:
+    """Summed loss / denominator, or the rows' losses into loss; the gradient, times row_scale, into gradient."""
+
+def check_labels(
+    target: object, classes: int, ignore_index: object | None, weight: object | None
+) -> tuple[int, float, float]:
+    """The first row whose label is out of range, or -1; the summed weight of the labels that count, in two parts."""
+
+def check_probabilities(target_probs: object, dtype: int, axis: int) -> int:
+    """The first row that holds a negative or infinite probability, or -1."""
+
+def exp_difference(dtype: int, z: object, m: float, out: object) -> None:
+    """Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out."""
+
+def log1p(s: object, out: object) -> None:
+    """Write log(1 + s) of float64 s >= 0 into out."""
+
+def num_threads() -> int:
+    """The largest number of threads that a call may use."""
+
+def set_num_threads(n: int) -> None:
+    """Set the largest number of threads that a call may use."""
+
+def instruction_sets() -> list[str]:
+    """The instruction sets that this machine can run, best first."""
+
+def instruction_set() -> str:
+    """The instruction set in use."""
+
+def use_instruction_set(name: str) -> None:
+    """Switch to another instruction set; for tests and measuring."""
+
+def has_openmp() -> bool:
+    """Whether calls can use several threads."""

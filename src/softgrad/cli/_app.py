@@ -1,0 +1,43 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import softgrad
+from softgrad import _core
+from softgrad.cli import CommandError
+from softgrad.cli._bench import bench
+from softgrad.cli._fit import fit
+from softgrad.cli._info import info
+
+app = typer.Typer(name="softgrad", add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"softgrad {softgrad.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def softgrad_command(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Softmax regression, and softmax with all of its derivatives: closed-form, accurate, fast."""
+    try:
+        _core.instruction_set()
+    except ValueError as error:  # SOFTGRAD_ISA names one that this machine does not run
+        raise CommandError(str(error)) from None
+    if context.invoked_subcommand is None:
+        context.get_help()  # rich prints it
+
+
+app.command()(fit)
+app.command()(bench)
+app.command()(info)

@@ -1,0 +1,106 @@
+import multiprocessing
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import softgrad as sg
+from softgrad import _core
+from tests import families
+
+SHAPES = [(20_000, 10), (500, 1000), (33, 9000), (2, 300_000)]
+
+
+def everything(z, y, q):
+    results = [sg.softmax(z), sg.log_softmax(z), sg.logsumexp(z)]
+    for target in (y, q):
+        for reduction in ("mean", "none"):
+            results += sg.cross_entropy_value_and_grad(z, target, reduction=reduction)
+    return results
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_results_do_not_depend_on_the_number_of_threads(instruction_set, threads, dtype, shape):
+    z = families.normal(dtype, 3.0, shape[1], rows=shape[0])
+    y = np.arange(shape[0]) % shape[1]
+    q = np.abs(families.normal(dtype, 1.0, shape[1], rows=shape[0], seed=1))
+    threads(1)
+    expected = everything(z, y, q)
+    for n in (2, 3, 8):
+        threads(n)
+        for got, single in zip(everything(z, y, q), expected, strict=True):
+            np.testing.assert_array_equal(got, single)
+
+
+def test_eight_python_threads_at_once():
+    z = families.normal(np.float32, 3.0, 1000, rows=300)
+    y = np.arange(300)
+    expected_loss, expected = sg.cross_entropy_value_and_grad(z, y)
+
+    def work(_):
+        return sg.cross_entropy_value_and_grad(z, y)
+
+    with ThreadPoolExecutor(8) as pool:
+        for loss, gradient in pool.map(work, range(64)):
+            assert loss == expected_loss
+            np.testing.assert_array_equal(gradient, expected)
+
+
+def _child(queue, z):
+    queue.put(float(sg.softmax(z).sum()))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_computes_after_its_parent_did(threads):
+    threads(2)
+    z = families.normal(np.float64, 3.0, 1000, rows=300)
+    expected = float(sg.softmax(z).sum())  # the parent's threads are running now
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_child, args=(queue, z))
+    child.start()
+    assert queue.get(timeout=60) == expected
+    child.join(60)
+    assert child.exitcode == 0
+
+
+def test_get_and_set(threads):
+    sg.set_num_threads(3)
+    assert sg.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("value, expected", [("3", 3), ("0", None), ("x", None)])
+def test_environment_variable(value, expected):
+    code = "import softgrad as sg; print(sg.get_num_threads())"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env={"SOFTGRAD_NUM_THREADS": value}, capture_output=True, text=True, check=True
+    )
+    default = subprocess.run([sys.executable, "-c", code], env={}, capture_output=True, text=True, check=True)
+    assert int(run.stdout) == (expected or int(default.stdout))
+
+
+@pytest.mark.skipif(not _core.has_openmp(), reason="built without OpenMP")
+def test_threadpoolctl_sees_and_limits_the_threads():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    assert any(pool["user_api"] == "openmp" for pool in threadpoolctl.threadpool_info())
+    z = families.normal(np.float32, 3.0, 1000, rows=300)
+    expected = sg.softmax(z)
+    with threadpoolctl.threadpool_limits(1, user_api="openmp"):
+        np.testing.assert_array_equal(sg.softmax(z), expected)
+
+
+def test_instruction_set_from_the_environment():
+    code = "from softgrad import _core; print(_core.instruction_set())"
+    for name in _core.instruction_sets():
+        run = subprocess.run(
+            [sys.executable, "-c", code], env={"SOFTGRAD_ISA": name}, capture_output=True, text=True, check=True
+        )
+        assert run.stdout.strip() == name
+    run = subprocess.run([sys.executable, "-c", code], env={"SOFTGRAD_ISA": "sse9"}, capture_output=True, text=True)
+    assert run.returncode != 0
+    assert "SOFTGRAD_ISA='sse9'" in run.stderr
+    assert "generic" in run.stderr
