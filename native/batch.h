@@ -141,9 +141,7 @@ struct LogSoftmax<F64> {
   static LogSoftmax of_lanes(const Batch& b) {
     return {F64::load(b.maximum), {F64::load(b.log_sum_hi), F64::load(b.log_sum_lo)}};
   }
-  static LogSoftmax of_row(const Batch& b, int i) {
-    return {b.maximum[i], {b.log_sum_hi[i], b.log_sum_lo[i]}};
-  }
+  static LogSoftmax of_row(const Batch& b, int i) { return {b.maximum[i], {b.log_sum_hi[i], b.log_sum_lo[i]}}; }
   F64 operator()(F64 z) const {
     DD difference = two_sum(z, F64(0) - maximum);
     DD sum = two_sum(difference.hi, F64(0) - log_sum.hi);

@@ -77,10 +77,10 @@ void softmax(int kind, int dtype, nb::handle logits, int axis, nb::handle out) {
   kernels_in_use().softmax(a);
 }
 
-double cross_entropy(int dtype, nb::handle logits, int axis, nb::handle gradient, nb::handle row_scale,
-                     nb::handle loss, nb::handle target, nb::handle target_probs, int target_dtype,
-                     nb::handle weight, nb::handle ignore_index, double label_smoothing, double z_loss,
-                     double denominator, double denominator_rest) {
+double cross_entropy(int dtype, nb::handle logits, int axis, nb::handle gradient, nb::handle row_scale, nb::handle loss,
+                     nb::handle target, nb::handle target_probs, int target_dtype, nb::handle weight,
+                     nb::handle ignore_index, double label_smoothing, double z_loss, double denominator,
+                     double denominator_rest) {
   Array z(logits, false), g(gradient, true), labels(target, false), probs(target_probs, false);
   Array w(weight, false), scale(row_scale, false), losses(loss, true);
   CrossEntropyArguments a = {};
@@ -141,11 +141,6 @@ std::vector<std::string> instruction_sets() {
 NB_MODULE(_core, m) {
   using namespace softgrad;
   m.doc() = "Compiled kernels of softgrad; use them through the functions of the package.";
-  try {
-    kernels_in_use();
-  } catch (const std::invalid_argument& e) {
-    throw nb::import_error(e.what());
-  }
   m.def("softmax", &softmax, "kind"_a, "dtype"_a, "logits"_a, "axis"_a, "out"_a,
         "Write softmax (kind 0), log_softmax (1) or logsumexp (2) of every row into out.");
   m.def("cross_entropy", &cross_entropy, "dtype"_a, "logits"_a, "axis"_a, "gradient"_a.none(), "row_scale"_a.none(),
@@ -164,8 +159,7 @@ NB_MODULE(_core, m) {
   m.def("num_threads", &num_threads, "The largest number of threads that a call may use.");
   m.def("set_num_threads", &set_num_threads, "n"_a, "Set the largest number of threads that a call may use.");
   m.def("instruction_sets", &instruction_sets, "The instruction sets that this machine can run, best first.");
-  m.def(
-      "instruction_set", [] { return std::string(kernels_in_use().name); }, "The instruction set in use.");
+  m.def("instruction_set", [] { return std::string(kernels_in_use().name); }, "The instruction set in use.");
   m.def("use_instruction_set", &use_kernels, "name"_a, "Switch to another instruction set; for tests and measuring.");
   m.def(
       "has_openmp",

@@ -19,9 +19,7 @@ class ColumnTile {
   }
 
   static int capacity(int64_t) { return W; }
-  static int64_t scratch_bytes(int64_t classes) {
-    return 2 * padded(classes) * W * int64_t(sizeof(T));
-  }
+  static int64_t scratch_bytes(int64_t classes) { return 2 * padded(classes) * W * int64_t(sizeof(T)); }
 
   ColumnTile(const Rows& logits, char* scratch)
       : logits_(logits),
@@ -33,7 +31,8 @@ class ColumnTile {
     first_ = first;
     count_ = count;
     const char* rows[W];
-    for (int i = 0; i < W; ++i) rows[i] = logits_.row(first + (i < count ? i : count - 1));  // spare lanes: the last row
+    for (int i = 0; i < W; ++i)
+      rows[i] = logits_.row(first + (i < count ? i : count - 1));  // spare lanes: the last row
     if (adjacent(logits_))
       for (int64_t c = 0; c < n_; ++c)
         V::load(reinterpret_cast<const S*>(rows[0] + c * logits_.class_stride)).store(tile_ + c * W);
@@ -80,8 +79,7 @@ class ColumnTile {
   void write_scaled(const Batch& batch, const Rows& out, bool, const int64_t* target, const double* value) {
     V leading = load_narrow<V>(batch.scale_hi);
     V trailing = scale_remainder(batch, leading);
-    for (int64_t c = 0; c < n_; ++c)
-      scaled(V::load(exponentials_ + c * W), {leading, trailing}).store(tile_ + c * W);
+    for (int64_t c = 0; c < n_; ++c) scaled(V::load(exponentials_ + c * W), {leading, trailing}).store(tile_ + c * W);
     if (target)
       for (int i = 0; i < count_; ++i)
         if (!batch.skip[i]) tile_[target[first_ + i] * W + i] = static_cast<T>(value[i]);
@@ -140,8 +138,7 @@ class ColumnTile {
   void write(const Batch& batch, const Rows& out) {
     if (adjacent(out) && !any_skipped(batch)) {
       char* p = out.row(first_);
-      for (int64_t c = 0; c < n_; ++c)
-        V::load(tile_ + c * W).store(reinterpret_cast<S*>(p + c * out.class_stride));
+      for (int64_t c = 0; c < n_; ++c) V::load(tile_ + c * W).store(reinterpret_cast<S*>(p + c * out.class_stride));
     } else if (out.class_stride == static_cast<int64_t>(sizeof(S))) {
       write_transposed(batch, out);
     } else {

@@ -12,7 +12,7 @@ struct Labelled {
   alignas(64) double exponential[Batch::rows];  // exp(z_y - m)·2^headroom
   alignas(64) double weight[Batch::rows];
   alignas(64) double row_scale[Batch::rows];
-  alignas(64) double counts[Batch::rows];       // 1, or 0: an ignored row, a spare lane
+  alignas(64) double counts[Batch::rows];  // 1, or 0: an ignored row, a spare lane
   // and out:
   alignas(64) double loss_hi[Batch::rows];
   alignas(64) double loss_lo[Batch::rows];
@@ -22,8 +22,7 @@ struct Labelled {
 };
 
 template <class Scalar>
-inline void start_labelled(const CrossEntropyArguments& a, int64_t first, int count, Batch& batch,
-                           Labelled& labelled) {
+inline void start_labelled(const CrossEntropyArguments& a, int64_t first, int count, Batch& batch, Labelled& labelled) {
   double upstream = 1 / a.denominator;
   double usual_headroom = headroom_for<Scalar>(upstream);
   for (int i = 0; i < Batch::rows; ++i) {

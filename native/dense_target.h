@@ -18,9 +18,9 @@ namespace softgrad::SOFTGRAD_ISA {
 struct DenseSums {
   double maximum = 0;
   ExpSum exponentials;
-  ScalarDD mass;         // Σ y
-  ScalarDD mass_below;   // Σ y over the elements below the maximum
-  ScalarDD dot;          // Σ y·(m - z)
+  ScalarDD mass;        // Σ y
+  ScalarDD mass_below;  // Σ y over the elements below the maximum
+  ScalarDD dot;         // Σ y·(m - z)
   int64_t argmax = -1;
   bool impossible = false;  // y > 0 where z = -inf: the loss is infinite
 
@@ -96,8 +96,7 @@ class DenseRow {
           if (block.z[i + j] == m) result.argmax = begin + i + j;
       }
       if (any(nothing))
-        for (int j = 0; j < n; ++j)
-          result.impossible |= block.z[i + j] == -__builtin_inf() && block.y_hi[i + j] > 0;
+        for (int j = 0; j < n; ++j) result.impossible |= block.z[i + j] == -__builtin_inf() && block.y_hi[i + j] > 0;
     }
     result.exponentials.rest = total(exponentials);
     result.mass = total(mass);
@@ -204,8 +203,8 @@ inline void for_dense_blocks(const Row& row, int64_t blocks, char* scratch, int6
 }
 
 template <class V, class S>
-inline ScalarDD dense_row(const CrossEntropyArguments& a, int64_t r, char* scratch, int64_t scratch_bytes,
-                          int threads, DenseSums* partial, Batch& batch) {
+inline ScalarDD dense_row(const CrossEntropyArguments& a, int64_t r, char* scratch, int64_t scratch_bytes, int threads,
+                          DenseSums* partial, Batch& batch) {
   constexpr double headroom = 512;
   int64_t blocks = (a.logits.classes + dense_block - 1) / dense_block;
   DenseRow<V, S> row(a, r);

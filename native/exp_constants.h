@@ -12,8 +12,10 @@ struct ExpConstants<float> {
   static constexpr float step[2] = {0x162e43p-24f, -0x105c61p-52f};
   // With this few bits, products with a reduced integer are exact without fused multiply-add.
   static constexpr float short_step[3] = {0x163p-12f, -0x1bdp-24f, -0x105c61p-52f};
-  static constexpr float table_high[8] = {0x1p0f, 0x45cae1p-22f, 0x9837fp-19f, 0xa5fed7p-23f, 0xb504f3p-23f, 0x62b395p-22f, 0xd744fdp-23f, 0xeac0c7p-23f};
-  static constexpr float table_low[8] = {0.0f, -0xe0aba1p-50f, 0xa31b71p-48f, -0x564eafp-47f, 0x67f3bdp-48f, 0x8aa837p-50f, -0x6a52c5p-48f, -0x608b6fp-49f};
+  static constexpr float table_high[8] = {0x1p0f,        0x45cae1p-22f, 0x9837fp-19f,  0xa5fed7p-23f,
+                                          0xb504f3p-23f, 0x62b395p-22f, 0xd744fdp-23f, 0xeac0c7p-23f};
+  static constexpr float table_low[8] = {0.0f,          -0xe0aba1p-50f, 0xa31b71p-48f,  -0x564eafp-47f,
+                                         0x67f3bdp-48f, 0x8aa837p-50f,  -0x6a52c5p-48f, -0x608b6fp-49f};
   // (exp(r) - 1 - r) / r^2 on |r| <= log(2)/8, highest power first;
   // error in exp(r) at most 7.5e-11.
   static constexpr int degree = 3;
@@ -26,12 +28,28 @@ struct ExpConstants<double> {
   static constexpr double step[2] = {0x162e42fefa39efp-56, 0x1abc9e3b39803fp-111};
   // With this few bits, products with a reduced integer are exact without fused multiply-add.
   static constexpr double short_step[3] = {0xb17217f7dp-39, 0xe7bcd5e4fp-78, 0xece600fcbdabdp-133};
-  static constexpr double table_high[8] = {0x1p0, 0x1172b83c7d517bp-52, 0x1306fe0a31b715p-52, 0x14bfdad5362a27p-52, 0x16a09e667f3bcdp-52, 0x18ace5422aa0dbp-52, 0x1ae89f995ad3adp-52, 0x1d5818dcfba487p-52};
-  static constexpr double table_low[8] = {0.0, -0x8c820dcebc53bp-106, 0x5bd1ab48c60b9p-105, 0xea1cbd7f62171p-107, -0xdee9a09d9322bp-105, 0x16e9f156864b27p-106, 0x17a1cd345dcc81p-106, 0x12ed02d75b3707p-107};
+  static constexpr double table_high[8] = {0x1p0,
+                                           0x1172b83c7d517bp-52,
+                                           0x1306fe0a31b715p-52,
+                                           0x14bfdad5362a27p-52,
+                                           0x16a09e667f3bcdp-52,
+                                           0x18ace5422aa0dbp-52,
+                                           0x1ae89f995ad3adp-52,
+                                           0x1d5818dcfba487p-52};
+  static constexpr double table_low[8] = {0.0,
+                                          -0x8c820dcebc53bp-106,
+                                          0x5bd1ab48c60b9p-105,
+                                          0xea1cbd7f62171p-107,
+                                          -0xdee9a09d9322bp-105,
+                                          0x16e9f156864b27p-106,
+                                          0x17a1cd345dcc81p-106,
+                                          0x12ed02d75b3707p-107};
   // (exp(r) - 1 - r) / r^2 on |r| <= log(2)/8, highest power first;
   // error in exp(r) at most 5.2e-20.
   static constexpr int degree = 7;
-  static constexpr double polynomial[8] = {0x171eb2db41d575p-71, 0xd015e8282f56fp-67, 0xd00d00b0e0817p-64, 0x2d82d822cb815p-59, 0x8888888888b89p-58, 0x2aaaaaaaaacbbp-54, 0x15555555555555p-55, 0x1p-1};
+  static constexpr double polynomial[8] = {
+      0x171eb2db41d575p-71, 0xd015e8282f56fp-67, 0xd00d00b0e0817p-64,  0x2d82d822cb815p-59,
+      0x8888888888b89p-58,  0x2aaaaaaaaacbbp-54, 0x15555555555555p-55, 0x1p-1};
 };
 
 }  // namespace softgrad

@@ -56,7 +56,7 @@ def constants(scalar, bits, suffix, degree, no_fma_bits):
     )
     powers = [mpf(2) ** (mpf(j) / 8) for j in range(8)]
     high = [round_to_bits(p, bits) for p in powers]
-    low = [p - h for p, h in zip(powers, high)]
+    low = [p - h for p, h in zip(powers, high, strict=True)]
     step = split(STEP, bits, bits)
     short = split(STEP, no_fma_bits, no_fma_bits, bits)
     print(f"""

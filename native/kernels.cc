@@ -9,19 +9,27 @@ namespace {
 
 void softmax(const SoftmaxArguments& a) {
   switch (a.dtype) {
-    case DType::float16: return softmax_rows<F32, Half>(a);
-    case DType::bfloat16: return softmax_rows<F32, BFloat16>(a);
-    case DType::float32: return softmax_rows<F32, float>(a);
-    case DType::float64: return softmax_rows<F64, double>(a);
+    case DType::float16:
+      return softmax_rows<F32, Half>(a);
+    case DType::bfloat16:
+      return softmax_rows<F32, BFloat16>(a);
+    case DType::float32:
+      return softmax_rows<F32, float>(a);
+    case DType::float64:
+      return softmax_rows<F64, double>(a);
   }
 }
 
 double cross_entropy(const CrossEntropyArguments& a) {
   switch (a.dtype) {
-    case DType::float16: return cross_entropy_rows<F32, Half>(a);
-    case DType::bfloat16: return cross_entropy_rows<F32, BFloat16>(a);
-    case DType::float32: return cross_entropy_rows<F32, float>(a);
-    case DType::float64: return cross_entropy_rows<F64, double>(a);
+    case DType::float16:
+      return cross_entropy_rows<F32, Half>(a);
+    case DType::bfloat16:
+      return cross_entropy_rows<F32, BFloat16>(a);
+    case DType::float32:
+      return cross_entropy_rows<F32, float>(a);
+    case DType::float64:
+      return cross_entropy_rows<F64, double>(a);
   }
   return 0;
 }

@@ -21,19 +21,19 @@ struct SoftmaxArguments {
 struct CrossEntropyArguments {
   DType dtype;
   Rows logits;
-  Rows gradient;           // data == nullptr: not wanted
-  const int64_t* target;   // class indices, one per row; nullptr: target_probs
-  Rows target_probs;       // class probabilities, float32 or float64
+  Rows gradient;          // data == nullptr: not wanted
+  const int64_t* target;  // class indices, one per row; nullptr: target_probs
+  Rows target_probs;      // class probabilities, float32 or float64
   DType target_dtype;
-  const double* weight;    // per class, or nullptr
-  const double* row_scale; // per row, multiplies the gradient; or nullptr
+  const double* weight;     // per class, or nullptr
+  const double* row_scale;  // per row, multiplies the gradient; or nullptr
   bool has_ignore_index;
   int64_t ignore_index;
   double label_smoothing;
   double z_loss;
-  double denominator;      // divides the summed loss and the gradient: with what rounding it left,
-  double denominator_rest; // which is exact enough for float64
-  void* loss;              // per row (float64 for float64 logits, else float32); nullptr: summed
+  double denominator;       // divides the summed loss and the gradient: with what rounding it left,
+  double denominator_rest;  // which is exact enough for float64
+  void* loss;               // per row (float64 for float64 logits, else float32); nullptr: summed
   int threads;
 };
 

@@ -59,9 +59,7 @@ class LongRow {
     write(out, out_stride, stream, LogSoftmax<V>::of_row(batch, 0));
   }
 
-  static void write_element(char* p, double value) {
-    V(static_cast<T>(value)).store_first(reinterpret_cast<S*>(p), 1);
-  }
+  static void write_element(char* p, double value) { V(static_cast<T>(value)).store_first(reinterpret_cast<S*>(p), 1); }
 
   double logit(int64_t c) const {
     S element;

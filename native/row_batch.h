@@ -90,9 +90,7 @@ class RowBatch {
   static int buffers(int64_t classes) { return capacity(classes) == 1 ? 2 : capacity(classes); }
   T* kept(int i) const { return exponentials_ + (i + (spare_ ? 1 : 0)) * padded(n_); }
 
-  static void store_element(char* p, double value) {
-    V(static_cast<T>(value)).store_first(reinterpret_cast<S*>(p), 1);
-  }
+  static void store_element(char* p, double value) { V(static_cast<T>(value)).store_first(reinterpret_cast<S*>(p), 1); }
 
   template <bool keep>
   ExpSum exponentials(int i, V m, V headroom) {

@@ -51,9 +51,7 @@ struct F32 {
 
  private:
   static F32 widen_half(__m256i h) { return _mm512_cvtph_ps(h); }
-  static F32 widen_bfloat16(__m256i h) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
-  }
+  static F32 widen_bfloat16(__m256i h) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)); }
   __m256i to_half() const { return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   // Round to nearest, ties to even; a NaN stays a quiet NaN.
   __m256i to_bfloat16() const {
@@ -148,8 +146,12 @@ inline F64 exponent(F64 a) { return _mm512_getexp_pd(a.v); }
     t[i] = _mm512_unpacklo_ps(r[i].v, r[i + 1].v);
     t[i + 1] = _mm512_unpackhi_ps(r[i].v, r[i + 1].v);
   }
-  auto low = [](F32 a, F32 b) { return F32(_mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a.v), _mm512_castps_pd(b.v)))); };
-  auto high = [](F32 a, F32 b) { return F32(_mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a.v), _mm512_castps_pd(b.v)))); };
+  auto low = [](F32 a, F32 b) {
+    return F32(_mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a.v), _mm512_castps_pd(b.v))));
+  };
+  auto high = [](F32 a, F32 b) {
+    return F32(_mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a.v), _mm512_castps_pd(b.v))));
+  };
   for (int i = 0; i < 16; i += 4) {
     r[i] = low(t[i], t[i + 2]);
     r[i + 1] = high(t[i], t[i + 2]);

@@ -36,8 +36,8 @@ inline Half to_half(float value) {
   std::memcpy(&bits, &value, 4);
   uint32_t sign = (bits >> 16) & 0x8000u;
   bits &= 0x7fffffffu;
-  if (bits > 0x7f800000u) return {static_cast<uint16_t>(sign | 0x7e00u)};    // NaN
-  if (bits >= 0x477ff000u) return {static_cast<uint16_t>(sign | 0x7c00u)};   // rounds to infinity
+  if (bits > 0x7f800000u) return {static_cast<uint16_t>(sign | 0x7e00u)};   // NaN
+  if (bits >= 0x477ff000u) return {static_cast<uint16_t>(sign | 0x7c00u)};  // rounds to infinity
   if (bits < 0x38800000u) {  // subnormal: adding 1/2 leaves units of 2^-24 in the low mantissa
     float shifted;
     std::memcpy(&shifted, &bits, 4);
@@ -135,45 +135,40 @@ using F32 = Vec<float>;
 using F64 = Vec<double>;
 
 // Non-template operators, so that scalars convert to vectors as they do for the other sets.
-#define SOFTGRAD_GENERIC_OPERATIONS(V)                                                          \
-  inline V operator+(V a, V b) { return a.v + b.v; }                                            \
-  inline V operator-(V a, V b) { return a.v - b.v; }                                            \
-  inline V operator*(V a, V b) { return a.v * b.v; }                                            \
-  inline V operator/(V a, V b) { return a.v / b.v; }                                            \
-  inline V::Mask equal(V a, V b) { return a.v == b.v; }                                         \
-  inline V::Mask less(V a, V b) { return a.v < b.v; }                                           \
-  inline V select(V::Mask m, V a, V b) {                                                        \
-    return (V::Lanes)((m & (V::Mask)a.v) | (~m & (V::Mask)b.v));                                \
-  }                                                                                             \
-  inline V maximum(V a, V b) { return select(less(b, a), a, b); }                               \
-  inline V multiply_add(V a, V b, V c) {                                                        \
-    if constexpr (!fused_multiply_add) return a.v * b.v + c.v;                                  \
-    V r;                                                                                        \
-    for (int i = 0; i < V::lanes; ++i)                                                          \
-      r.v[i] = sizeof(a.v[0]) == 4 ? __builtin_fmaf(a.v[i], b.v[i], c.v[i])                     \
-                                   : __builtin_fma(a.v[i], b.v[i], c.v[i]);                     \
-    return r;                                                                                   \
-  }                                                                                             \
-  inline V subtract_bits(V a, V b) { return (V::Lanes)((V::Mask)a.v - (V::Mask)b.v); }             \
-  inline V exponent_field(V k_bits) {                                                           \
-    return (V::Lanes)(((V::Mask)k_bits.v & ~7) << (V::mantissa_bits - 3));                      \
-  }                                                                                             \
-  inline V lookup8(const V::Scalar* table, V k_bits) {                                          \
-    V::Mask index = (V::Mask)k_bits.v & 7;                                                      \
-    V r;                                                                                        \
-    for (int i = 0; i < V::lanes; ++i) r.v[i] = table[index[i]];                                \
-    return r;                                                                                   \
-  }                                                                                             \
-  inline int count(V::Mask m) {                                                                 \
-    int n = 0;                                                                                  \
-    for (int i = 0; i < V::lanes; ++i) n -= static_cast<int>(m[i]);                             \
-    return n;                                                                                   \
-  }                                                                                             \
-  inline bool any(V::Mask m) { return count(m) != 0; }                                          \
-  inline V::Scalar largest(V a) {                                                               \
-    V::Scalar x = a.v[0];                                                                       \
-    for (int i = 1; i < V::lanes; ++i) x = a.v[i] > x ? a.v[i] : x;                             \
-    return x;                                                                                   \
+#define SOFTGRAD_GENERIC_OPERATIONS(V)                                                                               \
+  inline V operator+(V a, V b) { return a.v + b.v; }                                                                 \
+  inline V operator-(V a, V b) { return a.v - b.v; }                                                                 \
+  inline V operator*(V a, V b) { return a.v * b.v; }                                                                 \
+  inline V operator/(V a, V b) { return a.v / b.v; }                                                                 \
+  inline V::Mask equal(V a, V b) { return a.v == b.v; }                                                              \
+  inline V::Mask less(V a, V b) { return a.v < b.v; }                                                                \
+  inline V select(V::Mask m, V a, V b) { return (V::Lanes)((m & (V::Mask)a.v) | (~m & (V::Mask)b.v)); }              \
+  inline V maximum(V a, V b) { return select(less(b, a), a, b); }                                                    \
+  inline V multiply_add(V a, V b, V c) {                                                                             \
+    if constexpr (!fused_multiply_add) return a.v * b.v + c.v;                                                       \
+    V r;                                                                                                             \
+    for (int i = 0; i < V::lanes; ++i)                                                                               \
+      r.v[i] = sizeof(a.v[0]) == 4 ? __builtin_fmaf(a.v[i], b.v[i], c.v[i]) : __builtin_fma(a.v[i], b.v[i], c.v[i]); \
+    return r;                                                                                                        \
+  }                                                                                                                  \
+  inline V subtract_bits(V a, V b) { return (V::Lanes)((V::Mask)a.v - (V::Mask)b.v); }                               \
+  inline V exponent_field(V k_bits) { return (V::Lanes)(((V::Mask)k_bits.v & ~7) << (V::mantissa_bits - 3)); }       \
+  inline V lookup8(const V::Scalar* table, V k_bits) {                                                               \
+    V::Mask index = (V::Mask)k_bits.v & 7;                                                                           \
+    V r;                                                                                                             \
+    for (int i = 0; i < V::lanes; ++i) r.v[i] = table[index[i]];                                                     \
+    return r;                                                                                                        \
+  }                                                                                                                  \
+  inline int count(V::Mask m) {                                                                                      \
+    int n = 0;                                                                                                       \
+    for (int i = 0; i < V::lanes; ++i) n -= static_cast<int>(m[i]);                                                  \
+    return n;                                                                                                        \
+  }                                                                                                                  \
+  inline bool any(V::Mask m) { return count(m) != 0; }                                                               \
+  inline V::Scalar largest(V a) {                                                                                    \
+    V::Scalar x = a.v[0];                                                                                            \
+    for (int i = 1; i < V::lanes; ++i) x = a.v[i] > x ? a.v[i] : x;                                                  \
+    return x;                                                                                                        \
   }
 
 SOFTGRAD_GENERIC_OPERATIONS(F32)

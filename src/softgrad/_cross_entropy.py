@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -208,40 +208,29 @@ def cross_entropy_value_and_grad(
     return problem.run(gradient), gradient
 
 
-class Problem:
+class Problem(NamedTuple):
     """The validated arguments of a cross-entropy, in the form the kernel takes."""
 
-    __slots__ = ("axis", "code", "labels", "logits", "options", "per_row", "probs")
-
-    def __init__(
-        self,
-        logits: Array,
-        code: int,
-        axis: int,
-        labels: Array | None,
-        probs: Array | None,
-        options: tuple[Any, ...],
-        per_row: bool,
-    ) -> None:
-        self.logits = logits
-        self.code = code
-        self.axis = axis
-        self.labels = labels
-        self.probs = probs
-        # The kernel's last arguments: weight, ignore_index, label_smoothing, z_loss, and the denominator in two parts.
-        self.options = options
-        self.per_row = per_row
+    logits: Array
+    code: int
+    axis: int
+    labels: Array | None
+    probs: Array | None
+    probs_code: int
+    # The kernel's last arguments: weight, ignore_index, label_smoothing, z_loss, and the denominator in two parts.
+    options: tuple[Any, ...]
+    per_row: bool
 
     def part(self, logits: Array, rows: slice) -> Problem:
         """The same problem for some of the rows of a matrix, with the denominator of them all."""
         labels = None if self.labels is None else self.labels[rows]
         probs = None if self.probs is None else self.probs[rows]
-        return Problem(logits, self.code, self.axis, labels, probs, self.options, self.per_row)
+        return self._replace(logits=logits, labels=labels, probs=probs)
 
     def gradient(self, out: Array | None) -> Array:
         """The array to write the gradient into."""
         if out is None:
-            return np.empty_like(self.logits, subok=False)
+            return np.empty_like(self.logits)
         out = _validation.out(out, self.logits, self.logits.shape)
         for name, value in (("target", self.labels), ("target", self.probs), ("weight", self.options[0])):
             if value is not None:
@@ -250,16 +239,13 @@ class Problem:
 
     def run(self, gradient: Array | None) -> Any:
         """The loss, a scalar or an array of rows; the gradient goes into `gradient`."""
-        logits, axis, probs = self.logits, self.axis, self.probs
-        loss_dtype = np.float64 if self.code == _validation.FLOAT64 else np.float32
-        rows = np.empty(logits.shape[:axis] + logits.shape[axis + 1 :], loss_dtype) if self.per_row else None
-        if self.code == _validation.BFLOAT16:
+        logits, code, axis, labels, probs, probs_code, options, per_row = self
+        loss_dtype = np.float64 if code == _validation.FLOAT64 else np.float32
+        rows = np.empty(logits.shape[:axis] + logits.shape[axis + 1 :], loss_dtype) if per_row else None
+        if code == _validation.BFLOAT16:
             logits = _validation.as_buffer(logits)
             gradient = None if gradient is None else _validation.as_buffer(gradient)
-        probs_code = _validation.FLOAT64 if probs is None else _validation.dtype_code(probs.dtype)
-        total = _core.cross_entropy(
-            self.code, logits, axis, gradient, None, rows, self.labels, probs, probs_code, *self.options
-        )
+        total = _core.cross_entropy(code, logits, axis, gradient, None, rows, labels, probs, probs_code, *options)
         return loss_dtype(total) if rows is None else rows[()]
 
 
@@ -280,6 +266,7 @@ def prepare(
     z = z if z.ndim else z.reshape(1)
     classes = _validation.class_count(z, axis)
     labels, probs = _validation.target(target, z, axis, function)
+    probs_code = _validation.FLOAT32 if probs is not None and probs.dtype == np.float32 else _validation.FLOAT64
     weights = None if weight is None else _validation.class_weight(weight, classes, function)
     ignored = None if ignore_index is None else _validation.ignore_index(ignore_index, labels is not None)
     smoothing = _validation.unit_interval(label_smoothing, "label_smoothing")
@@ -293,4 +280,4 @@ def prepare(
     if reduction != "mean":
         denominator = 1.0, 0.0
     options = (weights, ignored, smoothing, zeta, *denominator)
-    return Problem(z, code, axis, labels, probs, options, reduction == "none")
+    return Problem(z, code, axis, labels, probs, probs_code, options, reduction == "none")

@@ -20,7 +20,7 @@ _SOFTMAX, _LOG_SOFTMAX, _LOGSUMEXP = range(3)  # SoftmaxKind in native/kernels.h
 def softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
     r"""Softmax: non-negative numbers that sum to one along an axis.
 
-    .. math:: p_j = \\frac{e^{z_j}}{\\sum_i e^{z_i}}
+    .. math:: p_j = \frac{e^{z_j}}{\sum_i e^{z_i}}
 
     Parameters
     ----------
@@ -72,7 +72,9 @@ def softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> 
 def log_softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
     r"""Logarithm of softmax, without the loss of computing it in two steps.
 
-    .. math:: \\log p_j = (z_j - m) - \\log\\Bigl(1 + \\sum_{i \\ne i^*} e^{z_i - m}\\Bigr), \\quad m = z_{i^*} = \\max_i z_i
+    .. math:: \log p_j = (z_j - m) - \log\Bigl(1 + \sum_{i \ne i^*} e^{z_i - m}\Bigr), \quad m = z_{i^*}
+
+    with i* the position of a largest logit.
 
     Parameters
     ----------
@@ -116,7 +118,7 @@ def log_softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None)
 def logsumexp(logits: ArrayLike, *, axis: Axis = -1, keepdims: bool = False) -> Array:
     r"""Logarithm of the sum of exponentials along an axis.
 
-    .. math:: \\operatorname{lse}(z) = \\log \\sum_i e^{z_i}
+    .. math:: \operatorname{lse}(z) = \log \sum_i e^{z_i}
 
     Parameters
     ----------
@@ -169,7 +171,7 @@ def logsumexp(logits: ArrayLike, *, axis: Axis = -1, keepdims: bool = False) -> 
 
 def _like_logits(kind: int, function: str, logits: ArrayLike, axis: Axis, out: Array | None) -> Array:
     z, code = _validation.logits(logits, function)
-    result = np.empty_like(z, subok=False) if out is None else _validation.out(out, z, z.shape)
+    result = np.empty_like(z) if out is None else _validation.out(out, z, z.shape)
     if type(axis) is int and z.size and z.ndim and code != _validation.BFLOAT16:
         _core.softmax(kind, code, z, _validation.class_axis(axis, z.ndim), result)
         return result

@@ -6,6 +6,7 @@ call's arguments have passed.
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -153,14 +154,14 @@ def target(value: ArrayLike, logits: Array, axis: int, function: str) -> tuple[A
     if kind in "iu":
         if array.shape != row_shape:
             _reject_index_shape(array, logits, row_shape)
-        if array.dtype == np.uint64 and array.size and int(array.max()) > np.iinfo(np.int64).max:
+        if kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
             raise IndexError(f"target holds {array.max()}; expected class indices below {logits.shape[axis]}")
         return np.ascontiguousarray(array, np.int64), None
     if kind == "f" or array.dtype.name == "bfloat16":
         if array.shape != logits.shape:
             raise ValueError(
-                f"target has shape {array.shape} and dtype {array.dtype}; class probabilities need the shape of logits, "
-                f"{logits.shape}; for class indices of shape {row_shape} write target.astype(numpy.int64)"
+                f"target has shape {array.shape} and dtype {array.dtype}; class probabilities need the shape of "
+                f"logits, {logits.shape}; for class indices of shape {row_shape} write target.astype(numpy.int64)"
             )
         wide = np.dtype(np.float64 if array.dtype.itemsize > 4 else np.float32)
         if array.dtype.itemsize > 8:
@@ -219,7 +220,7 @@ def ignore_index(value: object, has_indices: bool) -> int | None:
 
 def unit_interval(value: object, name: str) -> float:
     """A number from 0 to 1."""
-    number = real(value, name)
+    number = value if type(value) is float else real(value, name)
     if not 0 <= number <= 1:
         raise ValueError(f"{name}={value}; expected a number from 0 to 1")
     return number
@@ -227,16 +228,14 @@ def unit_interval(value: object, name: str) -> float:
 
 def non_negative(value: object, name: str) -> float:
     """A finite number of at least 0."""
-    number = real(value, name)
-    if not 0 <= number < np.inf:
+    number = value if type(value) is float else real(value, name)
+    if not 0 <= number < math.inf:
         raise ValueError(f"{name}={value}; expected a finite number of at least 0")
     return number
 
 
 def real(value: object, name: str) -> float:
     """A number."""
-    if type(value) is float:
-        return value
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -251,7 +250,7 @@ def reduction(value: object) -> None:
 
 def class_count(logits: Array, axis: int) -> int:
     """The number of classes, at least one."""
-    count = logits.shape[axis]
+    count: int = logits.shape[axis]
     if count == 0:
         raise ValueError(f"logits has shape {logits.shape}: no classes along axis {axis}; expected at least one")
     return count
@@ -276,7 +275,8 @@ def probabilities(probs: Array, axis: int) -> None:
         values = rows[row]
         column = int(((values < 0) | np.isposinf(values)).argmax())
         raise ValueError(
-            f"target holds {values[column]} for class {column} in row {row}; expected finite class probabilities of at least 0"
+            f"target holds {values[column]} for class {column} in row {row}; "
+            "expected finite class probabilities of at least 0"
         )
 
 
@@ -321,5 +321,6 @@ def linear_head(x: Array, weights: Array, bias: Array | None) -> None:
 def same_dtype(a: Array, a_name: str, b: Array, b_name: str) -> None:
     if a.dtype != b.dtype:
         raise TypeError(
-            f"{a_name} has dtype {a.dtype} and {b_name} {b.dtype}; expected one dtype; write {b_name}.astype({a_name}.dtype)"
+            f"{a_name} has dtype {a.dtype} and {b_name} {b.dtype}; expected one dtype; "
+            f"write {b_name}.astype({a_name}.dtype)"
         )

@@ -177,6 +177,13 @@ def test_accuracy_suite_reports_the_largest_errors(no_peers):
     assert "log_softmax" in text
 
 
+def test_accuracy_suite_says_when_float64_cannot_be_judged(monkeypatch, no_peers):
+    judged = np.dtype(np.float64) in _bench_accuracy.dtypes()
+    assert ("float64 is left out" in run("--suite", "accuracy").stdout) == (not judged)
+    monkeypatch.setattr(_bench_accuracy, "dtypes", lambda: [np.dtype(np.float32)])
+    assert "float64 is left out" in run("--suite", "accuracy").stdout
+
+
 def test_accuracy_suite_fails_when_softgrad_breaks_its_bound(monkeypatch, no_peers):
     monkeypatch.setattr(sg, "log_softmax", lambda logits: np.log(sg.softmax(logits)))
     with np.errstate(divide="ignore"):

@@ -42,12 +42,11 @@ def test_a_loaded_model_is_the_saved_one(model, path):
     assert loaded.score(X, model.classes_[Y]) == model.score(X, model.classes_[Y])
 
 
-@pytest.mark.parametrize("names", [np.array([False, True, True]), np.array([10, 20, 300], np.int16), np.array([0.0, 0.5, 2])])
+@pytest.mark.parametrize("names", [[False, True, True], np.array([10, 20, 300], np.int16), [0.0, 1.0, 3.0]])
 def test_classes_keep_their_dtype(tmp_path, names):
-    labels = np.round(names[Y] * 2).astype(int) if names.dtype.kind == "f" else names[Y]
-    fitted = SoftmaxRegression().fit(X, labels)
+    fitted = SoftmaxRegression().fit(X, np.array(names)[Y])
     save_model(fitted, tmp_path / "m")
-    assert load_model(tmp_path / "m").classes_.dtype == fitted.classes_.dtype
+    assert load_model(tmp_path / "m").classes_.dtype == fitted.classes_.dtype == np.array(names).dtype
     np.testing.assert_array_equal(load_model(tmp_path / "m").classes_, fitted.classes_)
 
 
@@ -81,7 +80,7 @@ def test_class_names_that_would_not_come_back_are_refused(tmp_path, name):
     fitted = SoftmaxRegression().fit(X, Y)
     fitted.classes_ = np.empty(3, object)
     fitted.classes_[:] = [name, "x", "y"]
-    with pytest.raises(TypeError, match=r"classes_ has dtype object and holds .* write|classes_ has dtype object"):
+    with pytest.raises(TypeError, match="classes_ has dtype object and holds"):
         save_model(fitted, tmp_path / "m")
     assert not list(tmp_path.iterdir())
 
@@ -136,7 +135,9 @@ def test_a_missing_file_is_an_os_error(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04", b"PK\x05\x06" + bytes(18)])
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "m").write_bytes(content)
-    with pytest.raises(ValueError, match=r"m is damaged, or no file that save_model wrote|m holds no softmax regression"):
+    with pytest.raises(
+        ValueError, match=r"m is damaged, or no file that save_model wrote|m holds no softmax regression"
+    ):
         load_model(tmp_path / "m")
 
 
@@ -146,7 +147,7 @@ def test_other_archives_are_refused(tmp_path):
         load_model(tmp_path / "m.npz")
     with zipfile.ZipFile(tmp_path / "z", "w") as archive:
         archive.writestr("note.txt", "hello")
-    with pytest.raises(ValueError, match="z holds no softmax regression|z is damaged"):
+    with pytest.raises(ValueError, match="z holds no softmax regression"):
         load_model(tmp_path / "z")
 
 
@@ -154,7 +155,7 @@ def test_every_truncation_is_noticed(path):
     whole = path.read_bytes()
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="model.npz"):
+        with pytest.raises(ValueError, match=r"model\.npz is damaged"):
             load_model(path)
 
 
@@ -162,7 +163,7 @@ def test_a_changed_byte_is_noticed_or_harmless(model, path):
     """Checksums cover the arrays; some bytes of the archive's own records carry no meaning."""
     whole = path.read_bytes()
     noticed = 0
-    for position in range(0, len(whole), 3):
+    for position in range(0, len(whole), 7):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x55]) + whole[position + 1 :])
         try:
             loaded = load_model(path)
@@ -170,7 +171,7 @@ def test_a_changed_byte_is_noticed_or_harmless(model, path):
             noticed += 1
         else:
             np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
-    assert noticed > len(whole) / 3 / 2
+    assert noticed > len(whole) / 7 / 2
 
 
 def test_pickled_objects_are_never_loaded(path):

@@ -52,7 +52,8 @@ def _run(arguments: list[str] | None) -> int:
     try:
         return app(arguments, prog_name="softgrad", standalone_mode=False) or 0
     except usage_error as error:
-        raise CommandError(f"{error.format_message()} See softgrad --help", error.exit_code) from None
+        command = error.ctx.command_path if error.ctx else "softgrad"
+        raise CommandError(f"{error.format_message()} (see {command} --help)", error.exit_code) from None
 
 
 def _complain(problem: object) -> None:

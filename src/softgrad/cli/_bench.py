@@ -41,10 +41,10 @@ def bench(
     ] = Suite.CORE,
     rounds: Annotated[
         int | None,
-        typer.Option(min=1, help="Timings of every variant, or draws of rows. [default: 20; accuracy: 4]"),
+        typer.Option(min=1, help="Timings of every variant, or draws of rows. (default: 20; accuracy: 4)"),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads for softgrad and its peers alike. [default: softgrad's]")
+        int | None, typer.Option(min=1, help="Threads for softgrad and its peers alike. (default: softgrad's own)")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
@@ -160,6 +160,8 @@ def _header(report: dict[str, Any]) -> Text:
             "Largest error in ULP of the exact result, in rows of 10 and of 1000 classes.",
             "At most 0.5: correctly rounded. 1e7 in float32, 1e15 in float64: no digit is right.",
         ]
+        if not any(case["dtype"] == "float64" for case in report["cases"]):
+            lines.append("float64 is left out: long double is no wider on this platform.")
     else:
         lines += [
             f"{threads} for softgrad, torch and JAX; SciPy and the copy use one.",

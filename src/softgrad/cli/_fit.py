@@ -54,7 +54,7 @@ def fit(
     tol: Annotated[float, typer.Option(help="Stop at this gradient norm.")] = 1e-6,
     max_iter: Annotated[int, typer.Option(min=1, help="The largest number of iterations.")] = 1000,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to save the model. [default: TABLE's name.softgrad.npz]")
+        Path | None, typer.Option(metavar="FILE", help="Where to save the model. (default: TABLE's name.softgrad.npz)")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
@@ -113,7 +113,6 @@ def _read(table: Path, target: str) -> tuple[pd.DataFrame, Array]:
                 keep_default_na=False,
                 na_values=[""],
                 low_memory=False,
-                float_precision="round_trip",
             )
     except pd.errors.EmptyDataError:
         raise CommandError(f"{table} is empty; expected CSV with a header line") from None

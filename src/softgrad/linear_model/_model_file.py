@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 import zlib
@@ -22,6 +23,8 @@ _FORMAT = "softgrad.linear_model.SoftmaxRegression"
 _VERSION = 1
 _OPTIONS = ("C", "tol", "max_iter")
 _RESULTS = ("n_iter_", "loss_", "objective_", "gradient_norm_", "converged_")
+# BadZipFile also reports a wrong checksum; the others are what damaged headers lead to.
+_DAMAGE = (ValueError, KeyError, EOFError, OSError, RuntimeError, OverflowError, zipfile.BadZipFile, zlib.error)
 
 
 def save_model(model: SoftmaxRegression, path: str | os.PathLike[str]) -> None:
@@ -70,7 +73,7 @@ def save_model(model: SoftmaxRegression, path: str | os.PathLike[str]) -> None:
     if hasattr(model, "feature_names_in_"):
         arrays["feature_names"] = model.feature_names_in_.astype(str)
     # A link keeps pointing where it points; its file is replaced.
-    place = Path(os.path.realpath(path))
+    place = Path(path)
     if place.exists() and not place.is_file():
         raise OSError(f"{path} is not a file; expected the name of a file to write, such as model.npz")
     part = place.with_name(f".{place.name}.{os.getpid()}.part")
@@ -109,17 +112,16 @@ def load_model(path: str | os.PathLike[str]) -> SoftmaxRegression:
     --------
     See `save_model`.
     """
-    # BadZipFile also reports a wrong checksum; the rest is what damage to headers leads to.
-    damage = (ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-    with open(path, "rb") as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                names = set(archive.namelist())
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                arrays = {name.removesuffix(".npy"): archive[name.removesuffix(".npy")] for name in names}
-        except damage as error:
-            raise ValueError(f"{path} is damaged, or no file that save_model wrote: {error}") from None
+    # Read first, so that an OSError after this line can only come from a damaged offset.
+    content = io.BytesIO(Path(path).read_bytes())
+    try:
+        if not zipfile.is_zipfile(content):
+            raise ValueError("not an archive of arrays")
+        content.seek(0)
+        with np.load(content, allow_pickle=False) as archive:
+            arrays = {name: np.asarray(archive[name]) for name in archive.files}
+    except _DAMAGE as error:
+        raise ValueError(f"{path} is damaged, or no file that save_model wrote: {error}") from None
     if str(arrays.get("format", "")) != _FORMAT:
         raise ValueError(f"{path} holds no softmax regression; expected a file that save_model wrote")
     try:
