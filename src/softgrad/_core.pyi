@@ -1,31 +1,23 @@
-"""Compiled kernels of softgrad; use them through the functions of the package."""
+"""
+Compiled kernels of softgrad; use them through the functions of the package.
+"""
+
+
 
 def softmax(kind: int, dtype: int, logits: object, axis: int, out: object) -> None:
-    """Write softmax (kind 0), log_softmax (1) or logsumexp (2) of every row into out."""
+    """
+    Write softmax (kind 0), log_softmax (1) or logsumexp (2) of every row into out.
+    """
 
-def cross_entropy(
-    dtype: int,
-    logits: object,
-    axis: int,
-    gradient: object | None,
-    row_scale: object | None,
-    loss: object | None,
-    target: object | None,
-    target_probs: object | None,
-    target_dtype: int,
-    weight: object | None,
-    ignore_index: object | None,
-    label_smoothing: float,
-    z_loss: float,
-    denominator: float,
-    denominator_rest: float,
-) -> float:
-    """Summed loss / denominator, or the rows' losses into loss; the gradient, times row_scale, into gradient."""
+def cross_entropy(dtype: int, logits: object, axis: int, gradient: object | None, row_scale: object | None, loss: object | None, target: object | None, target_probs: object | None, target_dtype: int, weight: object | None, ignore_index: object | None, label_smoothing: float, z_loss: float, denominator: float, denominator_rest: float) -> float:
+    """
+    Summed loss / denominator, or the rows' losses into loss; the gradient, times row_scale, into gradient.
+    """
 
-def check_labels(
-    target: object, classes: int, ignore_index: object | None, weight: object | None
-) -> tuple[int, float, float]:
-    """The first row whose label is out of range, or -1; the summed weight of the labels that count, in two parts."""
+def check_labels(target: object, classes: int, ignore_index: object | None, weight: object | None) -> tuple[int, float, float]:
+    """
+    The first row whose label is out of range, or -1; the summed weight of the labels that count, in two parts.
+    """
 
 def check_probabilities(target_probs: object, dtype: int, axis: int) -> int:
     """The first row that holds a negative or infinite probability, or -1."""

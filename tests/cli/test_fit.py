@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,9 @@ def test_stopping_early_is_a_warning(run, iris):
 )
 def test_unusable_tables_are_refused(run, tmp_path, lines, message):
     table = write(tmp_path / "t.csv", *lines)
-    code, out, err = run(table, "--target", "y")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # as for a user
+        code, out, err = run(table, "--target", "y")
     assert code == 2
     assert out == ""
     assert err.startswith("error: ")
@@ -232,6 +235,14 @@ def test_ctrl_c_exits_130_and_saves_nothing(run, iris, monkeypatch):
     code, out, err = run(iris, "--target", "species")
     assert (code, out, err) == (130, "", "interrupted\n")
     assert [file.name for file in iris.parent.iterdir()] == ["iris.csv"]
+
+
+def test_ctrl_c_before_the_command_has_started(run, monkeypatch):
+    def interrupt(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(softgrad.cli, "_run", interrupt)
+    assert run("iris.csv", "--target", "species") == (130, "", "interrupted\n")
 
 
 @pytest.mark.parametrize("extra", ["typer", "rich", "sklearn", "pandas", "scipy"])

@@ -110,3 +110,11 @@ def test_help_loads_nothing_heavy():
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.endswith("\nset()\n")
+
+
+def test_an_instruction_set_that_the_machine_lacks():
+    run = separate("info", SOFTGRAD_ISA="sse9")
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert run.stderr.startswith("error: SOFTGRAD_ISA='sse9'")
+    assert "generic" in run.stderr

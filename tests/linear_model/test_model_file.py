@@ -141,7 +141,12 @@ def test_other_files_are_refused(tmp_path, content):
         load_model(tmp_path / "m")
 
 
-def test_other_archives_are_refused(tmp_path):
+def test_other_files_of_numpy_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", X)
+    with pytest.raises(
+        ValueError, match=r"a\.npy is damaged, or no file that save_model wrote: not an archive of arrays"
+    ):
+        load_model(tmp_path / "a.npy")
     np.savez(tmp_path / "m.npz", weights=X)
     with pytest.raises(ValueError, match=r"m\.npz holds no softmax regression"):
         load_model(tmp_path / "m.npz")

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 import softgrad
+from softgrad import _core
+from softgrad.cli import CommandError
 from softgrad.cli._bench import bench
 from softgrad.cli._fit import fit
 from softgrad.cli._info import info
@@ -28,6 +30,10 @@ def softgrad_command(
     ] = False,
 ) -> None:
     """Softmax regression, and softmax with all of its derivatives: closed-form, accurate, fast."""
+    try:
+        _core.instruction_set()
+    except ValueError as error:  # SOFTGRAD_ISA names one that this machine does not run
+        raise CommandError(str(error)) from None
     if context.invoked_subcommand is None:
         context.get_help()  # rich prints it
 

@@ -10,7 +10,6 @@ import platform
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from rich.text import Text
 import softgrad as sg
 from softgrad import _core
 from softgrad.cli import _bench_peers
+from softgrad.cli._info import cpu_model
 
 WIDTH = 100  # of the output where it goes to no terminal
 
@@ -124,7 +124,7 @@ def _environment(suite: Suite, rounds: int, threads: int, peers: dict[str, Any])
     return {
         "suite": suite.value,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "instruction_set": _core.instruction_set(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -133,17 +133,6 @@ def _environment(suite: Suite, rounds: int, threads: int, peers: dict[str, Any])
         "versions": versions | _bench_peers.versions(peers),
         "not_installed": _bench_peers.missing(peers),
     }
-
-
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    except OSError:  # not Linux
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _header(report: dict[str, Any]) -> Text:

@@ -73,7 +73,7 @@ def save_model(model: SoftmaxRegression, path: str | os.PathLike[str]) -> None:
     if hasattr(model, "feature_names_in_"):
         arrays["feature_names"] = model.feature_names_in_.astype(str)
     # A link keeps pointing where it points; its file is replaced.
-    place = Path(path)
+    place = Path(os.path.realpath(path))
     if place.exists() and not place.is_file():
         raise OSError(f"{path} is not a file; expected the name of a file to write, such as model.npz")
     part = place.with_name(f".{place.name}.{os.getpid()}.part")
