@@ -15,7 +15,8 @@ namespace softgrad::SOFTGRAD_ISA {
 struct Batch {
   static constexpr int rows = 16;
 
-  // Statistics: the maximum m, the sum of exp(z - m) over the elements below it, how many equal it.
+  // Statistics: the maximum m, the sum of 2^headroom·exp(z - m) over the elements below it, how many
+  // equal it.
   alignas(64) double maximum[rows];
   alignas(64) double rest_hi[rows];
   alignas(64) double rest_lo[rows];
@@ -45,6 +46,7 @@ struct Normalizer {
   Normalizer(const Batch& batch, int row) {
     maximum = F64::load(batch.maximum + row);
     Number rest = number<Number>(F64::load(batch.rest_hi + row), F64::load(batch.rest_lo + row));
+    rest = ldexp_floor(rest, F64(0) - F64::load(batch.headroom + row));
     // No row with an infinite maximum has a softmax: m - m is not a number there, else nothing.
     excess = add(rest, (F64::load(batch.ties + row) - F64(1)) + (maximum - maximum));
     sum = add(excess, F64(1));

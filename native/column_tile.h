@@ -103,14 +103,11 @@ class ColumnTile {
   }
 
   static void store_rest(const Sum<F32>& sum, Batch& batch) {
-    constexpr int half = F64::lanes;
-    F64 low = F64(0) - F64::load(batch.headroom), high = F64(0) - F64::load(batch.headroom + half);
-    ldexp_floor(sum.low, low).store(batch.rest_hi);
-    ldexp_floor(sum.high, high).store(batch.rest_hi + half);
+    sum.low.store(batch.rest_hi);
+    sum.high.store(batch.rest_hi + F64::lanes);
   }
   static void store_rest(const Sum<F64>& sum, Batch& batch) {
-    DD rest = ldexp_floor(fast_two_sum(sum.value, sum.error), F64(0) - F64::load(batch.headroom));
-    store(rest, batch.rest_hi, batch.rest_lo);
+    store(fast_two_sum(sum.value, sum.error), batch.rest_hi, batch.rest_lo);
   }
 
   static V scale_remainder(const Batch& batch, V leading) {

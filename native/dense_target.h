@@ -220,10 +220,10 @@ inline ScalarDD dense_row(const CrossEntropyArguments& a, int64_t r, char* scrat
   DenseSums sums;
   for (int64_t b = 0; b < blocks; ++b) sums.add(partial[b]);
 
-  double unit = __builtin_ldexp(1, -static_cast<int>(headroom));
   batch.maximum[0] = top;
-  batch.rest_hi[0] = sums.exponentials.rest.hi * unit;
-  batch.rest_lo[0] = sums.exponentials.rest.lo * unit;
+  batch.headroom[0] = headroom;
+  batch.rest_hi[0] = sums.exponentials.rest.hi;
+  batch.rest_lo[0] = sums.exponentials.rest.lo;
   batch.ties[0] = static_cast<double>(sums.exponentials.ties);
   Normalizer<DD> normalizer(batch, 0);
   DD log_sum = normalizer.log_sum();

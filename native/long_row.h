@@ -42,10 +42,9 @@ class LongRow {
     });
     ExpSum sum;
     for (int64_t b = 0; b < blocks_; ++b) sum.add(partial[b].sum);
-    double unit = __builtin_ldexp(1, -static_cast<int>(batch.headroom[0]));
     batch.maximum[0] = top;
-    batch.rest_hi[0] = sum.rest.hi * unit;
-    batch.rest_lo[0] = sum.rest.lo * unit;
+    batch.rest_hi[0] = sum.rest.hi;
+    batch.rest_lo[0] = sum.rest.lo;
     batch.ties[0] = static_cast<double>(sum.ties);
   }
 

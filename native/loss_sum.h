@@ -32,8 +32,16 @@ struct LossSum {
   }
 
   Total total() const {
-    Total sum;
-    for (int i = 0; i < Batch::rows; ++i) sum.add(Total{{hi[i], lo[i]}, plain[i]});
+    DD exact = {F64(0), F64(0)};
+    F64 all(0);
+    for (int i = 0; i < Batch::rows; i += F64::lanes) {
+      exact = softgrad::SOFTGRAD_ISA::add(exact, DD{F64::load(hi + i), F64::load(lo + i)});
+      all = all + F64::load(plain + i);
+    }
+    double lanes[F64::lanes];
+    all.store(lanes);
+    Total sum = {total_of_lanes(exact.hi, exact.lo), 0};
+    for (double lane : lanes) sum.plain += lane;
     return sum;
   }
 };

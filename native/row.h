@@ -53,8 +53,14 @@ struct ScalarDD {
   for (int i = 0; i < F64::lanes; ++i) total.add(ScalarDD{values[i], errors[i]});
   return total;
 }
-inline ScalarDD total(const Sum<F32>& sum) { return total_of_lanes(sum.low + sum.high, F64(0)); }
 inline ScalarDD total(const Sum<F64>& sum) { return total_of_lanes(sum.value, sum.error); }
+inline ScalarDD total(const Sum<F32>& sum) {
+  double lanes[F64::lanes];
+  (sum.low + sum.high).store(lanes);
+  for (int half = F64::lanes / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  return {lanes[0], 0};
+}
 
 // The exponentials below the maximum, summed, and the number of elements equal to it.
 struct ExpSum {

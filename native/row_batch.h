@@ -41,10 +41,9 @@ class RowBatch {
       if (batch.skip[i]) continue;
       T m = row_maximum<V>(rows_[i], n_);
       ExpSum sum = exponentials<keep>(i, V(m), V(static_cast<T>(batch.headroom[i])));
-      double unit = __builtin_ldexp(1, -static_cast<int>(batch.headroom[i]));
       batch.maximum[i] = m;
-      batch.rest_hi[i] = sum.rest.hi * unit;
-      batch.rest_lo[i] = sum.rest.lo * unit;
+      batch.rest_hi[i] = sum.rest.hi;
+      batch.rest_lo[i] = sum.rest.lo;
       batch.ties[i] = static_cast<double>(sum.ties);
     }
   }
