@@ -101,7 +101,8 @@ double cross_entropy(int dtype, nb::handle logits, int axis, nb::handle gradient
   a.loss = losses.data<void>();
   a.threads = threads_for(a.logits.count * a.logits.classes);
   nb::gil_scoped_release released;
-  return kernels_in_use().cross_entropy(a);
+  double loss_sum = kernels_in_use().cross_entropy(a);
+  return a.dtype == DType::float64 ? loss_sum : static_cast<float>(loss_sum);
 }
 
 nb::tuple check_labels(nb::handle target, int64_t classes, nb::object ignore_index, nb::handle weight) {

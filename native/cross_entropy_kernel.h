@@ -34,7 +34,7 @@ inline void start_labelled(const CrossEntropyArguments& a, int64_t first, int co
   if (!a.weight && !a.row_scale) return;
   for (int i = 0; i < count; ++i) {
     if (batch.skip[i]) continue;
-    if (a.weight) labelled.weight[i] = a.weight[a.target[first + i]];
+    if (a.weight) labelled.weight[i] = a.weight[a.target[first + i]] * a.weight_unit;
     if (a.row_scale) labelled.row_scale[i] = a.row_scale[first + i];
     double scale = labelled.weight[i] * labelled.row_scale[i] * upstream;
     batch.headroom[i] = headroom_for<Scalar>(scale < 0 ? -scale : scale);
@@ -65,13 +65,16 @@ inline void finish_labelled(const CrossEntropyArguments& a, Batch& batch, Labell
 
     Number others = select(equal(z, normalizer.maximum), normalizer.excess, add(normalizer.sum, zero - e));
     Number factor = weight, at_target = negative(multiply(others, weight));
+    F64 plain = select(impossible, settled, (rounded(log_sum) + (normalizer.maximum - z)) * w);
     if (a.z_loss != 0) {
       Number lse = add(log_sum, normalizer.maximum);
-      loss = add(loss, multiply(multiply(lse, lse), F64(a.z_loss)));
-      Number slope = multiply(lse, F64(2 * a.z_loss));
+      loss = add(loss, multiply(multiply(lse, lse), F64(a.z_loss * a.weight_unit)));
+      Number slope = multiply(lse, F64(2 * a.z_loss * a.weight_unit));
       factor = add(factor, slope);
       at_target = add(at_target, multiply(slope, e));
+      plain = plain + rounded(lse) * rounded(lse) * F64(a.z_loss * a.weight_unit);
     }
+    loss = select(equal(plain, infinity), number<Number>(infinity), loss);
     auto counts = less(zero, F64::load(labelled.counts + i));
     store(select(counts, loss, number<Number>(zero)), labelled.loss_hi + i, labelled.loss_lo + i);
 
@@ -144,9 +147,20 @@ inline double labelled_long_rows(const CrossEntropyArguments& a) {
   return a.loss ? 0 : mean_loss(a, sum.total());
 }
 
+// Weights and their sum, both times a power of two that brings the sum near one: what they leave of a
+// mean is the same, and products with small losses do not underflow on the way.
+inline CrossEntropyArguments with_moderate_weights(CrossEntropyArguments a) {
+  if (!a.weight || !(a.denominator > 0) || a.denominator == 1) return a;
+  a.weight_unit = __builtin_ldexp(1, -exponent_of(a.denominator));
+  a.denominator *= a.weight_unit;
+  a.denominator_rest *= a.weight_unit;
+  return a;
+}
+
 template <class V, class S>
-inline double cross_entropy_rows(const CrossEntropyArguments& a) {
-  if (!a.target || a.label_smoothing != 0) return dense_rows<V, S>(a);
+inline double cross_entropy_rows(const CrossEntropyArguments& given) {
+  if (!given.target || given.label_smoothing != 0) return dense_rows<V, S>(given);
+  const CrossEntropyArguments a = with_moderate_weights(given);
   if (a.logits.classes > block_classes<V>) return labelled_long_rows<V, S>(a);
   if (ColumnTile<V, S>::suits(a.logits)) return labelled_batches<ColumnTile<V, S>, V, S>(a);
   return labelled_batches<RowBatch<V, S>, V, S>(a);

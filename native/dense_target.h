@@ -18,17 +18,19 @@ namespace softgrad::SOFTGRAD_ISA {
 struct DenseSums {
   double maximum = 0;
   ExpSum exponentials;
-  ScalarDD mass;        // Σ y
-  ScalarDD mass_below;  // Σ y over the elements below the maximum
-  ScalarDD dot;         // Σ y·(m - z)
+  ScalarDD mass;         // Σ y
+  ScalarDD mass_below;   // Σ y over the elements below the maximum
+  ScalarDD dot;          // Σ y·(m - z)
+  double plain_dot = 0;  // the same in double, where overflow is infinite and not NaN
   int64_t argmax = -1;
-  bool impossible = false;  // y > 0 where z = -inf: the loss is infinite
+  bool impossible = false;  // y > 0 where m - z is infinite: so is the loss
 
   void add(const DenseSums& other) {
     exponentials.add(other.exponentials);
     mass.add(other.mass);
     mass_below.add(other.mass_below);
     dot.add(other.dot);
+    plain_dot += other.plain_dot;
     if (other.argmax >= 0) argmax = other.argmax;
     impossible = impossible || other.impossible;
   }
@@ -75,7 +77,8 @@ class DenseRow {
     DenseSums result;
     Pivot<F64> pivot{F64(m), F64(headroom)};
     Sum<F64> exponentials, mass, mass_below, dot;
-    const F64 masked(-__builtin_inf()), zero(0), top(m);
+    F64 plain_dot(0);
+    const F64 infinity(__builtin_inf()), zero(0), top(m);
     for (int64_t i = 0; i < block.n; i += F64::lanes) {
       int n = block.n - i < F64::lanes ? static_cast<int>(block.n - i) : F64::lanes;
       F64 z = F64::load_first(block.z + i, n, -__builtin_inf());
@@ -88,20 +91,22 @@ class DenseRow {
       DD below = two_sum(top, zero - z);
       DD product = two_product(hi, below.hi);
       F64 rest = product.lo + (hi * below.lo + lo * below.hi);
-      auto nothing = equal(z, masked);
+      auto nothing = equal(below.hi, infinity);
       dot.add(select(nothing, zero, product.hi), select(nothing, zero, rest));
+      plain_dot = plain_dot + select(nothing, zero, product.hi);
       if (any(at_maximum)) {
         result.exponentials.ties += count(at_maximum);
         for (int j = 0; j < n; ++j)
           if (block.z[i + j] == m) result.argmax = begin + i + j;
       }
       if (any(nothing))
-        for (int j = 0; j < n; ++j) result.impossible |= block.z[i + j] == -__builtin_inf() && block.y_hi[i + j] > 0;
+        for (int j = 0; j < n; ++j) result.impossible |= m - block.z[i + j] == __builtin_inf() && block.y_hi[i + j] > 0;
     }
     result.exponentials.rest = total(exponentials);
     result.mass = total(mass);
     result.mass_below = total(mass_below);
     result.dot = total(dot);
+    result.plain_dot = sum_of_lanes(plain_dot);
     return result;
   }
 
@@ -229,15 +234,19 @@ inline ScalarDD dense_row(const CrossEntropyArguments& a, int64_t r, char* scrat
   DD log_sum = normalizer.log_sum();
   DD mass = broadcast(sums.mass);
   DD loss = add(multiply(log_sum, mass), broadcast(sums.dot));
+  F64 plain = log_sum.hi * mass.hi + F64(sums.plain_dot);
   DD factor = mass;
   DD slope = {F64(0), F64(0)};
   if (a.z_loss != 0) {
     DD lse = add(log_sum, normalizer.maximum);
     loss = add(loss, multiply(multiply(lse, lse), F64(a.z_loss)));
+    plain = plain + lse.hi * lse.hi * F64(a.z_loss);
     slope = multiply(lse, F64(2 * a.z_loss));
     factor = add(factor, slope);
   }
-  if (sums.impossible) loss = {F64(__builtin_inf()) + log_sum.hi, F64(0)};
+  // The second part of an infinite sum is not a number; the sum is.
+  if (sums.impossible) plain = F64(__builtin_inf()) + log_sum.hi;
+  if (sums.impossible || first_lane(plain) == __builtin_inf()) loss = {plain, F64(0)};
 
   if (a.gradient.data) {
     DD one = {F64(a.row_scale ? a.row_scale[r] : 1), F64(0)};

@@ -36,10 +36,7 @@ inline Twofold<V> two_product(V a, V b) {
   if constexpr (fused_multiply_add) {
     return {p, multiply_add(a, b, V(0) - p)};
   } else {
-    V splitter(sizeof(typename V::Scalar) == 4 ? 0x1p12 + 1 : 0x1p27 + 1);
-    V ta = splitter * a, a1 = ta - (ta - a), a2 = a - a1;
-    V tb = splitter * b, b1 = tb - (tb - b), b2 = b - b1;
-    return {p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2};
+    return {p, fused_by_lane(a, b, V(0) - p)};
   }
 }
 

@@ -33,6 +33,7 @@ struct CrossEntropyArguments {
   double z_loss;
   double denominator;       // divides the summed loss and the gradient: with what rounding it left,
   double denominator_rest;  // which is exact enough for float64
+  double weight_unit = 1;   // multiplies the weights, z_loss and the denominator
   void* loss;               // per row (float64 for float64 logits, else float32); nullptr: summed
   int threads;
 };

@@ -93,20 +93,20 @@ class LongRow {
 
   template <class Body>
   void for_blocks(Body body) {
-    auto run_block = [&](int64_t b) {
+    auto run_block = [&](int64_t b, int thread) {
       int64_t begin = b * block_classes<V>;
       int64_t n = n_ - begin < block_classes<V> ? n_ - begin : block_classes<V>;
-      S* buffer = reinterpret_cast<S*>(packed_.data()) + (direct() ? 0 : thread_index() * block_classes<V>);
+      S* buffer = reinterpret_cast<S*>(packed_.data()) + (direct() ? 0 : thread * block_classes<V>);
       body(b, contiguous(row_ + begin * stride_, stride_, n, buffer), n);
     };
     if (threads_ == 1) {
-      for (int64_t b = 0; b < blocks_; ++b) run_block(b);
+      for (int64_t b = 0; b < blocks_; ++b) run_block(b, 0);
       return;
     }
 #pragma omp parallel num_threads(threads_)
     {
 #pragma omp for schedule(static)
-      for (int64_t b = 0; b < blocks_; ++b) run_block(b);
+      for (int64_t b = 0; b < blocks_; ++b) run_block(b, thread_index());
       store_fence();
     }
   }

@@ -38,11 +38,7 @@ struct LossSum {
       exact = softgrad::SOFTGRAD_ISA::add(exact, DD{F64::load(hi + i), F64::load(lo + i)});
       all = all + F64::load(plain + i);
     }
-    double lanes[F64::lanes];
-    all.store(lanes);
-    Total sum = {total_of_lanes(exact.hi, exact.lo), 0};
-    for (double lane : lanes) sum.plain += lane;
-    return sum;
+    return {total_of_lanes(exact.hi, exact.lo), sum_of_lanes(all)};
   }
 };
 

@@ -54,13 +54,14 @@ struct ScalarDD {
   return total;
 }
 inline ScalarDD total(const Sum<F64>& sum) { return total_of_lanes(sum.value, sum.error); }
-inline ScalarDD total(const Sum<F32>& sum) {
+inline double sum_of_lanes(F64 v) {
   double lanes[F64::lanes];
-  (sum.low + sum.high).store(lanes);
+  v.store(lanes);
   for (int half = F64::lanes / 2; half > 0; half /= 2)
     for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-  return {lanes[0], 0};
+  return lanes[0];
 }
+inline ScalarDD total(const Sum<F32>& sum) { return {sum_of_lanes(sum.low + sum.high), 0}; }
 
 // The exponentials below the maximum, summed, and the number of elements equal to it.
 struct ExpSum {
@@ -115,8 +116,7 @@ inline V scaled(V e, Scale<V> scale) {
   } else if constexpr (sizeof(typename V::Scalar) == 4) {
     return join(lower(e) * (lower(scale.hi) + lower(scale.lo)), upper(e) * (upper(scale.hi) + upper(scale.lo)));
   } else {
-    Twofold<V> product = two_product(e, scale.hi);
-    return product.hi + (product.lo + e * scale.lo);
+    return fused_by_lane(e, scale.hi, e * scale.lo);
   }
 }
 

@@ -6,7 +6,7 @@
 namespace softgrad {
 
 struct Rows {
-  static constexpr int max_outer_axes = 32;
+  static constexpr int max_outer_axes = 64;  // as many as NumPy allows
 
   char* data = nullptr;
   int64_t count = 0;         // rows

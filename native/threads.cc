@@ -37,11 +37,10 @@ int initial_limit() {
 }
 
 std::atomic<int> limit{initial_limit()};
-std::atomic<bool> used_threads{false};
 std::atomic<bool> forked{false};
 
 #if defined(__unix__) || defined(__APPLE__)
-const int registered = pthread_atfork(nullptr, nullptr, [] { forked = used_threads.load(); });
+const int registered = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 #endif
 
 }  // namespace
@@ -56,7 +55,6 @@ int threads_for(int64_t elements) {
 #ifdef _OPENMP
   if (elements < serial_below || forked || omp_in_parallel()) return 1;
   int n = limit < omp_get_max_threads() ? limit.load() : omp_get_max_threads();
-  if (n > 1) used_threads = true;
   return n;
 #else
   return 1;

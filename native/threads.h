@@ -9,9 +9,9 @@ namespace softgrad {
 int num_threads();
 void set_num_threads(int n);
 
-// Threads for a call that touches this many elements: one below a measured size, and in a child
-// process forked from a threaded parent, where GNU OpenMP would wait forever for threads that the
-// fork did not copy.
+// Threads for a call that touches this many elements: one below a measured size, and in a forked
+// child, where GNU OpenMP would wait forever for threads, whoever started them, that the fork did
+// not copy.
 int threads_for(int64_t elements);
 
 // Which thread of the enclosing parallel region this is.

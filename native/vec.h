@@ -8,6 +8,7 @@
 //   v.store(p), v.store_first(p, n), v.stream(p)    stream: past the caches, p aligned to the vector
 //   + - * /                   one rounding each, never contracted
 //   multiply_add(a, b, c)     a*b + c; one rounding where fused_multiply_add, two where not
+//   fused_by_lane(a, b, c)    the generic set only: one rounding, by the C library if need be
 //   maximum(a, b)             NaN if b is NaN
 //   subtract_bits(a, b)       the difference of the lanes' bit patterns, as integers
 //   lookup8(table, k)         table[k mod 8], k the integer in the lane's bits

@@ -80,6 +80,7 @@ template <>
 struct Format<float> {
   typedef float Lanes __attribute__((vector_size(32)));
   typedef int32_t Mask __attribute__((vector_size(32)));
+  typedef uint32_t Unsigned __attribute__((vector_size(32)));
   static constexpr float integer_magic = 0x1.8p23f;
   static constexpr int mantissa_bits = 23, bias = 127;
 };
@@ -88,6 +89,7 @@ template <>
 struct Format<double> {
   typedef double Lanes __attribute__((vector_size(32)));
   typedef int64_t Mask __attribute__((vector_size(32)));
+  typedef uint64_t Unsigned __attribute__((vector_size(32)));
   static constexpr double integer_magic = 0x1.8p52;
   static constexpr int mantissa_bits = 52, bias = 1023;
 };
@@ -144,14 +146,14 @@ using F64 = Vec<double>;
   inline V::Mask less(V a, V b) { return a.v < b.v; }                                                                \
   inline V select(V::Mask m, V a, V b) { return (V::Lanes)((m & (V::Mask)a.v) | (~m & (V::Mask)b.v)); }              \
   inline V maximum(V a, V b) { return select(less(b, a), a, b); }                                                    \
-  inline V multiply_add(V a, V b, V c) {                                                                             \
-    if constexpr (!fused_multiply_add) return a.v * b.v + c.v;                                                       \
+  inline V fused_by_lane(V a, V b, V c) {                                                                            \
     V r;                                                                                                             \
     for (int i = 0; i < V::lanes; ++i)                                                                               \
       r.v[i] = sizeof(a.v[0]) == 4 ? __builtin_fmaf(a.v[i], b.v[i], c.v[i]) : __builtin_fma(a.v[i], b.v[i], c.v[i]); \
     return r;                                                                                                        \
   }                                                                                                                  \
-  inline V subtract_bits(V a, V b) { return (V::Lanes)((V::Mask)a.v - (V::Mask)b.v); }                               \
+  inline V multiply_add(V a, V b, V c) { return fused_multiply_add ? fused_by_lane(a, b, c) : V(a.v * b.v + c.v); }  \
+  inline V subtract_bits(V a, V b) { return (V::Lanes)((V::Unsigned)a.v - (V::Unsigned)b.v); }                       \
   inline V exponent_field(V k_bits) { return (V::Lanes)(((V::Mask)k_bits.v & ~7) << (V::mantissa_bits - 3)); }       \
   inline V lookup8(const V::Scalar* table, V k_bits) {                                                               \
     V::Mask index = (V::Mask)k_bits.v & 7;                                                                           \

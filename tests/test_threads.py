@@ -1,4 +1,6 @@
+import ctypes
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +51,14 @@ def test_eight_python_threads_at_once():
             np.testing.assert_array_equal(gradient, expected)
 
 
+FOREIGN = """
+extern "C" void in_parallel(void (*callback)()) {
+#pragma omp parallel num_threads(8)
+#pragma omp critical
+  callback();
+}
+"""
+
 FORK = """
 import os
 import numpy as np
@@ -71,6 +81,24 @@ def test_a_forked_child_computes_after_its_parent_did():
     """In a process of its own: other libraries that a test run has loaded object to forks."""
     run = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout.strip() == "0"
+
+
+def test_calls_from_inside_a_foreign_parallel_region(tmp_path):
+    """A long strided row took its buffer by the number of a thread that was not its own."""
+    compiler = shutil.which("g++") or shutil.which("c++")
+    if compiler is None or not _core.has_openmp():
+        pytest.skip("needs a compiler with OpenMP to build the foreign library")
+    source, library = tmp_path / "foreign.cc", tmp_path / "foreign.so"
+    source.write_text(FOREIGN)
+    subprocess.run([compiler, "-fopenmp", "-shared", "-fPIC", "-o", library, source], check=True)
+    z = families.normal(np.float64, 3.0, 3, rows=70_000)
+    expected = sg.softmax(z, axis=0)
+    results = []
+    callback = ctypes.CFUNCTYPE(None)
+    ctypes.CDLL(str(library)).in_parallel(callback(lambda: results.append(sg.softmax(z, axis=0))))
+    assert len(results) == 8
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
 
 
 def test_get_and_set(threads):

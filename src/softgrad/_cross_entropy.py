@@ -42,13 +42,13 @@ def cross_entropy(
     axis : int
         The classes.
     weight : array_like of shape (C,), optional
-        A factor for every class, at least 0.
+        A factor for every class: 0, or from 1e-15 to 1e15.
     ignore_index : int, optional
         The label that drops its row: no loss, no gradient, whatever the logits hold.
     label_smoothing : float
         ε, from 0 to 1.
     z_loss : float
-        ζ, at least 0.
+        ζ: 0, or from 1e-15 to 1e15.
     reduction : {"mean", "sum", "none"}
         "mean" divides the sum by the summed weights of the labels that count, or, for class
         probabilities, by the number of rows.
@@ -263,14 +263,13 @@ def prepare(
     """Check every argument; nothing has been written when one is refused."""
     z, code = _validation.logits(logits, function)
     axis = _validation.class_axis(axis, z.ndim)
-    z = z if z.ndim else z.reshape(1)
     classes = _validation.class_count(z, axis)
     labels, probs = _validation.target(target, z, axis, function)
     probs_code = _validation.FLOAT32 if probs is not None and probs.dtype == np.float32 else _validation.FLOAT64
     weights = None if weight is None else _validation.class_weight(weight, classes, function)
     ignored = None if ignore_index is None else _validation.ignore_index(ignore_index, labels is not None)
     smoothing = _validation.unit_interval(label_smoothing, "label_smoothing")
-    zeta = _validation.non_negative(z_loss, "z_loss")
+    zeta = _validation.factor(z_loss, "z_loss")
     _validation.reduction(reduction)
     if labels is not None:
         denominator = _validation.labels(labels, classes, ignored, weights)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -191,7 +190,8 @@ class _Head(NamedTuple):
             return np.concatenate(losses) if losses else np.empty(0, self.x.dtype)
         if not losses and self.whole.options[-2] == 0:
             return self.x.dtype.type(np.nan)
-        return self.x.dtype.type(math.fsum(losses))
+        with np.errstate(over="ignore"):  # an infinite loss is an answer
+            return self.x.dtype.type(np.sum(losses, dtype=np.float64))
 
 
 def _prepare(

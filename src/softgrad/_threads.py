@@ -25,8 +25,8 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1. Small calls use one thread whatever the limit, and so does a process that was
-        forked from one that had used several.
+        At least 1. Small calls use one thread whatever the limit, and so do forked
+        processes, where OpenMP could wait for threads that the fork did not copy.
 
     Raises
     ------

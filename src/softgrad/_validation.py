@@ -6,7 +6,6 @@ call's arguments have passed.
 
 from __future__ import annotations
 
-import math
 import operator
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,6 +24,8 @@ _CODES: dict[np.dtype[Any], int] = {
     np.dtype(np.float32): FLOAT32,
     np.dtype(np.float64): FLOAT64,
 }
+# Beyond, products with the tails of a softmax would leave the range of their headroom (native/batch.h).
+_LEAST_FACTOR, _LARGEST_FACTOR = 1e-15, 1e15
 _REDUCTIONS = ("mean", "sum", "none")
 
 
@@ -57,9 +58,11 @@ def _as_array(value: object, function: str, name: str) -> Array:
     if package in ("jax", "jaxlib"):
         _reject_tensor(value, function, name, "jax", f"numpy.asarray({name})")
     if isinstance(value, np.ma.MaskedArray):
+        fill = (
+            "-numpy.inf) to give the masked classes probability 0" if name == "logits" else "...) to say what it means"
+        )
         raise TypeError(
-            f"{name} is a masked array, whose mask softgrad.{function} would lose; "
-            f"write {name}.filled(-numpy.inf) to give the masked classes probability 0"
+            f"{name} is a masked array, whose mask softgrad.{function} would lose; write {name}.filled({fill}"
         )
     try:
         return np.asarray(value)
@@ -70,7 +73,8 @@ def _as_array(value: object, function: str, name: str) -> Array:
 def _reject_tensor(value: object, function: str, name: str, module: str, conversion: str) -> NoReturn:
     kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
     raise TypeError(
-        f"{name} is a {kind}; softgrad.{function} takes NumPy arrays. Use softgrad.{module}.{function}, or {conversion}"
+        f"{name} is a {kind}; softgrad.{function} takes NumPy arrays: write {conversion}, "
+        f"or use softgrad.{module}.{function} where this version has it"
     )
 
 
@@ -193,10 +197,12 @@ def class_weight(value: ArrayLike | None, classes: int, function: str) -> Array 
     if array.shape != (classes,):
         raise ValueError(f"weight has shape {array.shape}; expected ({classes},), one weight for each class")
     array = np.ascontiguousarray(array, np.float64)
-    bad = ~(np.isfinite(array) & (array >= 0))
+    bad = ~((array == 0) | ((array >= _LEAST_FACTOR) & (array <= _LARGEST_FACTOR)))
     if bad.any():
         first = int(bad.argmax())
-        raise ValueError(f"weight[{first}] is {array[first]}; expected finite weights of at least 0")
+        raise ValueError(
+            f"weight[{first}] is {array[first]}; expected 0, or a weight from {_LEAST_FACTOR:g} to {_LARGEST_FACTOR:g}"
+        )
     return array
 
 
@@ -228,28 +234,40 @@ def unit_interval(value: object, name: str) -> float:
 
 def non_negative(value: object, name: str) -> float:
     """A finite number of at least 0."""
-    number = value if type(value) is float else real(value, name)
-    if not 0 <= number < math.inf:
+    number = real(value, name)
+    if not 0 <= number < np.inf:
         raise ValueError(f"{name}={value}; expected a finite number of at least 0")
+    return number
+
+
+def factor(value: object, name: str) -> float:
+    """A number that multiplies a loss: 0, or within the range that the kernels' headroom allows."""
+    number = value if type(value) is float else real(value, name)
+    if number != 0 and not _LEAST_FACTOR <= number <= _LARGEST_FACTOR:
+        raise ValueError(f"{name}={value}; expected 0, or a number from {_LEAST_FACTOR:g} to {_LARGEST_FACTOR:g}")
     return number
 
 
 def real(value: object, name: str) -> float:
     """A number."""
     try:
+        if isinstance(value, str):  # which float() would read
+            raise TypeError
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name}={value!r}; expected a number") from None
 
 
 def reduction(value: object) -> None:
     """How the rows' losses become one."""
-    if value not in _REDUCTIONS:
+    if not (isinstance(value, str) and value in _REDUCTIONS):
         raise ValueError(f"reduction={value!r}; expected 'mean', 'sum' or 'none'")
 
 
 def class_count(logits: Array, axis: int) -> int:
     """The number of classes, at least one."""
+    if logits.ndim == 0:
+        raise ValueError("logits is a scalar; expected at least one axis, of classes; write [logits]")
     count: int = logits.shape[axis]
     if count == 0:
         raise ValueError(f"logits has shape {logits.shape}: no classes along axis {axis}; expected at least one")
@@ -262,7 +280,8 @@ def labels(indices: Array, classes: int, ignored: int | None, weight: Array | No
     if row >= 0:
         position = np.unravel_index(row, indices.shape)
         where = f"target[{', '.join(str(int(i)) for i in position)}]" if position else "target"
-        hint = "" if ignored is not None else f"; to drop such rows write ignore_index={int(indices[position])}"
+        drops = ignored is None and indices[position] < 0
+        hint = f"; to drop such rows write ignore_index={int(indices[position])}" if drops else ""
         raise IndexError(f"{where} is {int(indices[position])}; expected a class index from 0 to {classes - 1}{hint}")
     return total, rest
 
