@@ -71,7 +71,7 @@ def cross_entropy(
 
     Notes
     -----
-    At most 2 ULP from the exact result for float32 and float64 (largest seen: 1.3 and 1.2),
+    At most 2 ULP from the exact result for float32 and float64 (largest seen: 1.1 and 0.6),
     confident rows included: a row whose loss is 1e-13 is as accurate as any other. One read of the
     logits, nothing written. float16 and bfloat16 are computed in float32.
 
