@@ -40,12 +40,14 @@ struct Batch {
 template <class Number>
 struct Normalizer {
   F64 maximum;
-  Number excess;  // s'
-  Number sum;     // 1 + s'
+  Number excess;         // s'
+  Number sum;            // 1 + s'
+  Number scaled_excess;  // 2^headroom·s', where there is only one maximal element
 
   Normalizer(const Batch& batch, int row) {
     maximum = F64::load(batch.maximum + row);
     Number rest = number<Number>(F64::load(batch.rest_hi + row), F64::load(batch.rest_lo + row));
+    scaled_excess = rest;
     rest = ldexp_floor(rest, F64(0) - F64::load(batch.headroom + row));
     // No row with an infinite maximum has a softmax: m - m is not a number there, else nothing.
     excess = add(rest, (F64::load(batch.ties + row) - F64(1)) + (maximum - maximum));

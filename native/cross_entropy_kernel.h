@@ -62,8 +62,15 @@ inline void finish_labelled(const CrossEntropyArguments& a, Batch& batch, Labell
     auto impossible = equal(normalizer.maximum - z, infinity);
     F64 settled = select(equal(w, zero), zero, infinity) + (rounded(log_sum) - rounded(log_sum));
     loss = select(impossible, number<Number>(settled), loss);
+    // Where s' is all but nothing, log1p(s') = s' and 1 + s' = 1; products of s' and a weight are then
+    // taken with the headroom, in case s' itself is subnormal.
+    auto at_maximum = equal(z, normalizer.maximum);
+    auto vanishing = less(rounded(normalizer.excess), F64(0x1p-900));
+    Number scaled_loss = multiply(normalizer.scaled_excess, weight);
+    Number small_loss = number<Number>(ldexp_floor(rounded(scaled_loss), unit));
+    loss = select(vanishing, select(at_maximum, small_loss, loss), loss);
 
-    Number others = select(equal(z, normalizer.maximum), normalizer.excess, add(normalizer.sum, zero - e));
+    Number others = select(at_maximum, normalizer.excess, add(normalizer.sum, zero - e));
     Number factor = weight, at_target = negative(multiply(others, weight));
     F64 plain = select(impossible, settled, (rounded(log_sum) + (normalizer.maximum - z)) * w);
     if (a.z_loss != 0) {
@@ -80,7 +87,12 @@ inline void finish_labelled(const CrossEntropyArguments& a, Batch& batch, Labell
 
     Number row_scale = number<Number>(F64::load(labelled.row_scale + i));
     Number per_sum = divide(row_scale, multiply(normalizer.sum, denominator));
-    rounded(multiply(at_target, per_sum)).store(labelled.target_gradient + i);
+    F64 gradient = rounded(multiply(at_target, per_sum));
+    if (a.z_loss == 0) {
+      F64 small_gradient = zero - ldexp_floor(rounded(multiply(scaled_loss, per_sum)), unit);
+      gradient = select(vanishing, select(at_maximum, small_gradient, gradient), gradient);
+    }
+    gradient.store(labelled.target_gradient + i);
     store(ldexp_floor(multiply(factor, per_sum), unit), batch.scale_hi + i, batch.scale_lo + i);
   }
 }

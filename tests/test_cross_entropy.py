@@ -67,6 +67,16 @@ def test_accuracy_under_extreme_weights(instruction_set, dtype, scale):
         assert oracle.error(gradient, np.longdouble(scale) * oracle.Rows(z).gradient(y)) <= 2
 
 
+def test_weights_on_losses_that_would_be_subnormal_without_them(instruction_set):
+    for d in (600, 700, 720, 740):
+        z = np.array([[0.0, -d], [1.0, 1.0 - d]])
+        for w in (1e-3, 10.0, 1e3, 1e15):
+            loss, gradient = sg.cross_entropy_value_and_grad(z, [0, 0], weight=[w, w], reduction="none")
+            exact = oracle.Rows(z)
+            assert oracle.error(loss, np.longdouble(w) * exact.loss(np.zeros(2, int))) <= 2
+            assert oracle.error(gradient, np.longdouble(w) * exact.gradient(np.zeros(2, int))) <= 2
+
+
 def soft_target(dtype, shape, seed=9):
     """Probabilities whose rows do not sum to one, with zeros among them."""
     rng = np.random.default_rng(seed)
