@@ -16,6 +16,4 @@ struct BFloat16 {
   uint16_t bits;
 };
 
-inline int64_t size_of(DType dtype) { return dtype == DType::float64 ? 8 : dtype == DType::float32 ? 4 : 2; }
-
 }  // namespace softgrad

@@ -83,22 +83,52 @@ def test_a_forked_child_computes_after_its_parent_did():
     assert run.stdout.strip() == "0"
 
 
-def test_calls_from_inside_a_foreign_parallel_region(tmp_path):
-    """A long strided row took its buffer by the number of a thread that was not its own."""
+@pytest.fixture
+def foreign_library(tmp_path):
+    """Another user of OpenMP in the same process."""
     compiler = shutil.which("g++") or shutil.which("c++")
     if compiler is None or not _core.has_openmp():
         pytest.skip("needs a compiler with OpenMP to build the foreign library")
     source, library = tmp_path / "foreign.cc", tmp_path / "foreign.so"
     source.write_text(FOREIGN)
     subprocess.run([compiler, "-fopenmp", "-shared", "-fPIC", "-o", library, source], check=True)
+    return library
+
+
+def test_calls_from_inside_a_foreign_parallel_region(foreign_library):
+    """A long strided row once took its buffer by the number of a thread that was not its own."""
     z = families.normal(np.float64, 3.0, 3, rows=70_000)
     expected = sg.softmax(z, axis=0)
     results = []
     callback = ctypes.CFUNCTYPE(None)
-    ctypes.CDLL(str(library)).in_parallel(callback(lambda: results.append(sg.softmax(z, axis=0))))
+    ctypes.CDLL(str(foreign_library)).in_parallel(callback(lambda: results.append(sg.softmax(z, axis=0))))
     assert len(results) == 8
     for result in results:
         np.testing.assert_array_equal(result, expected)
+
+
+FORK_AFTER_FOREIGN = """
+import ctypes, os, sys
+import numpy as np
+import softgrad as sg
+
+sg.set_num_threads(2)
+callback = ctypes.CFUNCTYPE(None)
+ctypes.CDLL(sys.argv[1]).in_parallel(callback(lambda: None))
+child = os.fork()
+if child == 0:
+    sg.softmax(np.ones((300, 1000)))
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_forked_after_another_library_had_used_openmp(foreign_library):
+    command = [sys.executable, "-c", FORK_AFTER_FOREIGN, str(foreign_library)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.strip() == "0"
 
 
 def test_get_and_set(threads):
