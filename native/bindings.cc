@@ -105,6 +105,61 @@ double cross_entropy(int dtype, nb::handle logits, int axis, nb::handle gradient
   return a.dtype == DType::float64 ? loss_sum : static_cast<float>(loss_sum);
 }
 
+void apply_operator(int kind, int dtype, nb::handle probs, int axis, nb::handle v, nb::handle out, int64_t columns,
+                    nb::handle pivot, nb::handle jacobian, nb::handle outer, nb::handle rest) {
+  Array p(probs, false), direction(v, false), result(out, true), pivots(pivot, false);
+  Array a_values(jacobian, false), b_values(outer, false), rests(rest, false);
+  OperatorArguments a = {};
+  a.kind = static_cast<OperatorKind>(kind);
+  a.rest = rests.data<const double>();
+  a.dtype = static_cast<DType>(dtype);
+  a.probs = p.rows(axis);
+  a.v = direction.rows(axis);
+  a.out = result.rows(axis);
+  a.columns = columns;
+  a.pivot = pivots.data<const int64_t>();
+  a.jacobian = a_values.data<const double>();
+  a.outer = b_values.data<const double>();
+  a.threads = threads_for(a.v.count * a.v.classes);
+  nb::gil_scoped_release released;
+  kernels_in_use().apply_operator(a);
+}
+
+void hvp(int dtype, nb::handle logits, int axis, nb::handle v, nb::handle out, nb::handle mass, nb::handle skip,
+         double z_loss, double denominator, double denominator_rest) {
+  Array z(logits, false), direction(v, false), result(out, true), masses(mass, false), skipped(skip, false);
+  HvpArguments a = {};
+  a.dtype = static_cast<DType>(dtype);
+  a.logits = z.rows(axis);
+  a.v = direction.rows(axis);
+  a.out = result.rows(axis);
+  a.mass = masses.data<const double>();
+  a.skip = skipped.data<const bool>();
+  a.z_loss = z_loss;
+  a.denominator = denominator;
+  a.denominator_rest = denominator_rest;
+  a.threads = threads_for(a.logits.count * a.logits.classes);
+  nb::gil_scoped_release released;
+  kernels_in_use().hvp(a);
+}
+
+void secular(int64_t classes, nb::handle probs, nb::handle jacobian, nb::handle outer, nb::handle origin,
+             nb::handle offset) {
+  Array p(probs, false), a_values(jacobian, false), b_values(outer, false), origins(origin, true),
+      offsets(offset, true);
+  SecularArguments s = {};
+  s.rows = p.size() / classes;
+  s.classes = classes;
+  s.probs = p.data<const double>();
+  s.jacobian = a_values.data<const double>();
+  s.outer = b_values.data<const double>();
+  s.origin = origins.data<double>();
+  s.offset = offsets.data<double>();
+  s.threads = threads_for(p.size() * classes);
+  nb::gil_scoped_release released;
+  kernels_in_use().secular(s);
+}
+
 nb::tuple check_labels(nb::handle target, int64_t classes, nb::object ignore_index, nb::handle weight) {
   Array labels(target, false), w(weight, false);
   bool has_ignore_index = !ignore_index.is_none();
@@ -118,6 +173,14 @@ int64_t check_probabilities(nb::handle target_probs, int dtype, int axis) {
   Rows rows = probs.rows(axis);
   nb::gil_scoped_release released;
   return first_bad_probabilities(rows, static_cast<DType>(dtype), threads_for(rows.count * rows.classes));
+}
+
+void target_mass(nb::handle target_probs, int dtype, int axis, nb::handle weight, nb::handle mass) {
+  Array probs(target_probs, false), w(weight, false), sums(mass, true);
+  Rows rows = probs.rows(axis);
+  nb::gil_scoped_release released;
+  sum_targets(rows, static_cast<DType>(dtype), w.data<const double>(), sums.data<double>(),
+              threads_for(rows.count * rows.classes));
 }
 
 void exp_difference(int dtype, nb::handle z, double m, nb::handle out) {
@@ -154,6 +217,18 @@ NB_MODULE(_core, m) {
         "The first row whose label is out of range, or -1; the summed weight of the labels that count, in two parts.");
   m.def("check_probabilities", &check_probabilities, "target_probs"_a, "dtype"_a, "axis"_a,
         "The first row that holds a negative or infinite probability, or -1.");
+  m.def("target_mass", &target_mass, "target_probs"_a, "dtype"_a, "axis"_a, "weight"_a.none(), "mass"_a,
+        "Write the sum of every row's class probabilities, times their weights, into float64 mass.");
+  m.def("apply_operator", &apply_operator, "kind"_a, "dtype"_a, "probs"_a, "axis"_a, "v"_a, "out"_a, "columns"_a,
+        "pivot"_a, "jacobian"_a.none(), "outer"_a.none(), "rest"_a.none(),
+        "Write (a (Diag(p) - p p^T) + b p p^T) v (kind 0; a is jacobian or 1, b outer or 0), v - 1 p^T v (1) or "
+        "v - p 1^T v (2) into out, for every row of probs.");
+  m.def("hvp", &hvp, "dtype"_a, "logits"_a, "axis"_a, "v"_a, "out"_a, "mass"_a.none(), "skip"_a.none(), "z_loss"_a,
+        "denominator"_a, "denominator_rest"_a, "Write the Hessian of the cross-entropy, times v, into out.");
+  m.def(
+      "secular", &secular, "classes"_a, "probs"_a, "jacobian"_a, "outer"_a, "origin"_a, "offset"_a,
+      "Write the eigenvalues of a (Diag(p) - p p^T) + b p p^T of every row of ascending float64 probs, each as a pole "
+      "and an offset from it.");
   m.def("exp_difference", &exp_difference, "dtype"_a, "z"_a, "m"_a, "out"_a,
         "Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out.");
   m.def("log1p", &log1p_of, "s"_a, "out"_a, "Write log(1 + s) of float64 s >= 0 into out.");

@@ -2,6 +2,9 @@
 #include "kernels.h"
 
 #include "cross_entropy_kernel.h"
+#include "hvp_kernel.h"
+#include "operator_kernel.h"
+#include "secular.h"
 #include "softmax_kernel.h"
 
 namespace softgrad::SOFTGRAD_ISA {
@@ -35,6 +38,38 @@ double cross_entropy(const CrossEntropyArguments& a) {
 }
 
 template <class V>
+void apply_operator_in(const OperatorArguments& a) {
+  switch (a.kind) {
+    case OperatorKind::curvature:
+      return OperatorProduct<V, OperatorKind::curvature>(a).run();
+    case OperatorKind::log_softmax:
+      return OperatorProduct<V, OperatorKind::log_softmax>(a).run();
+    case OperatorKind::log_softmax_transposed:
+      return OperatorProduct<V, OperatorKind::log_softmax_transposed>(a).run();
+  }
+}
+
+void apply_operator(const OperatorArguments& a) {
+  if (a.dtype == DType::float32)
+    apply_operator_in<F32>(a);
+  else
+    apply_operator_in<F64>(a);
+}
+
+void hvp(const HvpArguments& a) {
+  switch (a.dtype) {
+    case DType::float16:
+      return hvp_rows<F32, Half>(a);
+    case DType::bfloat16:
+      return hvp_rows<F32, BFloat16>(a);
+    case DType::float32:
+      return hvp_rows<F32, float>(a);
+    case DType::float64:
+      return hvp_rows<F64, double>(a);
+  }
+}
+
+template <class V>
 void exp_of(const typename V::Scalar* z, double m, typename V::Scalar* out, int64_t n) {
   using T = typename V::Scalar;
   Pivot<V> pivot(V(static_cast<T>(m)), V(static_cast<T>(headroom_for<T>(1))));
@@ -57,6 +92,7 @@ void log1p_of(const double* s, double* out, int64_t n) {
 extern const Kernels kernels;
 #define SOFTGRAD_STRING(x) #x
 #define SOFTGRAD_NAME(x) SOFTGRAD_STRING(x)
-const Kernels kernels = {SOFTGRAD_NAME(SOFTGRAD_ISA), softmax, cross_entropy, exp_difference_of, log1p_of};
+const Kernels kernels = {SOFTGRAD_NAME(SOFTGRAD_ISA), softmax, cross_entropy, apply_operator, hvp, secular_rows,
+                         exp_difference_of,           log1p_of};
 
 }  // namespace softgrad::SOFTGRAD_ISA

@@ -38,11 +38,59 @@ struct CrossEntropyArguments {
   int threads;
 };
 
+//   curvature                a·(Diag(p) - p pᵀ) + b·p pᵀ
+//   log_softmax              I - 1 pᵀ
+//   log_softmax_transposed   I - p 1ᵀ
+enum class OperatorKind : int { curvature = 0, log_softmax = 1, log_softmax_transposed = 2 };
+
+// An operator for each row of probs, applied to `columns` vectors v each.
+struct OperatorArguments {
+  OperatorKind kind;
+  DType dtype;  // float32 or float64, of all arrays
+  Rows probs;
+  Rows v;
+  Rows out;
+  int64_t columns;
+  const int64_t* pivot;    // a most probable class, per row of probs
+  const double* jacobian;  // a, per row; nullptr: 1
+  const double* outer;     // b, per row; nullptr: 0
+  const double* rest;      // Σ p over all classes but the pivot, per row; for log_softmax_transposed
+  int threads;
+};
+
+// The Hessian of the cross-entropy with respect to the logits, applied to one vector for each row.
+struct HvpArguments {
+  DType dtype;
+  Rows logits;
+  Rows v;
+  Rows out;
+  const double* mass;  // Σ y, per row; nullptr: 1
+  const bool* skip;    // rows that the target ignores; or nullptr
+  double z_loss;
+  double denominator;
+  double denominator_rest;
+  int threads;
+};
+
+// The eigenvalues of a·(Diag(p) - p pᵀ) + b·p pᵀ, each a pole plus an offset.
+struct SecularArguments {
+  int64_t rows, classes;
+  const double* probs;     // every row ascending
+  const double* jacobian;  // a, per row
+  const double* outer;     // b, per row
+  double* origin;
+  double* offset;
+  int threads;
+};
+
 struct Kernels {
   const char* name;
   void (*softmax)(const SoftmaxArguments&);
   // Returns the summed loss / denominator; 0 where loss rows are written.
   double (*cross_entropy)(const CrossEntropyArguments&);
+  void (*apply_operator)(const OperatorArguments&);
+  void (*hvp)(const HvpArguments&);
+  void (*secular)(const SecularArguments&);
   // exp(z - m) and log(1 + s) element by element, for the tests of the elementary functions.
   void (*exp_difference)(DType, const void* z, double m, void* out, int64_t n);
   void (*log1p)(const double* s, double* out, int64_t n);

@@ -28,16 +28,16 @@ class LongRow {
   // Fills lane 0 of the batch.
   void statistics(Batch& batch) {
     Partial* partial = reinterpret_cast<Partial*>(partial_.data());
-    for_blocks([&](int64_t b, const S* z, int64_t n) { partial[b].maximum = row_maximum<V>(z, n); });
+    for_blocks([&](int64_t b, const S* z, int64_t n, int) { partial[b].maximum = row_maximum<V>(z, n); });
     T top = largest_of(partial);
     if (top - top != 0) {  // an infinity in one block could hide a NaN in another
-      for_blocks([&](int64_t b, const S* z, int64_t n) {
+      for_blocks([&](int64_t b, const S* z, int64_t n, int) {
         if (holds_nan<V>(z, n)) partial[b].maximum = static_cast<T>(__builtin_nan(""));
       });
       top = largest_of(partial);
     }
     T headroom = static_cast<T>(batch.headroom[0]);
-    for_blocks([&](int64_t b, const S* z, int64_t n) {
+    for_blocks([&](int64_t b, const S* z, int64_t n, int) {
       partial[b].sum = row_exponentials<false>(z, n, V(top), V(headroom), static_cast<T*>(nullptr), [](int64_t) {});
     });
     ExpSum sum;
@@ -74,6 +74,30 @@ class LongRow {
     return values[0];
   }
 
+  int64_t blocks() const { return blocks_; }
+  int threads() const { return threads_; }
+
+  // body(b, z, n, thread) for every block of n logits.
+  template <class Body>
+  void for_blocks(Body body) {
+    auto run_block = [&](int64_t b, int thread) {
+      int64_t begin = b * block_classes<V>;
+      int64_t n = n_ - begin < block_classes<V> ? n_ - begin : block_classes<V>;
+      S* buffer = reinterpret_cast<S*>(packed_.data()) + (direct() ? 0 : thread * block_classes<V>);
+      body(b, contiguous(row_ + begin * stride_, stride_, n, buffer), n, thread);
+    };
+    if (threads_ == 1) {
+      for (int64_t b = 0; b < blocks_; ++b) run_block(b, 0);
+      return;
+    }
+#pragma omp parallel num_threads(threads_)
+    {
+#pragma omp for schedule(static)
+      for (int64_t b = 0; b < blocks_; ++b) run_block(b, thread_index());
+      store_fence();
+    }
+  }
+
  private:
   struct Partial {
     T maximum;
@@ -91,29 +115,9 @@ class LongRow {
 
   bool direct() const { return stride_ == static_cast<int64_t>(sizeof(S)); }
 
-  template <class Body>
-  void for_blocks(Body body) {
-    auto run_block = [&](int64_t b, int thread) {
-      int64_t begin = b * block_classes<V>;
-      int64_t n = n_ - begin < block_classes<V> ? n_ - begin : block_classes<V>;
-      S* buffer = reinterpret_cast<S*>(packed_.data()) + (direct() ? 0 : thread * block_classes<V>);
-      body(b, contiguous(row_ + begin * stride_, stride_, n, buffer), n);
-    };
-    if (threads_ == 1) {
-      for (int64_t b = 0; b < blocks_; ++b) run_block(b, 0);
-      return;
-    }
-#pragma omp parallel num_threads(threads_)
-    {
-#pragma omp for schedule(static)
-      for (int64_t b = 0; b < blocks_; ++b) run_block(b, thread_index());
-      store_fence();
-    }
-  }
-
   template <class F>
   void write(char* out, int64_t out_stride, bool stream, F f) {
-    for_blocks([&](int64_t b, const S* z, int64_t n) {
+    for_blocks([&](int64_t b, const S* z, int64_t n, int) {
       char* to = out + b * block_classes<V> * out_stride;
       if (out_stride == static_cast<int64_t>(sizeof(S))) {
         row_map<V>(z, n, reinterpret_cast<S*>(to), stream, f);

@@ -103,6 +103,15 @@ inline typename V::Scalar row_maximum(const S* z, int64_t n) {
   return infinite && holds_nan<V>(z, n) ? static_cast<typename V::Scalar>(__builtin_nan("")) : m;
 }
 
+// Elements of a row as vectors: whole ones, and the first `rest` lanes.
+template <class V, class E>
+struct Stored {
+  const E* e;
+
+  V operator()(int64_t i) const { return V::load(e + i); }
+  V operator()(int64_t i, int rest) const { return V::load_first(e + i, rest, 0); }
+};
+
 // A factor in two parts: e·hi + e·lo rounds once.
 template <class V>
 struct Scale {

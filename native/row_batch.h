@@ -40,7 +40,7 @@ class RowBatch {
     for (int i = 0; i < count_; ++i) {
       if (batch.skip[i]) continue;
       T m = row_maximum<V>(rows_[i], n_);
-      ExpSum sum = exponentials<keep>(i, V(m), V(static_cast<T>(batch.headroom[i])));
+      ExpSum sum = exponentials_of_row<keep>(i, V(m), V(static_cast<T>(batch.headroom[i])));
       batch.maximum[i] = m;
       batch.rest_hi[i] = sum.rest.hi;
       batch.rest_lo[i] = sum.rest.lo;
@@ -50,6 +50,8 @@ class RowBatch {
 
   double logit(int i, int64_t c) const { return widened<V>(rows_[i] + c); }
   double exponential(int i, int64_t c) const { return kept(i)[c]; }
+  const S* logits(int i) const { return rows_[i]; }
+  Stored<V, T> exponentials(int i) const { return {kept(i)}; }
 
   // out = e·scale, then out[target] = value for rows with a target.
   void write_scaled(const Batch& batch, const Rows& out, bool stream, const int64_t* target, const double* value) {
@@ -92,7 +94,7 @@ class RowBatch {
   static void store_element(char* p, double value) { V(static_cast<T>(value)).store_first(reinterpret_cast<S*>(p), 1); }
 
   template <bool keep>
-  ExpSum exponentials(int i, V m, V headroom) {
+  ExpSum exponentials_of_row(int i, V m, V headroom) {
     const S* next = next_row(i);
     auto fetch = [=](int64_t c) {
       if (next) __builtin_prefetch(next + c, 0, 2);

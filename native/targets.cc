@@ -77,4 +77,26 @@ int64_t first_bad_probabilities(const Rows& probs, DType dtype, int threads) {
   return first == probs.count ? -1 : first;
 }
 
+namespace {
+
+template <class T>
+double row_mass(const char* row, int64_t stride, int64_t n, const double* weight) {
+  WeightSum sum;
+  for (int64_t i = 0; i < n; ++i) {
+    T q;
+    std::memcpy(&q, row + i * stride, sizeof q);
+    sum.add(weight ? weight[i] * q : q);
+  }
+  return sum.sum + sum.error;
+}
+
+}  // namespace
+
+void sum_targets(const Rows& probs, DType dtype, const double* weight, double* mass, int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+  for (int64_t i = 0; i < probs.count; ++i)
+    mass[i] = dtype == DType::float64 ? row_mass<double>(probs.row(i), probs.class_stride, probs.classes, weight)
+                                      : row_mass<float>(probs.row(i), probs.class_stride, probs.classes, weight);
+}
+
 }  // namespace softgrad

@@ -20,4 +20,7 @@ LabelSummary summarize_labels(const int64_t* target, int64_t rows, int64_t class
 // The first row that holds a negative or infinite value, or -1. NaN passes: it makes its row NaN.
 int64_t first_bad_probabilities(const Rows& probs, DType dtype, int threads);
 
+// Σ_c w_c q_c of every row; no weight: Σ_c q_c.
+void sum_targets(const Rows& probs, DType dtype, const double* weight, double* mass, int threads);
+
 }  // namespace softgrad

@@ -14,17 +14,23 @@ SOURCE = Path(__file__).parent.parent / "src" / "softgrad"
 LEVELS = [
     {"cli"},
     {"linear_model", "derivation", "checking", "torch", "jax"},
-    {"_softmax", "_cross_entropy", "_linear_cross_entropy", "_operators", "_threads"},
+    {"_softmax", "_cross_entropy", "_linear_cross_entropy", "_hvp", "_operators", "_threads"},
     {"_validation"},
     {"_core"},
 ]
 # Built on another module of their own level.
-WITHIN_A_LEVEL = {("_linear_cross_entropy", "_cross_entropy")}
+WITHIN_A_LEVEL = {
+    ("_linear_cross_entropy", "_cross_entropy"),
+    ("_hvp", "_cross_entropy"),
+    ("_hvp", "_linear_cross_entropy"),
+    ("_operators", "_softmax"),
+    ("_operators", "_cross_entropy"),
+}
 OWNERS = {
     "torch": {"torch", "cli"},
     "jax": {"jax", "cli"},
     "sklearn": {"linear_model", "cli"},
-    "scipy": {"linear_model", "cli"},
+    "scipy": {"linear_model", "cli", "_operators"},
     "sympy": {"derivation"},
     "matplotlib": {"cli", "linear_model", "derivation"},
     "pandas": {"cli"},

@@ -95,6 +95,33 @@ BAD = {
     # threads
     "no thread": Named(lambda: sg.set_num_threads(0), ValueError, "n=0"),
     "half a thread": Named(lambda: sg.set_num_threads(0.5), TypeError, "n=0.5"),
+    # v
+    "v of another shape": Named(lambda: sg.cross_entropy_hvp(Z, [0, 0], np.ones(3)), ValueError, "v has shape (3,)", "(2, 3)", "one vector for each row"),
+    "v of another dtype": Named(lambda: sg.cross_entropy_hvp(Z, [0, 0], np.ones((2, 3), np.float32)), TypeError, "v float32", "v.astype(logits.dtype)"),
+    "v a tensor": Named(lambda: sg.cross_entropy_hvp(Z, [0, 0], array_of("torch")), TypeError, "v is a torch.Tensor", "v.numpy(force=True)"),
+    "hvp into the logits": Named(lambda: (lambda z: sg.cross_entropy_hvp(z, [0, 0], np.ones((2, 3)), out=z))(Z.copy()), ValueError, "out shares memory with logits", "pass v itself"),
+    "hvp into a part of v": Named(lambda: (lambda a: sg.cross_entropy_hvp(Z, [0, 0], a[:, 1:], out=a[:, :-1]))(np.ones((2, 4))), ValueError, "overlaps v", "pass v itself"),
+    "hvp of a bad label": Named(lambda: sg.cross_entropy_hvp(Z, [0, 3], Z), IndexError, "target[1] is 3"),
+    "V of another shape": Named(lambda: sg.linear_cross_entropy_hvp(Z, Z, [0, 0], np.ones((3, 3))), ValueError, "V has shape (3, 3)", "(2, 3), the shape of W"),
+    "V for a bias that is not there": Named(lambda: sg.linear_cross_entropy_hvp(Z, Z, [0, 0], np.ones((2, 4))), ValueError, "V has shape (2, 4)"),
+    "V without room for both": Named(lambda: sg.linear_cross_entropy_hvp(Z, Z, [0, 0], np.ones((2, 5)), bias=np.zeros(2)), ValueError, "(2, 4) with a last column for bias"),
+    "V of another dtype": Named(lambda: sg.linear_cross_entropy_hvp(Z, Z, [0, 0], np.ones((2, 3), np.float32)), TypeError, "W has dtype float64 and V float32"),
+    # operators
+    "jacobian of a scalar": Named(lambda: sg.softmax_jacobian(1.0), ValueError, "logits is a scalar", "[logits]"),
+    "jacobian without classes": Named(lambda: sg.log_softmax_jacobian(np.ones((2, 0))), ValueError, "(2, 0)", "no classes"),
+    "jacobian along two axes": Named(lambda: sg.softmax_jacobian(Z, axis=(0, 1)), TypeError, "axis=(0, 1)", "integer"),
+    "jacobian of a tensor": Named(lambda: sg.log_softmax_jacobian(array_of("torch")), TypeError, "torch.Tensor", "softgrad.torch.log_softmax_jacobian"),
+    "hessian of bad probabilities": Named(lambda: sg.cross_entropy_hessian(Z, -Z), ValueError, "-1.0", "class 0 in row 0"),
+    "operand of another shape": Named(lambda: sg.softmax_jacobian(Z) @ np.ones(3), ValueError, "v has shape (3,)", "(2, 3)", "(2, 3, K)"),
+    "operand of text": Named(lambda: sg.softmax_jacobian(Z) @ ([["a"] * 3] * 2), TypeError, "v has dtype <U1"),
+    "right side of another shape": Named(lambda: sg.softmax_jacobian(Z).solve(np.ones((3, 2)), 1.0), ValueError, "b has shape (3, 2)", "(2, 3)"),
+    "no damping": Named(lambda: sg.softmax_jacobian(Z).solve(Z, 0.0), ValueError, "damping=0.0", "positive", "pinv() @ b"),
+    "negative damping": Named(lambda: sg.log_softmax_jacobian(Z).logdet(-1), ValueError, "damping=-1", "positive"),
+    "infinite damping": Named(lambda: sg.softmax_jacobian(Z).logdet(np.inf), ValueError, "damping=inf"),
+    "damping no number": Named(lambda: sg.log_softmax_jacobian(Z).solve(Z, "a"), TypeError, "damping='a'", "a number"),
+    "square root of an indefinite Hessian": Named(lambda: sg.cross_entropy_hessian(-5 * np.ones((1, 2)), [0], z_loss=2.0).sqrt(), ValueError, "sqrt() of an indefinite matrix", "row 0", "eigh()"),
+    "Cholesky factor of an indefinite Hessian": Named(lambda: sg.cross_entropy_hessian(-5 * np.ones((1, 2)), [0], z_loss=2.0).cholesky(), ValueError, "cholesky() of an indefinite matrix"),
+    "too little damping": Named(lambda: sg.cross_entropy_hessian(-5 * np.ones((1, 2)), [0], z_loss=2.0).solve(np.ones((1, 2)), 0.1), ValueError, "damping=0.1", "indefinite", "above"),
 }  # fmt: skip
 
 

@@ -22,6 +22,24 @@ def check_labels(target: object, classes: int, ignore_index: object | None, weig
 def check_probabilities(target_probs: object, dtype: int, axis: int) -> int:
     """The first row that holds a negative or infinite probability, or -1."""
 
+def target_mass(target_probs: object, dtype: int, axis: int, weight: object | None, mass: object) -> None:
+    """
+    Write the sum of every row's class probabilities, times their weights, into float64 mass.
+    """
+
+def apply_operator(kind: int, dtype: int, probs: object, axis: int, v: object, out: object, columns: int, pivot: object, jacobian: object | None, outer: object | None, rest: object | None) -> None:
+    """
+    Write (a (Diag(p) - p p^T) + b p p^T) v (kind 0; a is jacobian or 1, b outer or 0), v - 1 p^T v (1) or v - p 1^T v (2) into out, for every row of probs.
+    """
+
+def hvp(dtype: int, logits: object, axis: int, v: object, out: object, mass: object | None, skip: object | None, z_loss: float, denominator: float, denominator_rest: float) -> None:
+    """Write the Hessian of the cross-entropy, times v, into out."""
+
+def secular(classes: int, probs: object, jacobian: object, outer: object, origin: object, offset: object) -> None:
+    """
+    Write the eigenvalues of a (Diag(p) - p p^T) + b p p^T of every row of ascending float64 probs, each as a pole and an offset from it.
+    """
+
 def exp_difference(dtype: int, z: object, m: float, out: object) -> None:
     """Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out."""
 

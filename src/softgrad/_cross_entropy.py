@@ -232,10 +232,30 @@ class Problem(NamedTuple):
         if out is None:
             return np.empty_like(self.logits)
         out = _validation.out(out, self.logits, self.logits.shape)
-        for name, value in (("target", self.labels), ("target", self.probs), ("weight", self.options[0])):
-            if value is not None:
-                _validation.separate(name, value, out)
+        for name, value in self.targets():
+            _validation.separate(name, value, out)
         return out
+
+    def targets(self) -> list[tuple[str, Array]]:
+        """The arrays beside the logits, by the names of their arguments."""
+        named = (("target", self.labels), ("target", self.probs), ("weight", self.options[0]))
+        return [(name, value) for name, value in named if value is not None]
+
+    def mass(self) -> tuple[Array | None, Array | None]:
+        """Σ_j y_j of every row, None where all are 1; and the rows that are ignored, None where there are none."""
+        weights, ignored, smoothing = self.options[:3]
+        classes = self.logits.shape[self.axis]
+        spread = smoothing * (1 if weights is None else weights.sum() / classes)
+        if self.probs is not None:
+            mass = np.empty(self.probs.shape[: self.axis] + self.probs.shape[self.axis + 1 :])
+            _core.target_mass(self.probs, self.probs_code, self.axis, weights, mass)
+            return (1 - smoothing) * mass + spread if smoothing else mass, None
+        assert self.labels is not None
+        skip = None if ignored is None else self.labels == ignored
+        if weights is None:
+            return None, skip
+        labels = self.labels if skip is None else np.where(skip, 0, self.labels)
+        return (1 - smoothing) * weights[labels] + spread, skip
 
     def run(self, gradient: Array | None) -> Any:
         """The loss, a scalar or an array of rows; the gradient goes into `gradient`."""

@@ -81,9 +81,7 @@ def linear_cross_entropy(
     >>> sg.linear_cross_entropy(x, W, [0, 2], reduction="none")
     array([0.40760596, 1.09861229])
     """
-    head = _prepare(
-        "linear_cross_entropy", x, W, target, bias, weight, ignore_index, label_smoothing, z_loss, reduction
-    )
+    head = prepare("linear_cross_entropy", x, W, target, bias, weight, ignore_index, label_smoothing, z_loss, reduction)
     losses = [problem.run(None) for _, problem in head.chunks()]
     return head.combine(losses)
 
@@ -138,7 +136,7 @@ def linear_cross_entropy_value_and_grad(
     array([[-0.25,  0.25],
            [ 0.25, -0.25]])
     """
-    head = _prepare(
+    head = prepare(
         "linear_cross_entropy_value_and_grad",
         x, W, target, bias, weight, ignore_index, label_smoothing, z_loss, reduction,
     )  # fmt: skip
@@ -152,21 +150,23 @@ def linear_cross_entropy_value_and_grad(
         losses.append(problem.run(problem.logits))
         g = problem.logits
         np.matmul(g, head.W, out=gradient.x[rows])
-        _add_product(gradient.W, g, head.x[rows])
+        add_product(gradient.W, g, head.x[rows])
         if gradient.bias is not None:
             np.add(gradient.bias, g.sum(axis=0), out=gradient.bias)
     return head.combine(losses), gradient
 
 
-def _add_product(total: Array, g: Array, x: Array) -> None:
-    """Total += gᵀ x, by blocks of classes."""
+def add_product(total: Array, g: Array, x: Array) -> None:
+    """Add gᵀ x to total, by blocks of classes."""
     block = max(1, _PRODUCT_BYTES // max(1, x.shape[1] * x.itemsize))
     for start in range(0, total.shape[0], block):
         part = slice(start, start + block)
         total[part] += g[:, part].T @ x
 
 
-class _Head(NamedTuple):
+class Head(NamedTuple):
+    """The validated arguments of a linear head."""
+
     x: Array
     W: Array
     bias: Array | None
@@ -174,16 +174,20 @@ class _Head(NamedTuple):
 
     def chunks(self) -> Iterator[tuple[slice, _cross_entropy.Problem]]:
         """Slices of rows, and the cross-entropy of their logits."""
-        n, classes = self.x.shape[0], self.W.shape[0]
-        size = max(1, _CHUNK_BYTES // (classes * self.x.itemsize))
-        memory = np.empty((min(n, size), classes), self.x.dtype)
-        for start in range(0, n, size):
-            rows = slice(start, min(n, start + size))
+        n, memory = len(self.x), self.chunk_memory()
+        for start in range(0, n, max(1, len(memory))):
+            rows = slice(start, min(n, start + len(memory)))
             logits = memory[: rows.stop - start]
             np.matmul(self.x[rows], self.W.T, out=logits)
             if self.bias is not None:
                 logits += self.bias
             yield rows, self.whole.part(logits, rows)
+
+    def chunk_memory(self) -> Array:
+        """For the logits of one chunk of rows, or for something of their shape."""
+        classes = len(self.W)
+        size = max(1, _CHUNK_BYTES // (classes * self.x.itemsize))
+        return np.empty((min(len(self.x), size), classes), self.x.dtype)
 
     def combine(self, losses: list[Any]) -> Any:
         if self.whole.per_row:
@@ -194,7 +198,7 @@ class _Head(NamedTuple):
             return self.x.dtype.type(np.sum(losses, dtype=np.float64))
 
 
-def _prepare(
+def prepare(
     function: str,
     x: ArrayLike,
     W: ArrayLike,
@@ -205,7 +209,8 @@ def _prepare(
     label_smoothing: float,
     z_loss: float,
     reduction: str,
-) -> _Head:
+) -> Head:
+    """Check every argument; nothing has been computed when one is refused."""
     features = _validation.matrix(x, "x", function)
     weights = _validation.matrix(W, "W", function)
     offset = None if bias is None else _validation.logits(bias, function, "bias")[0]
@@ -215,4 +220,4 @@ def _prepare(
     whole = _cross_entropy.prepare(
         function, logits, target, -1, weight, ignore_index, label_smoothing, z_loss, reduction
     )
-    return _Head(features, weights, offset, whole)
+    return Head(features, weights, offset, whole)

@@ -115,7 +115,7 @@ def reduced_axes(axis: object, ndim: int) -> tuple[int, ...]:
     return tuple(sorted(axes)) if ndim else ()
 
 
-def out(value: object, like: Array, shape: tuple[int, ...]) -> Array:
+def out(value: object, like: Array, shape: tuple[int, ...], name: str = "logits") -> Array:
     """An array to write results into: of the right shape and dtype, writable, clear of the input."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"out is a {type(value).__name__}; expected a NumPy array of shape {shape} and {like.dtype}")
@@ -130,8 +130,63 @@ def out(value: object, like: Array, shape: tuple[int, ...]) -> Array:
     if not value.flags.aligned:
         raise ValueError("out is not aligned to its dtype; pass an array from numpy.empty")
     if value is not like and _overlap(value, like) and not _same_memory(value, like):
-        raise ValueError("out overlaps logits without being the same array; pass logits itself, or separate memory")
+        raise ValueError(f"out overlaps {name} without being the same array; pass {name} itself, or separate memory")
     return value
+
+
+def direction(value: ArrayLike, z: Array, function: str) -> Array:
+    """One vector for each row of logits z: of their shape and dtype."""
+    array, _ = logits(value, function, "v")
+    if array.shape != z.shape:
+        raise ValueError(f"v has shape {array.shape}; expected {z.shape}, the shape of logits: one vector for each row")
+    same_dtype(z, "logits", array, "v")
+    return array
+
+
+def operand(
+    value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], function: str = "softmax_jacobian", name: str = "v"
+) -> Array:
+    """What an operator is applied to: one vector for each row, or a block of them, in the wider of the two dtypes."""
+    array, _ = logits(value, function, name)
+    if array.shape != shape and array.shape[:-1] != shape:
+        raise ValueError(
+            f"{name} has shape {array.shape}; expected {shape}, the shape of the logits (one vector for each row), or "
+            f"({', '.join(map(str, shape))}, K) for a block of K vectors"
+        )
+    wide = np.result_type(dtype, np.float32 if array.dtype.itemsize < 4 else array.dtype)
+    return array.astype(wide, copy=False)
+
+
+def damping(value: object) -> float:
+    """A positive number to add to a diagonal."""
+    number = real(value, "damping")
+    if not 0 < number < np.inf:
+        raise ValueError(
+            f"damping={value}; expected a positive finite number: without damping the matrix is singular; write "
+            ".pinv() @ b for the solution of least norm"
+        )
+    return number
+
+
+def damped(a: Array, p: Array, damping: float) -> None:
+    """Refuse damping too small for a Hessian that z-loss has made indefinite."""
+    short = a * p.max(axis=1) + damping <= 0
+    if short.any():
+        row = int(short.argmax())
+        raise ValueError(
+            f"damping={damping}; row {row} of the Hessian is indefinite, for z_loss makes its factor M + 2 ζ lse(z) "
+            f"negative; expected damping above {-a[row] * p[row].max():g}"
+        )
+
+
+def semidefinite(a: Array, method: str) -> None:
+    """Refuse the factors of a Hessian that z-loss has made indefinite."""
+    if (a < 0).any():
+        row = int((a < 0).argmax())
+        raise ValueError(
+            f"{method}() of an indefinite matrix: z_loss makes the factor M + 2 ζ lse(z) of row {row} {a[row]:g}; "
+            "expected at least 0; write eigh() or solve(b, damping) instead"
+        )
 
 
 def _overlap(a: Array, b: Array) -> bool:
@@ -143,10 +198,10 @@ def _same_memory(a: Array, b: Array) -> bool:
     return a.shape == b.shape and a.strides == b.strides and a.ctypes.data == b.ctypes.data
 
 
-def separate(target_name: str, value: Array, out: Array) -> None:
+def separate(name: str, value: Array, out: Array, allowed: str = "logits") -> None:
     """Refuse a result that would overwrite an input while it is still being read."""
     if _overlap(value, out):
-        raise ValueError(f"out shares memory with {target_name}; pass logits itself, or separate memory")
+        raise ValueError(f"out shares memory with {name}; pass {allowed} itself, or separate memory")
 
 
 def target(value: ArrayLike, logits: Array, axis: int, function: str) -> tuple[Array | None, Array | None]:
@@ -335,6 +390,18 @@ def linear_head(x: Array, weights: Array, bias: Array | None) -> None:
         if bias.shape != weights.shape[:1]:
             raise ValueError(f"bias has shape {bias.shape}; expected {weights.shape[:1]}, one value for each class")
         same_dtype(x, "x", bias, "bias")
+
+
+def linear_direction(value: ArrayLike, weights: Array, bias: Array | None, function: str) -> Array:
+    """A direction in W, of its shape; with a bias it may have a last column for it."""
+    array = matrix(value, "V", function)
+    classes, features = weights.shape
+    with_bias = bias is not None and array.shape == (classes, features + 1)
+    if array.shape != weights.shape and not with_bias:
+        wider = f", or {(classes, features + 1)} with a last column for bias" if bias is not None else ""
+        raise ValueError(f"V has shape {array.shape}; expected {weights.shape}, the shape of W{wider}")
+    same_dtype(weights, "W", array, "V")
+    return array
 
 
 def same_dtype(a: Array, a_name: str, b: Array, b_name: str) -> None:

@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 import softgrad as sg
-from softgrad.cli import _bench, _bench_accuracy, _bench_core, _bench_reference, _bench_timing
+from softgrad.cli import _bench, _bench_accuracy, _bench_core, _bench_curvature, _bench_reference, _bench_timing
 
 app = typer.Typer()
 app.command()(_bench.bench)
@@ -26,6 +26,7 @@ def small(monkeypatch):
     """Tiny arrays, short batches and no pauses: what is left is what the tests are about."""
     monkeypatch.setattr(_bench_core, "cases", functools.partial(_bench_core.cases, shrink=64))
     monkeypatch.setattr(_bench_accuracy, "cases", functools.partial(_bench_accuracy.cases, shrink=20))
+    monkeypatch.setattr(_bench_curvature, "cases", functools.partial(_bench_curvature.cases, shrink=64))
     monkeypatch.setattr(_bench_timing, "PAUSE", 0)
     monkeypatch.setattr(_bench_timing, "BATCH", 1e-6)
 
@@ -74,6 +75,31 @@ def test_core_suite_reports_environment_cases_ratios_and_goals_as_json():
         timed = {peer["name"] for peer in peers}
         for goal in case["goals"]:
             assert (goal["reached"] is None) == (goal["peer"] not in timed)
+
+
+def test_curvature_suite_reports_cases_and_ratios_as_json():
+    result = run("--suite", "curvature", "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert [case["title"].split(",")[0] for case in report["cases"]] == [
+        *(3 * ["Hessian · v"]), "Jacobian · v", "eigenvalues", "eigenvectors",
+    ]  # fmt: skip
+    for case in report["cases"]:
+        assert all(variant["refused"] is None and variant["median_s"] > 0 for variant in case["variants"])
+    assert all(case["variants"][0]["error_ulp"] <= 4 for case in report["cases"][:4])
+    assert "NumPy" in {variant["name"] for variant in report["cases"][4]["variants"]}
+
+
+@pytest.mark.parametrize(
+    "function, first", [("cross_entropy_hvp", "Hessian · v, 8 × 785"), ("softmax_jacobian", "Jacobian · v")]
+)
+def test_wrong_curvature_is_refused(monkeypatch, no_peers, function, first):
+    right = getattr(sg, function)
+    monkeypatch.setattr(sg, function, lambda *a, **options: right(a[0] * np.float32(1.0001), *a[1:], **options))
+    result = run("--suite", "curvature", "--json")
+    assert result.exit_code == 1
+    assert f"{first}" in result.stderr
+    assert "ULP off" in result.stderr
 
 
 def test_table_shows_every_case_and_goal(no_peers):

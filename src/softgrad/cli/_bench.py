@@ -32,16 +32,19 @@ class Suite(StrEnum):
     """What to measure: module `_bench_NAME`, with `cases(peers)` and the default `ROUNDS`."""
 
     CORE = "core"
+    CURVATURE = "curvature"
     ACCURACY = "accuracy"
 
 
 def bench(
     suite: Annotated[
-        Suite, typer.Option(help="core: speed; accuracy: errors in units in the last place.")
+        Suite, typer.Option(help="core, curvature: speed; accuracy: errors in units in the last place.")
     ] = Suite.CORE,
     rounds: Annotated[
         int | None,
-        typer.Option(min=1, help="Timings of every variant, or draws of rows. (default: 20; accuracy: 4)"),
+        typer.Option(
+            min=1, help="Timings of every variant, or draws of rows. (default: 20; curvature: 10; accuracy: 4)"
+        ),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads for softgrad and its peers alike. (default: softgrad's own)")
@@ -153,8 +156,8 @@ def _header(report: dict[str, Any]) -> Text:
             lines.append("float64 is left out: long double is no wider on this platform.")
     else:
         lines += [
-            f"{threads} for softgrad, torch and JAX; SciPy and the copy use one.",
-            f"float32, {report['rounds']} rounds in which the variants take turns; results checked against float64.",
+            f"float32 if nothing else is said; {threads} for softgrad, torch and JAX; SciPy and the copy use one.",
+            f"{report['rounds']} rounds in which the variants take turns; results checked against float64.",
         ]
         if report["load"] and report["load"] > report["cpus"] / 2:
             lines.append(f"The machine was busy before (load {report['load']:.1f}): the figures may be disturbed.")

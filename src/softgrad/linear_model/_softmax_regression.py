@@ -215,7 +215,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     def predict(self, X: ArrayLike) -> Array:
         """Return the most probable class of every row, shape (N,). Raises as `decision_function`."""
         logits = self._logits(X)  # first: it says so if the model is not fitted
-        return self.classes_[logits.argmax(axis=1)]  # type: ignore[no-any-return]
+        return self.classes_[logits.argmax(axis=1)]
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """Return the probability of every class, shape (N, K), in the order of ``classes_``.
@@ -235,7 +235,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         check_is_fitted(self)
         x: Array = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite=False)
         _reject_non_finite(x)
-        return x @ self.coef_.T + self.intercept_  # type: ignore[no-any-return]
+        return x @ self.coef_.T + self.intercept_
 
     def _options(self) -> tuple[float, float, int]:
         C = _validation.real(self.C, "C")

@@ -1,0 +1,179 @@
+// The Hessian of the cross-entropy with respect to the logits, times one vector for each row:
+//
+//   H = a·(Diag(p) - p pᵀ) + b·p pᵀ,  a = (M + 2ζ·lse)/denominator,  b = 2ζ/denominator
+//
+// straight from the logits, in one read of them and of the vectors while a row fits in the cache. M = Σ y
+// is all that the Hessian sees of the targets.
+#pragma once
+
+#include "curvature.h"
+#include "kernels.h"
+#include "long_row.h"
+#include "row_batch.h"
+
+namespace softgrad::SOFTGRAD_ISA {
+
+// Keeps every probability that is not zero itself normal, and leaves the products with v the rest of
+// the range.
+inline constexpr double hvp_headroom = 64;
+
+template <class V, class S>
+inline int64_t first_equal(const S* z, int64_t n, typename V::Scalar m) {
+  const typename V::Scalar masked = -__builtin_inf();
+  for (int64_t i = 0; i < n; i += V::lanes) {
+    int rest = n - i < V::lanes ? static_cast<int>(n - i) : V::lanes;
+    V v = V::load_first(z + i, rest, masked);
+    if (!any(equal(v, V(m)))) continue;
+    typename V::Scalar values[V::lanes];
+    v.store(values);
+    for (int j = 0; j < rest; ++j)
+      if (values[j] == m) return i + j;
+  }
+  return 0;  // NaN: so will be the result
+}
+
+template <class Number>
+inline void finish_hvp(const HvpArguments& a, int64_t first, int count, Batch& batch, Curvature& curvature) {
+  for (int i = 0; i < count; ++i) {
+    curvature.jacobian[i] = a.mass ? a.mass[first + i] : 1;
+    curvature.outer[i] = 2 * a.z_loss / a.denominator;
+  }
+  const Number denominator = number<Number>(F64(a.denominator), F64(a.denominator_rest));
+  for (int i = 0; i < count; i += F64::lanes) {
+    Normalizer<Number> normalizer(batch, i);
+    Number slope = number<Number>(F64::load(curvature.jacobian + i));
+    if (a.z_loss != 0) {
+      Number lse = add(normalizer.log_sum(), normalizer.maximum);
+      slope = add(slope, multiply(lse, F64(2 * a.z_loss)));
+    }
+    F64 headroom = F64::load(batch.headroom + i);
+    finish_curvature<Number>(normalizer.sum, divide(slope, denominator), headroom, i, batch, curvature);
+  }
+}
+
+template <class V, class S>
+inline void hvp_batches(const HvpArguments& a) {
+  using Number = typename NumberOf<V>::type;
+  using Family = RowBatch<V, S>;
+  int64_t n = a.logits.classes, step = (n + 15) / 16 * 16;
+  int capacity = Family::capacity(n);
+  int64_t family_bytes = (Family::scratch_bytes(n) + 63) / 64 * 64;
+  auto group = [&](int64_t, int64_t first, int64_t end, char* scratch) {
+    Batch batch;
+    Curvature curvature;
+    Family rows(a.logits, scratch);
+    S* packed = reinterpret_cast<S*>(scratch + family_bytes);
+    auto direction = [&](int64_t row) { return contiguous(a.v.row(row), a.v.class_stride, n, packed); };
+    for (; first < end; first += capacity) {
+      int count = static_cast<int>(end - first < capacity ? end - first : capacity);
+      batch.set_headroom(hvp_headroom);
+      for (int i = 0; i < count; ++i) batch.skip[i] = a.skip && a.skip[first + i];
+      rows.load(first, count);
+      rows.template statistics<true>(batch);
+      for (int i = 0; i < count; ++i) {
+        if (batch.skip[i]) continue;
+        const S* v = direction(first + i);
+        int64_t pivot = first_equal<V>(rows.logits(i), n, static_cast<typename V::Scalar>(batch.maximum[i]));
+        curvature.pivot[i] = widened<V>(v + pivot);
+        ScalarDD dot = curvature_dot<V>(rows.exponentials(i), v, n, curvature.pivot[i]);
+        curvature.dot_hi[i] = dot.hi;
+        curvature.dot_lo[i] = dot.lo;
+      }
+      finish_hvp<Number>(a, first, count, batch, curvature);
+      for (int i = 0; i < count; ++i) {
+        if (batch.skip[i]) {
+          zero_row(a.out, first + i, sizeof(S));
+          continue;
+        }
+        char* to = a.out.row(first + i);
+        bool direct = a.out.class_stride == int64_t(sizeof(S));
+        S* out = direct ? reinterpret_cast<S*>(to) : packed + step;
+        auto map = CurvatureMap<V>::of_row(batch, curvature, i);
+        curvature_write<V>(rows.exponentials(i), direction(first + i), n, map, out);
+        if (!direct) scatter(out, n, to, a.out.class_stride);
+      }
+    }
+  };
+  int64_t bytes = family_bytes + 2 * step * int64_t(sizeof(S));
+  for_groups(Groups(a.logits, capacity), bytes, a.threads, group);
+}
+
+// Exponentials taken anew where they are needed.
+template <class V, class S>
+struct Exponentials {
+  const S* z;
+  Pivot<V> pivot;
+
+  V operator()(int64_t i) const { return exp_difference(V::load(z + i), pivot).value; }
+  V operator()(int64_t i, int rest) const {
+    return exp_difference(V::load_first(z + i, rest, -__builtin_inf()), pivot).value;
+  }
+};
+
+template <class V, class S>
+inline void hvp_long_row(const HvpArguments& a, int64_t r) {
+  using T = typename V::Scalar;
+  Batch batch;
+  Curvature curvature;
+  batch.headroom[0] = hvp_headroom;
+  LongRow<V, S> row(a.logits.row(r), a.logits.class_stride, a.logits.classes, a.threads);
+  row.statistics(batch);
+  T top = static_cast<T>(batch.maximum[0]);
+  Pivot<V> pivot{V(top), V(T(hvp_headroom))};
+  const char* v = a.v.row(r);
+  char* out = a.out.row(r);
+  int64_t block_bytes = block_classes<V> * int64_t(sizeof(S));
+  Scratch packed(2 * row.threads() * block_bytes);
+  auto direction = [&](int64_t begin, int64_t n, int thread) {
+    S* buffer = reinterpret_cast<S*>(packed.data() + 2 * thread * block_bytes);
+    return contiguous(v + begin * a.v.class_stride, a.v.class_stride, n, buffer);
+  };
+
+  int64_t blocks = row.blocks();
+  Scratch memory(blocks * int64_t(sizeof(ScalarDD) + sizeof(int64_t)));
+  ScalarDD* partial = new (memory.data()) ScalarDD[blocks];
+  int64_t* found = reinterpret_cast<int64_t*>(partial + blocks);
+  row.for_blocks([&](int64_t b, const S* z, int64_t n, int) {
+    int64_t at = first_equal<V>(z, n, top);
+    found[b] = widened<V>(z + at) == batch.maximum[0] ? b * block_classes<V> + at : -1;
+  });
+  int64_t at_maximum = 0;
+  for (int64_t b = blocks - 1; b >= 0; --b)
+    if (found[b] >= 0) at_maximum = found[b];
+  S element;
+  gather(v + at_maximum * a.v.class_stride, 0, 1, &element);
+  curvature.pivot[0] = widened<V>(&element);
+
+  row.for_blocks([&](int64_t b, const S* z, int64_t n, int thread) {
+    const S* part = direction(b * block_classes<V>, n, thread);
+    partial[b] = curvature_dot<V>(Exponentials<V, S>{z, pivot}, part, n, curvature.pivot[0]);
+  });
+  ScalarDD dot;
+  for (int64_t b = 0; b < blocks; ++b) dot.add(partial[b]);
+  curvature.dot_hi[0] = dot.hi;
+  curvature.dot_lo[0] = dot.lo;
+  finish_hvp<typename NumberOf<V>::type>(a, r, 1, batch, curvature);
+
+  auto map = CurvatureMap<V>::of_row(batch, curvature, 0);
+  row.for_blocks([&](int64_t b, const S* z, int64_t n, int thread) {
+    int64_t begin = b * block_classes<V>;
+    const S* part = direction(begin, n, thread);
+    char* to = out + begin * a.out.class_stride;
+    bool direct = a.out.class_stride == int64_t(sizeof(S));
+    S* result = reinterpret_cast<S*>(direct ? to : packed.data() + (2 * thread + 1) * block_bytes);
+    curvature_write<V>(Exponentials<V, S>{z, pivot}, part, n, map, result);
+    if (!direct) scatter(result, n, to, a.out.class_stride);
+  });
+}
+
+template <class V, class S>
+inline void hvp_rows(const HvpArguments& a) {
+  if (a.logits.classes <= block_classes<V>) return hvp_batches<V, S>(a);
+  for (int64_t r = 0; r < a.logits.count; ++r)
+    if (a.skip && a.skip[r])
+      zero_row(a.out, r, sizeof(S));
+    else
+      hvp_long_row<V, S>(a, r);
+}
+
+}  // namespace softgrad::SOFTGRAD_ISA

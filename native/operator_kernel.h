@@ -1,0 +1,245 @@
+// Products of the Jacobian and the Hessian operators, which hold their probabilities, with one vector
+// for each row or with a block of vectors.
+#pragma once
+
+#include "batches.h"
+#include "curvature.h"
+#include "kernels.h"
+#include "threads.h"
+
+namespace softgrad::SOFTGRAD_ISA {
+
+// v - (1ᵀv) p: the pivot's entry, v_* (1 - p_*) - p_* Σ_{i≠*} v_i without a cancellation, is written afterwards.
+template <class V>
+struct LogSoftmaxTransposedMap;
+
+template <>
+struct LogSoftmaxTransposedMap<F32> {
+  F64 sum[2];
+
+  static LogSoftmaxTransposedMap of_lanes(const Curvature& c) {
+    return {{F64::load(c.dot_hi), F64::load(c.dot_hi + F64::lanes)}};
+  }
+  static LogSoftmaxTransposedMap of_row(const Curvature& c, int i) { return {{c.dot_hi[i], c.dot_hi[i]}}; }
+  F32 operator()(F32 p, F32 v) const { return join(lower(v) - lower(p) * sum[0], upper(v) - upper(p) * sum[1]); }
+};
+
+template <>
+struct LogSoftmaxTransposedMap<F64> {
+  DD sum;
+
+  static LogSoftmaxTransposedMap of_lanes(const Curvature& c) { return {{F64::load(c.dot_hi), F64::load(c.dot_lo)}}; }
+  static LogSoftmaxTransposedMap of_row(const Curvature& c, int i) { return {{c.dot_hi[i], c.dot_lo[i]}}; }
+  F64 operator()(F64 p, F64 v) const {
+    DD result = add(negative(multiply(sum, p)), v);
+    return result.hi + result.lo;
+  }
+};
+
+template <class V>
+struct Ones {
+  V operator()(int64_t) const { return V(1); }
+  V operator()(int64_t, int) const { return V(1); }
+};
+
+template <class V, OperatorKind kind>
+class OperatorProduct {
+ public:
+  using T = typename V::Scalar;
+
+  explicit OperatorProduct(const OperatorArguments& a) : a_(a) {}
+
+  void run() const {
+    if (vectors_adjacent() && (a_.columns > 1 || probs_adjacent()))
+      lanes_along_vectors();
+    else
+      lanes_along_classes();
+  }
+
+ private:
+  static constexpr int W = V::lanes;
+  static constexpr bool transposed = kind == OperatorKind::log_softmax_transposed;
+  static constexpr int64_t block = 16384;  // classes, of which three rows stay in the second-level cache
+
+  static bool adjacent(const Rows& rows) {
+    return rows.neighbour_stride() == int64_t(sizeof(T)) && rows.class_stride != int64_t(sizeof(T));
+  }
+  bool vectors_adjacent() const { return adjacent(a_.v) && adjacent(a_.out); }
+  bool probs_adjacent() const {
+    return adjacent(a_.probs) && inner(a_.probs) == inner(a_.v) && inner(a_.out) == inner(a_.v);
+  }
+  static int64_t inner(const Rows& rows) { return rows.outer_axes ? rows.outer_shape[rows.outer_axes - 1] : 1; }
+
+  T at_pivot(int64_t vector) const {
+    const char* v = a_.v.row(vector) + a_.pivot[vector / a_.columns] * a_.v.class_stride;
+    T value;
+    gather(v, 0, 1, &value);
+    return value;
+  }
+
+  // Fills lane i for a vector whose dot is known, or will be.
+  void start(int64_t vector, int i, Curvature& curvature) const {
+    int64_t row = vector / a_.columns;
+    curvature.pivot[i] = transposed ? 0 : at_pivot(vector);
+    curvature.jacobian[i] = a_.jacobian ? a_.jacobian[row] : 1;
+    curvature.outer[i] = a_.outer ? a_.outer[row] : 0;
+  }
+
+  static void finish(Batch& batch, Curvature& curvature, int lanes) {
+    if (transposed) return;
+    using Number = typename NumberOf<V>::type;
+    for (int i = 0; i < lanes; i += F64::lanes) {
+      Number a = number<Number>(F64::load(curvature.jacobian + i));
+      finish_curvature<Number>(number<Number>(F64(1)), a, F64(0), i, batch, curvature);
+    }
+  }
+
+  static auto map_of_row(const Batch& batch, const Curvature& curvature) {
+    if constexpr (transposed)
+      return LogSoftmaxTransposedMap<V>::of_row(curvature, 0);
+    else
+      return CurvatureMap<V>::of_row(batch, curvature, 0);
+  }
+  static auto map_of_lanes(const Batch& batch, const Curvature& curvature) {
+    if constexpr (transposed)
+      return LogSoftmaxTransposedMap<V>::of_lanes(curvature);
+    else
+      return CurvatureMap<V>::of_lanes(batch, curvature);
+  }
+
+  void write_pivot(int64_t vector, double sum_hi, double sum_lo) const {
+    int64_t row = vector / a_.columns, pivot = a_.pivot[row];
+    double v = at_pivot(vector);
+    ScalarDD others = {sum_hi, sum_lo};
+    others.add(-v);
+    T p;
+    gather(a_.probs.row(row) + pivot * a_.probs.class_stride, 0, 1, &p);
+    T value = static_cast<T>(v * a_.rest[row] - p * others.hi);
+    scatter(&value, 1, a_.out.row(vector) + pivot * a_.out.class_stride, 0);
+  }
+
+  // Block after block, partial sums merged in order: the same for every number of threads.
+  void lanes_along_classes() const {
+    int64_t n = a_.v.classes, blocks = (n + block - 1) / block;
+    bool within_rows = a_.v.count < a_.threads && blocks > 1;
+    Groups groups(a_.v, 1);
+    Scratch buffers(within_rows ? a_.threads * 3 * block * int64_t(sizeof(T)) : 0);
+    int64_t partial_bytes = (blocks * int64_t(sizeof(ScalarDD)) + 63) / 64 * 64;
+    int64_t buffer_bytes = 3 * (blocks > 1 ? block : (n + 15) / 16 * 16) * int64_t(sizeof(T));
+    for_groups(groups, partial_bytes + buffer_bytes, within_rows ? 1 : a_.threads,
+               [&](int64_t, int64_t first, int64_t end, char* scratch) {
+                 ScalarDD* partial = new (scratch) ScalarDD[blocks];
+                 Batch batch;
+                 Curvature curvature;
+                 for (int64_t vector = first; vector < end; ++vector) {
+                   start(vector, 0, curvature);
+                   auto dot = [&](int64_t b, char* memory) {
+                     Block part(a_, vector, b, memory);
+                     if constexpr (transposed)
+                       partial[b] = curvature_dot<V>(Ones<V>(), part.v, part.n, 0);
+                     else
+                       partial[b] = curvature_dot<V>(part.probs, part.v, part.n, curvature.pivot[0]);
+                   };
+                   auto write = [&](int64_t b, char* memory) {
+                     Block part(a_, vector, b, memory);
+                     part.write(map_of_row(batch, curvature));
+                   };
+                   for_blocks(blocks, within_rows, scratch + partial_bytes, buffers.data(), dot);
+                   ScalarDD sum;
+                   for (int64_t b = 0; b < blocks; ++b) sum.add(partial[b]);
+                   curvature.dot_hi[0] = sum.hi;
+                   curvature.dot_lo[0] = sum.lo;
+                   finish(batch, curvature, 1);
+                   for_blocks(blocks, within_rows, scratch + partial_bytes, buffers.data(), write);
+                   if (transposed) write_pivot(vector, curvature.dot_hi[0], curvature.dot_lo[0]);
+                 }
+               });
+  }
+
+  // One block of one vector: in place, or gathered into memory.
+  struct Block {
+    int64_t n;
+    Stored<V, T> probs;
+    const T* v;
+    T* out;
+    char* to;
+    int64_t stride;
+
+    Block(const OperatorArguments& a, int64_t vector, int64_t b, char* memory) {
+      int64_t begin = b * block;
+      n = a.v.classes - begin < block ? a.v.classes - begin : block;
+      int64_t step = a.v.classes < block ? (a.v.classes + 15) / 16 * 16 : block;
+      T* buffer = reinterpret_cast<T*>(memory);
+      const char* p = a.probs.row(vector / a.columns) + begin * a.probs.class_stride;
+      probs.e = contiguous(p, a.probs.class_stride, n, buffer);
+      v = contiguous(a.v.row(vector) + begin * a.v.class_stride, a.v.class_stride, n, buffer + step);
+      to = a.out.row(vector) + begin * a.out.class_stride;
+      stride = a.out.class_stride;
+      out = stride == int64_t(sizeof(T)) ? reinterpret_cast<T*>(to) : buffer + 2 * step;
+    }
+
+    template <class Map>
+    void write(const Map& map) const {
+      if constexpr (kind == OperatorKind::log_softmax)
+        curvature_write<V>(Ones<V>(), v, n, map, out);
+      else
+        curvature_write<V>(probs, v, n, map, out);
+      if (stride != int64_t(sizeof(T))) scatter(out, n, to, stride);
+    }
+  };
+
+  template <class Body>
+  void for_blocks(int64_t blocks, bool parallel, char* mine, char* buffers, Body body) const {
+    if (!parallel) {
+      for (int64_t b = 0; b < blocks; ++b) body(b, mine);
+      return;
+    }
+#pragma omp parallel for num_threads(a_.threads) schedule(static)
+    for (int64_t b = 0; b < blocks; ++b) body(b, buffers + thread_index() * 3 * block * int64_t(sizeof(T)));
+  }
+
+  // As many vectors as there are lanes, class after class: a block of vectors that share a row of
+  // probabilities, or neighbouring rows of a class axis that is not the last.
+  void lanes_along_vectors() const {
+    int64_t run = a_.columns > 1 ? a_.columns : inner(a_.v), tiles_in_run = (run + W - 1) / W;
+    int64_t tiles = a_.v.count / run * tiles_in_run;
+#pragma omp parallel for num_threads(a_.threads) schedule(static) if (a_.threads > 1)
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      int64_t within = tile % tiles_in_run * W;
+      int count = static_cast<int>(run - within < W ? run - within : W);
+      vector_tile(tile / tiles_in_run * run + within, count);
+    }
+  }
+
+  void vector_tile(int64_t first, int count) const {
+    Batch batch;
+    Curvature curvature;
+    for (int i = 0; i < count; ++i) start(first + i, i, curvature);
+    const char* v = a_.v.row(first);
+    const char* p = a_.probs.row(first / a_.columns);
+    char* out = a_.out.row(first);
+    bool shared = a_.columns > 1;
+    auto probability = [&](int64_t c) {
+      const T* e = reinterpret_cast<const T*>(p + c * a_.probs.class_stride);
+      return shared ? V(*e) : V::load_first(e, count, 0);
+    };
+    auto direction = [&](int64_t c) {
+      return V::load_first(reinterpret_cast<const T*>(v + c * a_.v.class_stride), count, 0);
+    };
+    CurvatureSum<V> sum{load_narrow<V>(curvature.pivot)};
+    for (int64_t c = 0; c < a_.v.classes; ++c) sum.add(transposed ? V(1) : probability(c), direction(c));
+    sum.store_lanes(curvature);
+    finish(batch, curvature, W);
+    auto map = map_of_lanes(batch, curvature);
+    for (int64_t c = 0; c < a_.v.classes; ++c) {
+      V factor = kind == OperatorKind::log_softmax ? V(1) : probability(c);
+      map(factor, direction(c)).store_first(reinterpret_cast<T*>(out + c * a_.out.class_stride), count);
+    }
+    if (transposed)
+      for (int i = 0; i < count; ++i) write_pivot(first + i, curvature.dot_hi[i], curvature.dot_lo[i]);
+  }
+
+  const OperatorArguments& a_;
+};
+
+}  // namespace softgrad::SOFTGRAD_ISA

@@ -1,0 +1,210 @@
+// Eigenvalues of H = a·(Diag(p) - p pᵀ) + b·p pᵀ = Diag(a·p) + γ·p pᵀ, γ = b - a, from its secular equation,
+// in O(C) memory: never a dense matrix.
+//
+//   γ < 0:  Σ m_g p_g/(a p_g - λ) + (b/(a - b))/(0 - λ) = 0   roots between neighbours of 0, a p_1, a p_2, …
+//   γ > 0:  1/γ + Σ m_g p_g²/(a p_g - λ) = 0                  one root above each a p_g
+//   γ = 0:  λ = a p_g
+//
+// over the distinct p_g > 0, m_g times each; another m_g - 1 eigenvalues are a p_g itself, and a masked class has
+// the eigenvalue 0. In the first form no term is a difference, and 0 is a root of its own where b = 0.
+//
+// A root is its nearest pole plus an offset, so its distances from all poles keep their digits: small roots and
+// close ones are as accurate as large ones. Each comes from interpolation of the poles on its left and on its
+// right by one pole each, which converges quadratically (Bunch, Nielsen & Sorensen, "Rank-one modification of the
+// symmetric eigenproblem", Numer. Math. 31, 1978; Li, LAPACK Working Note 89, 1993).
+#pragma once
+
+#include "batches.h"
+#include "kernels.h"
+#include "row.h"
+
+namespace softgrad::SOFTGRAD_ISA {
+
+// constant + Σ weight_i/(pole_i - x): rises from pole to pole. Poles ascend.
+struct SecularEquation {
+  const double* pole;
+  const double* weight;
+  int64_t n;
+  double constant;
+};
+
+struct SecularRoot {
+  double origin, offset;  // their sum is the root
+};
+
+// The terms of the poles on one side of x = origin + offset, and of their derivative.
+struct SecularSide {
+  double value, slope;
+};
+
+inline SecularSide secular_side(const SecularEquation& f, int64_t begin, int64_t end, double origin, double offset) {
+  F64 value(0), slope(0);
+  for (int64_t i = begin; i < end; i += F64::lanes) {
+    int n = end - i < F64::lanes ? static_cast<int>(end - i) : F64::lanes;
+    F64 distance = (F64::load_first(f.pole + i, n, __builtin_inf()) - F64(origin)) - F64(offset);
+    F64 inverse = F64(1) / distance;
+    F64 term = F64::load_first(f.weight + i, n, 0) * inverse;
+    value = value + term;
+    slope = multiply_add(term, inverse, slope);
+  }
+  return {sum_of_lanes(value), sum_of_lanes(slope)};
+}
+
+// Each side's poles are taken for one: s/(left - y) + its rest and t/(right - y) + its rest, with the value and
+// the slope of the side at x. Where the origin is one of the two poles and `far` the other's offset, the root y
+// solves A·y² - (A·far + s + t)·y + far·(s or t, the weight at the origin) = 0: nothing in it is a difference of y
+// and x, so that even a root next to its pole keeps its digits.
+struct Interpolation {
+  double near_root, far_root;
+
+  Interpolation(double f, SecularSide below, SecularSide above, double left, double right, bool origin_is_left) {
+    double gap = right - left, far = origin_is_left ? 1 : -1;  // lengths in units of the gap
+    double rest = f - left * below.slope - right * above.slope;
+    double s = below.slope * left * (left / gap), t = above.slope * right * (right / gap);
+    if (t == 0) {  // no poles beyond
+      near_root = far_root = s / rest * gap;
+      return;
+    }
+    double b = rest * far + s + t, c = far * (origin_is_left ? s : t);
+    double discriminant = b * b - 4 * rest * c;
+    double root = __builtin_sqrt(discriminant > 0 ? discriminant : 0);
+    double sum = b < 0 ? b - root : b + root;
+    near_root = 2 * c / sum * gap;
+    far_root = sum / (2 * rest) * gap;
+  }
+};
+
+// The root between pole k and the next one, or the bound `above_all` beyond the last.
+inline SecularRoot secular_root(const SecularEquation& f, int64_t k, double above_all) {
+  constexpr double rounding = 0x1p-52, converged = 0x1p-30;
+  double left = f.pole[k], right = k + 1 < f.n ? f.pole[k + 1] : above_all;
+  double gap = right - left, origin = left, low = 0, high = gap, x = gap / 2;
+  for (int i = 0; i < 200; ++i) {
+    SecularSide below = secular_side(f, 0, k + 1, origin, x), above = secular_side(f, k + 1, f.n, origin, x);
+    double value = f.constant + below.value + above.value;
+    if (!(__builtin_fabs(value) > rounding * (f.constant - below.value + above.value))) break;
+    if (i == 0 && value < 0 && k + 1 < f.n) {  // the nearer pole is the right one
+      origin = right;
+      x = -gap / 2;
+      low = -gap;
+      high = 0;
+    }
+    (value < 0 ? low : high) = x;
+    bool origin_is_left = origin == left;
+    Interpolation y(value, below, above, (left - origin) - x, (right - origin) - x, origin_is_left);
+    double next = y.near_root;
+    if (!(next > low && next < high)) next = y.far_root;
+    if (!(next > low && next < high)) next = low + (high - low) / 2;
+    if (next == low || next == high) break;
+    bool done = __builtin_fabs(next - x) <= converged * __builtin_fabs(next);
+    x = next;
+    if (done) break;
+  }
+  return {origin, x};
+}
+
+// The eigenvalues of one row of ascending probabilities: masked classes first, then in the order of a·p.
+class SecularRow {
+ public:
+  // Keeps reciprocals of the smallest distances finite.
+  static constexpr double unit = 0x1p200;
+
+  SecularRow(const SecularArguments& s, int64_t row, double* memory)
+      : p_(s.probs + row * s.classes),
+        n_(s.classes),
+        a_(s.jacobian[row]),
+        b_(s.outer[row]),
+        origin_(s.origin + row * s.classes),
+        offset_(s.offset + row * s.classes),
+        pole_(memory),
+        weight_(memory + n_ + 1),
+        place_(reinterpret_cast<int64_t*>(memory + 2 * (n_ + 1))) {}
+
+  static int64_t scratch_bytes(int64_t classes) { return 3 * (classes + 1) * int64_t(sizeof(double)); }
+
+  // Writes the eigenvalues that are known without an equation; the number of roots left to find.
+  int64_t start() {
+    double gamma = b_ - a_, nan = p_[n_ - 1] + a_ + b_;
+    int64_t masked = 0;
+    while (masked < n_ && p_[masked] == 0) ++masked;
+    for (int64_t i = 0; i < n_; ++i) {
+      origin_[i] = nan == nan ? (i < masked ? 0 : a_ * at(i, masked)) : nan;
+      offset_[i] = 0;
+    }
+    if (nan != nan || masked == n_ || gamma == 0) return 0;
+    if (a_ == 0) {
+      origin_[n_ - 1] = b_ * sum_of_squares();
+      return 0;
+    }
+    f_ = {pole_, weight_, 0, gamma < 0 ? 0 : 1 / (gamma * unit)};
+    bool with_zero = gamma < 0 && b_ != 0;
+    if (with_zero) add_pole(0, b_ / (a_ - b_), masked);
+    for (int64_t i = masked; i < n_;) {
+      double p = at(i, masked);
+      int64_t end = i + 1;
+      while (end < n_ && at(end, masked) == p) ++end;
+      double m = static_cast<double>(end - i);
+      // Below zero the root of a group lies under its first eigenvalue, above zero over its last.
+      add_pole(a_ * p * unit, gamma < 0 ? m * p : m * p * p, gamma < 0 ? end : end - 1);
+      if (gamma < 0 && !with_zero && f_.n == 1) origin_[i] = 0;
+      i = end;
+    }
+    above_all_ = gamma < 0 ? 0 : pole_[f_.n - 1] + gamma * sum_of_squares() * unit * (1 + 0x1p-50);
+    return gamma < 0 ? f_.n - 1 : f_.n;
+  }
+
+  void find(int64_t k) {
+    SecularRoot root = secular_root(f_, k, above_all_);
+    origin_[place_[k]] = root.origin / unit;
+    offset_[place_[k]] = root.offset / unit;
+  }
+
+ private:
+  // The probabilities in the order in which a·p ascends, behind the masked ones.
+  double at(int64_t i, int64_t masked) const { return a_ < 0 ? p_[n_ - 1 - (i - masked)] : p_[i]; }
+
+  double sum_of_squares() const {
+    double sum = 0;
+    for (int64_t i = 0; i < n_; ++i) sum += p_[i] * p_[i];
+    return sum;
+  }
+
+  void add_pole(double pole, double weight, int64_t place) {
+    pole_[f_.n] = pole;
+    weight_[f_.n] = weight;
+    place_[f_.n] = place;
+    ++f_.n;
+  }
+
+  const double* p_;
+  int64_t n_;
+  double a_, b_;
+  double *origin_, *offset_;
+  double *pole_, *weight_;
+  int64_t* place_;
+  SecularEquation f_ = {};
+  double above_all_ = 0;
+};
+
+inline void secular_rows(const SecularArguments& s) {
+  int64_t bytes = (SecularRow::scratch_bytes(s.classes) + 63) / 64 * 64;
+  bool within_rows = s.rows < s.threads;
+  Scratch memory(bytes * s.threads);
+  if (within_rows) {
+    for (int64_t r = 0; r < s.rows; ++r) {
+      SecularRow row(s, r, reinterpret_cast<double*>(memory.data()));
+      int64_t roots = row.start();
+#pragma omp parallel for num_threads(s.threads) schedule(static) if (s.threads > 1)
+      for (int64_t k = 0; k < roots; ++k) row.find(k);
+    }
+    return;
+  }
+#pragma omp parallel for num_threads(s.threads) schedule(static) if (s.threads > 1)
+  for (int64_t r = 0; r < s.rows; ++r) {
+    SecularRow row(s, r, reinterpret_cast<double*>(memory.data() + bytes * thread_index()));
+    int64_t roots = row.start();
+    for (int64_t k = 0; k < roots; ++k) row.find(k);
+  }
+}
+
+}  // namespace softgrad::SOFTGRAD_ISA

@@ -1,0 +1,102 @@
+"""The Hessian of the cross-entropy with respect to the logits, as an operator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from softgrad import _cross_entropy, _softmax
+from softgrad._operators._curvature import Curvature
+from softgrad._operators._jacobian import probabilities
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Array = NDArray[Any]
+
+
+@final
+class CrossEntropyHessian(Curvature):
+    """a·(Diag(p) − p pᵀ) + b·p pᵀ for every row of a batch of logits; made by `cross_entropy_hessian`."""
+
+    def __init__(self, probs: Array, axis: int, a: Array, b: Array) -> None:
+        super().__init__(probs, axis, a, b)
+
+
+def cross_entropy_hessian(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -1,
+    weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    reduction: str = "mean",
+) -> CrossEntropyHessian:
+    r"""Hessian of the cross-entropy with respect to the logits, as an operator.
+
+    .. math:: H = (M + 2 \zeta \operatorname{lse}(z)) (\operatorname{Diag}(p) - p p^\top) + 2 \zeta\, p p^\top,
+        \quad M = \sum_j y_j
+
+    for each row of logits; there are no entries between different rows. The targets matter through their sum
+    alone: for one-hot y without z-loss, H is the Jacobian of softmax.
+
+    Parameters
+    ----------
+    logits, target, axis, weight, ignore_index, label_smoothing, z_loss, reduction
+        As for `cross_entropy`. "mean" divides every row's matrix as it divides the loss; with "none" every
+        row has the Hessian of its own loss.
+
+    Returns
+    -------
+    CrossEntropyHessian
+        Symmetric, of shape ``(..., C, C)``; float64 for float64 logits, else float32. It has all that
+        `softmax_jacobian` gives: ``H @ v``, ``diagonal()``, ``eigh()``, ``solve(b, damping)`` and so on.
+        ``as_linear_operator()`` is the Hessian of the reduced loss in all logits.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        As for `cross_entropy`.
+
+    Notes
+    -----
+    Accuracy as for `softmax_jacobian`. H is positive semidefinite, and definite under a z-loss on the classes that
+    are not masked, unless M + 2ζ lse(z) < 0. Ignored rows have the zero matrix. It holds the probabilities and two
+    numbers for each row; `cross_entropy_hvp` computes a single product H v without them, in one pass.
+
+    References
+    ----------
+    Böhning, "Multinomial logistic regression algorithm", Ann. Inst. Statist. Math. 44, 1992, eq. 2.4.
+
+    Examples
+    --------
+    >>> import softgrad as sg
+    >>> H = sg.cross_entropy_hessian([[2.0, 1.0, 0.0]], [[0.5, 0.0, 1.0]], reduction="sum")
+    >>> H.trace()  # M (1 − Σ p²), M = 1.5
+    array([0.73418541])
+    >>> H.rank(), H.eigvalsh()
+    (array([2]), array([[0.        , 0.17782995, 0.55635546]]))
+    >>> H.solve([[0.1, 0.2, 0.3]], damping=0.1)
+    array([[1.77499724, 1.88420647, 2.34079629]])
+    """
+    problem = _cross_entropy.prepare(
+        "cross_entropy_hessian", logits, target, axis, weight, ignore_index, label_smoothing, z_loss, reduction
+    )
+    z, axis = problem.logits, problem.axis
+    *_, zeta, denominator, rest = problem.options
+    probs = probabilities(z, axis)
+    batch = z.shape[:axis] + z.shape[axis + 1 :]
+    mass, skip = problem.mass()
+    a = np.ones(batch) if mass is None else mass
+    if zeta:
+        a = a + 2 * zeta * _softmax.logsumexp(z.astype(np.float64), axis=axis)
+    b = np.full(batch, 2 * zeta)
+    with np.errstate(divide="ignore", invalid="ignore"):  # the mean over nothing
+        a, b = a / (denominator + rest), b / (denominator + rest)
+    if skip is not None:
+        a, b = np.where(skip, 0, a), np.where(skip, 0, b)
+        probs[np.broadcast_to(np.expand_dims(skip, axis), probs.shape)] = 0
+    return CrossEntropyHessian(probs, axis, np.ascontiguousarray(a), np.ascontiguousarray(b))
