@@ -1,0 +1,143 @@
+"""`softgrad derive`: the mathematics step by step, as text, LaTeX or HTML."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from softgrad.cli import CommandError
+
+if TYPE_CHECKING:
+    from softgrad.derivation import Derivation, Verification
+
+_FORMATS = {"text": (".txt",), "latex": (".tex",), "html": (".html", ".htm")}
+
+
+def derive(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="What to derive. (default: list the names)")
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="text|latex|html", help="Of the output. (default: from FILE's name, else text)"
+        ),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it. (default: stdout)")] = None,
+    check: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Check every step and the result, and show what was found.")
+    ] = True,
+) -> None:
+    """Derive a derivative of softmax or cross-entropy step by step, and check every step."""
+    if form is not None and form not in _FORMATS:
+        raise CommandError(f"--format {form}; expected text, latex or html")
+    if name is None:
+        if form is not None or output is not None:
+            raise CommandError("no NAME; write one, such as softgrad derive softmax")
+        _list()
+        return
+    import softgrad.derivation  # noqa: PLC0415
+
+    try:
+        derivation = softgrad.derivation.derive(name)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    if output is not None:
+        _check_output(output)
+    verification = _verify(derivation) if check else None
+    form = form or _form_of(output)
+    content = derivation.render(form, verification=verification)
+    if output is not None:
+        _write(output, content)
+        verdict = f" ({verification.summary})" if verification else ""
+        Console(highlight=False).print(Text(f"{derivation.title} written to {output}{verdict}"), soft_wrap=True)
+    else:
+        text = Text(content.removesuffix("\n"))
+        _print(_styled(text) if form == "text" else text)
+    if verification is not None and not verification.passed:
+        raise CommandError(f"{name}: {verification.summary}", 1)
+
+
+def _list() -> None:
+    import softgrad.derivation  # noqa: PLC0415
+
+    table = Table(box=box.ROUNDED)
+    table.add_column("name", style="bold", no_wrap=True)
+    table.add_column("what is derived")
+    for name in softgrad.derivation.NAMES:
+        table.add_row(name, softgrad.derivation.derive(name).summary)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print("For example: softgrad derive softmax --output softmax.html", soft_wrap=True)
+
+
+def _verify(derivation: Derivation) -> Verification:
+    console = Console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal:
+        return derivation.verify()
+    with console.status(f"checking {len(derivation.steps)} steps"):
+        return derivation.verify()
+
+
+def _form_of(output: Path | None) -> str:
+    suffix = output.suffix.lower() if output else ""
+    return next((form for form, suffixes in _FORMATS.items() if suffix in suffixes), "text")
+
+
+def _styled(text: Text) -> Text:
+    text.highlight_regex(r"\A.+", "bold")
+    text.highlight_regex(r"(?m)^.+(?=\n─+$)", "bold cyan")
+    text.highlight_regex(r"(?m)^ {0,2}\(\d+\)", "cyan")
+    for warning in re.finditer(r"(?m)^   ⚠ (?:.+\n?)+", text.plain):
+        text.stylize("yellow", *warning.span())
+    text.highlight_regex(r"(?m)^Checked: (?:.+\n?)+", "red" if "FAIL" in text.plain else "green")
+    return text
+
+
+def _print(text: Text) -> None:
+    try:
+        console = Console(highlight=False)
+        if console.is_terminal:
+            console.print(text, soft_wrap=True)
+        else:
+            print(text.plain, flush=True)
+    except UnicodeEncodeError:
+        raise CommandError(
+            f"this terminal's encoding, {sys.stdout.encoding}, has no mathematical signs; write PYTHONIOENCODING=utf-8 "
+            "before the command, or --output FILE after it"
+        ) from None
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _check_output(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise CommandError(f"--output {path}: there is no folder {path.parent}; create it, or name another file")
+    if path.exists() and not path.is_file():
+        raise CommandError(f"--output {path} is not a file; name one to write, such as {path}/softmax.html")
+
+
+def _write(path: Path, content: str) -> None:
+    """Whole or not at all: under another name first, then renamed."""
+    place = Path(os.path.realpath(path))
+    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        with open(part, "x", encoding="utf-8", newline="\n") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, place)
+    except OSError as error:
+        problem = (error.strerror or str(error)).lower()
+        raise CommandError(f"--output {path} cannot be written: {problem}; name another file", 1) from None
+    finally:
+        part.unlink(missing_ok=True)

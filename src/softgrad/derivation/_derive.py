@@ -1,0 +1,78 @@
+"""Derivations by name."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from softgrad.derivation._cross_entropy import cross_entropy, cross_entropy_hessian
+from softgrad.derivation._linear_head import linear_head
+from softgrad.derivation._log_softmax import log_softmax, logsumexp
+from softgrad.derivation._softmax import softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from softgrad.derivation._derivation import Derivation
+
+_MAKERS: dict[str, Callable[[], Derivation]] = {
+    "softmax": softmax,
+    "log-softmax": log_softmax,
+    "logsumexp": logsumexp,
+    "cross-entropy": cross_entropy,
+    "cross-entropy-hessian": cross_entropy_hessian,
+    "linear-head": linear_head,
+}
+NAMES = tuple(_MAKERS)
+
+
+def derive(name: str) -> Derivation:
+    r"""Derive a derivative, step by step, for any number n of classes.
+
+    .. math:: \frac{\partial \sigma_j}{\partial z_k} = \sigma_j (\delta_{jk} - \sigma_k)
+
+    is the result for "softmax"; the others follow from it and from the chain rule.
+
+    Parameters
+    ----------
+    name : {"softmax", "log-softmax", "logsumexp", "cross-entropy", "cross-entropy-hessian", "linear-head"}
+        What to derive.
+
+    Returns
+    -------
+    Derivation
+        Its ``steps``; ``verify()`` checks them; ``render(form)`` is text, LaTeX or HTML. ``print`` shows the text, a
+        notebook the HTML.
+
+    Raises
+    ------
+    TypeError
+        If `name` is no string.
+    ValueError
+        If there is no derivation of that name; the message lists the names.
+
+    Notes
+    -----
+    Every line comes from the line before by one rule, applied by code; none is typed in. n stays a symbol
+    throughout.
+
+    References
+    ----------
+    Goodfellow, Bengio & Courville, *Deep Learning*, 2016, §6.2.2.3.
+
+    Examples
+    --------
+    >>> from softgrad.derivation import derive
+    >>> derivation = derive("softmax")
+    >>> derivation.steps[1].rule
+    'quotient rule'
+    >>> derivation.verify().passed
+    True
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name={name!r}; expected a string, one of {', '.join(NAMES)}")
+    if name not in _MAKERS:
+        close = difflib.get_close_matches(name.lower().replace("_", "-"), NAMES, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(f"no derivation is called {name!r}{hint}; expected one of {', '.join(NAMES)}")
+    return _MAKERS[name]()
