@@ -160,6 +160,14 @@ void secular(int64_t classes, nb::handle probs, nb::handle jacobian, nb::handle 
   kernels_in_use().secular(s);
 }
 
+void sum_rows(nb::handle x, int axis, nb::handle out) {
+  Array in(x, false), sums(out, true);
+  SumArguments a = {in.rows(axis), sums.data<double>(), 1};
+  a.threads = threads_for(a.rows.count * a.rows.classes);
+  nb::gil_scoped_release released;
+  kernels_in_use().sum_rows(a);
+}
+
 nb::tuple check_labels(nb::handle target, int64_t classes, nb::object ignore_index, nb::handle weight) {
   Array labels(target, false), w(weight, false);
   bool has_ignore_index = !ignore_index.is_none();
@@ -229,6 +237,8 @@ NB_MODULE(_core, m) {
       "secular", &secular, "classes"_a, "probs"_a, "jacobian"_a, "outer"_a, "origin"_a, "offset"_a,
       "Write the eigenvalues of a (Diag(p) - p p^T) + b p p^T of every row of ascending float64 probs, each as a pole "
       "and an offset from it.");
+  m.def("sum_rows", &sum_rows, "x"_a, "axis"_a, "out"_a,
+        "Write the sums of float64 x along an axis, as if in twice the precision, into out.");
   m.def("exp_difference", &exp_difference, "dtype"_a, "z"_a, "m"_a, "out"_a,
         "Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out.");
   m.def("log1p", &log1p_of, "s"_a, "out"_a, "Write log(1 + s) of float64 s >= 0 into out.");

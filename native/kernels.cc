@@ -4,6 +4,7 @@
 #include "cross_entropy_kernel.h"
 #include "hvp_kernel.h"
 #include "operator_kernel.h"
+#include "row_sum.h"
 #include "secular.h"
 #include "softmax_kernel.h"
 
@@ -92,7 +93,8 @@ void log1p_of(const double* s, double* out, int64_t n) {
 extern const Kernels kernels;
 #define SOFTGRAD_STRING(x) #x
 #define SOFTGRAD_NAME(x) SOFTGRAD_STRING(x)
-const Kernels kernels = {SOFTGRAD_NAME(SOFTGRAD_ISA), softmax, cross_entropy, apply_operator, hvp, secular_rows,
-                         exp_difference_of,           log1p_of};
+const Kernels kernels = {
+    SOFTGRAD_NAME(SOFTGRAD_ISA), softmax, cross_entropy, apply_operator, hvp, secular_rows, sum_rows,
+    exp_difference_of,           log1p_of};
 
 }  // namespace softgrad::SOFTGRAD_ISA

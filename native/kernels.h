@@ -83,6 +83,13 @@ struct SecularArguments {
   int threads;
 };
 
+// Compensated sums of float64 rows.
+struct SumArguments {
+  Rows rows;
+  double* out;  // one for each row
+  int threads;
+};
+
 struct Kernels {
   const char* name;
   void (*softmax)(const SoftmaxArguments&);
@@ -91,6 +98,7 @@ struct Kernels {
   void (*apply_operator)(const OperatorArguments&);
   void (*hvp)(const HvpArguments&);
   void (*secular)(const SecularArguments&);
+  void (*sum_rows)(const SumArguments&);
   // exp(z - m) and log(1 + s) element by element, for the tests of the elementary functions.
   void (*exp_difference)(DType, const void* z, double m, void* out, int64_t n);
   void (*log1p)(const double* s, double* out, int64_t n);

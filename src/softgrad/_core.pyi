@@ -40,6 +40,11 @@ def secular(classes: int, probs: object, jacobian: object, outer: object, origin
     Write the eigenvalues of a (Diag(p) - p p^T) + b p p^T of every row of ascending float64 probs, each as a pole and an offset from it.
     """
 
+def sum_rows(x: object, axis: int, out: object) -> None:
+    """
+    Write the sums of float64 x along an axis, as if in twice the precision, into out.
+    """
+
 def exp_difference(dtype: int, z: object, m: float, out: object) -> None:
     """Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out."""
 

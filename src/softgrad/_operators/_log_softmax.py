@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -23,10 +24,10 @@ _LOG_SOFTMAX, _LOG_SOFTMAX_TRANSPOSED = 1, 2  # OperatorKind in native/kernels.h
 class LogSoftmaxJacobian(Operator):
     """L = I − 1 pᵀ for every row of a batch of logits, or its transpose; made by `log_softmax_jacobian`."""
 
-    def __init__(self, probs: Array, axis: int, transposed: bool) -> None:
+    def __init__(self, probs: Array, axis: int) -> None:
         super().__init__(Layout(probs.shape, axis), probs.dtype)
         self._probs = probs
-        self._transposed = transposed
+        self._transposed = False
         p = self._rows()
         self._pivot = p.argmax(axis=1)
         self._complement = _rows.complement(p)
@@ -34,7 +35,9 @@ class LogSoftmaxJacobian(Operator):
     @property
     def T(self) -> LogSoftmaxJacobian:
         """The transpose, I − p 1ᵀ."""
-        return LogSoftmaxJacobian(self._probs, self._layout.axis, not self._transposed)
+        transpose = copy.copy(self)
+        transpose._transposed = not self._transposed
+        return transpose
 
     def _apply(self, v: Array) -> Array:
         probs = self._probs.astype(v.dtype, copy=False)
@@ -212,4 +215,4 @@ def log_softmax_jacobian(logits: ArrayLike, *, axis: int = -1) -> LogSoftmaxJaco
     z, _ = _validation.logits(logits, "log_softmax_jacobian")
     axis = _validation.class_axis(axis, z.ndim)
     _validation.class_count(z, axis)
-    return LogSoftmaxJacobian(probabilities(z, axis), axis, transposed=False)
+    return LogSoftmaxJacobian(probabilities(z, axis), axis)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from softgrad import _core
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -13,17 +15,11 @@ if TYPE_CHECKING:
 
 
 def total(x: Array) -> Array:
-    """Sum over axis 1 as if in twice the precision: by halves, with what Knuth's TwoSum says was rounded away."""
-    rounded_away = np.zeros(x.shape[:1] + x.shape[2:])
-    with np.errstate(invalid="ignore", over="ignore"):
-        while x.shape[1] > 1:
-            half = x.shape[1] // 2
-            a, b, odd = x[:, :half], x[:, half : 2 * half], x[:, 2 * half :]
-            s = a + b
-            t = s - a
-            rounded_away += ((a - (s - t)) + (b - t)).sum(axis=1)
-            x = np.concatenate([s, odd], axis=1) if odd.size else s
-        return x.sum(axis=1) + rounded_away
+    """Sum over axis 1 as if in twice the precision, rounded once."""
+    sums = np.zeros(x.shape[:1] + x.shape[2:])
+    if x.size:
+        _core.sum_rows(x, 1, sums)
+    return sums
 
 
 def complement(p: Array) -> Array:
