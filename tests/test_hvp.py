@@ -51,6 +51,16 @@ def test_far_reaching_rows(row, dtype, instruction_set):
     assert error(got, H @ v.astype(np.longdouble), scale) <= PRODUCT[got.dtype]
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_long_confident_row(dtype, instruction_set):
+    """The largest logit in one of the last blocks: its entry is what the others leave, 1e-8 of them."""
+    z = np.zeros((1, 200_000), dtype)
+    z[0, 150_000] = 30
+    v = np.random.default_rng(0).normal(size=z.shape).astype(dtype)
+    exact = Products(z, v)
+    assert error(sg.cross_entropy_hvp(z, [0], v), exact.product, exact.scale) <= PRODUCT[np.dtype(dtype)]
+
+
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 def test_half_precision_is_rounded_once(dtype, instruction_set):
     z, v, rng = problem((40, 33), np.float32, scale=2.0)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import softgrad as sg
+from softgrad import _core
 
 from .curvature import Products
 from .oracle import error
@@ -97,6 +98,16 @@ def test_any_axis_and_layout(operator, dtype, instruction_set):
             np.testing.assert_allclose(np.moveaxis(H @ copied, axis, -1), last, **tolerance)
             moved = np.ascontiguousarray(np.moveaxis(V, 2, axis))
             np.testing.assert_allclose(np.moveaxis(H @ moved, axis, 2), block, **tolerance)
+
+
+def test_rows_of_probabilities_with_gaps_between_them(instruction_set):
+    """Rows that are neighbours among the vectors need not be neighbours among the probabilities."""
+    rng = np.random.default_rng(0)
+    p = sg.softmax(rng.normal(size=(5, 7, 40)), axis=0)[:, :, :20]
+    v = rng.normal(size=(5, 7, 20))
+    out = np.empty_like(v)
+    _core.apply_operator(0, 3, p, 0, v, out, 1, np.ascontiguousarray(p.argmax(axis=0)), None, None, None)
+    np.testing.assert_allclose(out, p * (v - (p * v).sum(axis=0)), atol=1e-15)
 
 
 def test_left_products():

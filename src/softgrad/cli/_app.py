@@ -10,6 +10,7 @@ import softgrad
 from softgrad import _core
 from softgrad.cli import CommandError
 from softgrad.cli._bench import bench
+from softgrad.cli._check import check
 from softgrad.cli._derive import derive
 from softgrad.cli._fit import fit
 from softgrad.cli._info import info
@@ -41,5 +42,6 @@ def softgrad_command(
 
 app.command()(fit)
 app.command()(derive)
+app.command()(check)
 app.command()(bench)
 app.command()(info)

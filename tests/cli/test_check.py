@@ -1,0 +1,247 @@
+"""`softgrad check`: which function it finds, what it prints, and how it exits."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import softgrad.cli
+from softgrad import checking
+from softgrad.cli import _check
+
+MODULE = """
+import numpy as np
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def my_backward(z, y):
+    return softmax(z) - y
+
+
+def mean_loss(z, labels):
+    return -np.log(softmax(z)[np.arange(len(z)), labels] + 1e-9).mean()
+
+
+class Layer:
+    @staticmethod
+    def forward(z):
+        print("forward")
+        return softmax(z)
+
+
+def overflowing(z):
+    return np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+
+
+def unfinished(z):
+    raise NotImplementedError("later")
+
+
+WIDTH = 3
+"""
+
+
+@pytest.fixture
+def run(capsys):
+    def command(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            softgrad.cli.main(["check", *arguments])
+        return stop.value.code, *capsys.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working directory, with a module in it."""
+    (tmp_path / "my.module.py").write_text(MODULE)
+    (tmp_path / "plain_module_to_check.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    path = list(sys.path)
+    yield tmp_path
+    assert sys.path == path
+    sys.modules.pop("plain_module_to_check", None)
+
+
+def test_a_right_function(run, folder):
+    code, out, err = run("my.module.py:softmax", "--kind", "softmax")
+    assert (code, err) == (0, "")
+    assert out.startswith("softmax (softmax) is right.\n")
+
+
+def test_a_wrong_one(run, folder):
+    code, out, err = run("my.module.py:my_backward", "--kind", "cross-entropy-grad")
+    assert (code, err) == (1, "")
+    lines = out.splitlines()
+    assert lines[0] == "my_backward (cross-entropy-grad) is wrong: p − y where Σy ≠ 1."
+    assert "      p * y.sum(axis=1, keepdims=True) - y" in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_it_prints_what_str_of_the_report_says(run, folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "88")
+    _, out, _ = run("my.module.py:overflowing", "--kind", "softmax")
+    namespace = {}
+    exec(MODULE, namespace)
+    assert out == f"{checking.check_softmax(namespace['overflowing'])}\n"
+
+
+def test_options_reach_the_check(run, folder):
+    place = "my.module.py:mean_loss"
+    code, out, _ = run(place, "--kind", "cross-entropy", "--target", "index", "--reduction", "mean")
+    assert code == 1
+    assert "is wrong: log(p + eps)." in out
+    assert "A constant of 1e-09" in out
+    _, out, _ = run(place, "--kind", "cross-entropy", "--target", "index")
+    assert "log(p + eps); and mean instead of sum" in out
+
+
+@pytest.mark.parametrize(
+    "place", ["plain_module_to_check:softmax", "./my.module.py:softmax", "my.module.py:Layer.forward"]
+)
+def test_where_functions_are_found(run, folder, place):
+    code, out, err = run(place, "--kind", "softmax")
+    assert code == 0
+    # What the user's code prints does not mix with the report.
+    assert "forward\n" not in out
+    assert ("forward\n" in err) == ("Layer" in place)
+
+
+def test_a_files_neighbours_can_be_imported_from_anywhere(run, folder, monkeypatch):
+    deep = folder / "a.b" / "c"
+    deep.mkdir(parents=True)
+    (deep / "neighbour_to_check.py").write_text(MODULE)
+    (deep / "mine.py").write_text(
+        "from dataclasses import dataclass\n\nfrom neighbour_to_check import softmax\n\n"
+        "@dataclass\nclass Options:\n    axis: 'int' = 1\n\n"
+        "def later(z):\n    @dataclass\n    class Options:\n        z: 'float'\n    return softmax(Options(z).z)\n"
+    )
+    for place in ("a.b/c/mine.py:softmax", f"{deep}/mine.py:softmax", "a.b/c/mine.py:later"):
+        code, _, err = run(place, "--kind", "softmax")
+        assert (code, err) == (0, "")
+    sys.modules.pop("neighbour_to_check")
+
+
+def test_json(run, folder):
+    code, out, err = run("my.module.py:my_backward", "--kind", "cross-entropy-grad", "--json")
+    assert (code, err) == (1, "")
+    facts = json.loads(out)
+    assert facts["verdict"] == "wrong: known cause"
+    assert facts["cause"] == "p − y where Σy ≠ 1"
+    assert facts["passed"] is False
+    assert facts["function"] == "my_backward"
+    assert facts["kind"] == "cross-entropy-grad"
+    assert facts["stages"] == {"shape and dtype": "passed", "derivative": "failed", "large logits": "not reached"}
+    assert facts["broken_laws"] == ["the gradient of every row sums to zero"]
+    assert len(facts["worst"]["index"]) == 2
+    assert facts["worst"]["expected"] != facts["worst"]["got"]
+    assert facts["explanation"]
+    assert facts["advice"]
+    # JSON has no NaN.
+    facts = json.loads(run("my.module.py:overflowing", "--kind", "softmax", "--json")[1])
+    assert facts["worst"]["got"] is None
+    facts = json.loads(run("my.module.py:softmax", "--kind", "softmax", "--json")[1])
+    assert facts["worst"] is None
+    assert facts["passed"] is True
+
+
+def test_a_function_that_raises_gives_a_report(run, folder):
+    code, out, err = run("my.module.py:unfinished", "--kind", "softmax")
+    assert (code, err) == (1, "")
+    assert "could not be judged" in out
+    # The path breaks where the line is full.
+    assert "NotImplementedError: later (line 30 of" in " ".join(out.split())
+
+
+BAD = {
+    "no kind": (["my.module.py:softmax"], "--kind is missing", "softmax-jacobian", "cross-entropy-hessian"),
+    "unknown kind": (["my.module.py:softmax", "--kind", "sofmax"], "'sofmax'", "'softmax'", "'cross-entropy-grad'"),
+    "unknown reduction": (["my.module.py:softmax", "--kind", "cross-entropy", "--reduction", "avg"], "'avg'", "'mean'"),
+    "reduction of a softmax": (["my.module.py:softmax", "--kind", "softmax", "--reduction", "sum"], "--reduction", "leave it out"),
+    "target of a Jacobian": (["my.module.py:softmax", "--kind", "softmax-jacobian", "--target", "index"], "--target", "leave it out"),
+    "no function named": (["my.module.py", "--kind", "softmax"], "my.module.py", "FILE.py:FUNCTION"),
+    "nothing before the colon": ([":softmax", "--kind", "softmax"], "FILE.py:FUNCTION"),
+    "nothing after it": (["my.module.py:", "--kind", "softmax"], "FILE.py:FUNCTION"),
+    "no file": (["your_module.py:softmax", "--kind", "softmax"], "your_module.py: there is no such file"),
+    "no such folder": (["there/is/none.py:softmax", "--kind", "softmax"], "there/is/none.py: there is no such file"),
+    "a folder": (["./:softmax", "--kind", "softmax"], "there is no such file"),
+    "a file of another kind": (["./data.csv:softmax", "--kind", "softmax"], "data.csv", "not a Python file"),
+    "no module": (["no_such_module:softmax", "--kind", "softmax"], "no_such_module cannot be imported", "No module named"),
+    "a module's file without .py": (["broken:softmax", "--kind", "softmax"], "broken cannot be imported", "broken.py:FUNCTION"),
+    "no such function": (["my.module.py:sofmax", "--kind", "softmax"], "has no function sofmax (did you mean softmax?)", "my_backward, mean_loss"),
+    "a name unlike all": (["my.module.py:qqq", "--kind", "softmax"], "my.module.py has no function qqq; it has softmax"),
+    "not a function": (["my.module.py:WIDTH", "--kind", "softmax"], "my.module.py:WIDTH is a int; expected a function"),
+    "no functions at all": (["empty.py:f", "--kind", "softmax"], "it has none"),
+    "raises on import": (["broken.py:f", "--kind", "softmax"], "broken.py, line 2: ZeroDivisionError: division by zero"),
+    "raises within another module": (["deep.py:f", "--kind", "softmax"], "deep.py, line 3: JSONDecodeError: Expecting value"),
+    "a syntax error": (["syntax.py:f", "--kind", "softmax"], "syntax.py, line 3: SyntaxError"),
+    "leaves on import": (["leaves.py:f", "--kind", "softmax"], "leaves.py, line 1: SystemExit: 3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_line_and_exit_code_2(run, folder, case):
+    (folder / "data.csv").write_text("1,2\n")
+    (folder / "empty.py").write_text("")
+    (folder / "broken.py").write_text("x = 1\ny = x / 0\n")
+    (folder / "deep.py").write_text("import json\n\njson.loads('')\n")
+    (folder / "syntax.py").write_text("x = 1\n\ndef f(:\n")
+    (folder / "leaves.py").write_text("raise SystemExit(3)\n")
+    arguments, *texts = case
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    for text in texts:
+        assert text in err
+    assert "Traceback" not in err
+
+
+def test_ctrl_c_in_the_users_code(folder):
+    (folder / "slow.py").write_text("raise KeyboardInterrupt\n")
+    with pytest.raises(SystemExit) as stop:
+        softgrad.cli.main(["check", "slow.py:f", "--kind", "softmax"])
+    assert stop.value.code == 130
+
+
+def test_every_check_has_a_kind():
+    checks = {name.removeprefix("check_").replace("_", "-") for name in checking.__all__ if name.startswith("check_")}
+    assert checks == {kind.value for kind in _check.Kind}
+
+
+def test_help_names_kinds_and_options(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    for text in ("FILE.py:FUNCTION", "--kind", "cross-entropy-hessian", "--reduction", "--target", "--json"):
+        assert text in out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_it_prints_in_any_encoding(folder, encoding):
+    command = [sys.executable, "-c", "import softgrad.cli; softgrad.cli.main()", "check", "my.module.py:my_backward"]
+    for extra in ([], ["--json"]):
+        result = subprocess.run(
+            [*command, "--kind", "cross-entropy-grad", *extra],
+            capture_output=True,
+            check=False,
+            env={"PYTHONIOENCODING": encoding, "PATH": "", "COLUMNS": "100"},
+        )
+        assert (result.returncode, result.stderr) == (1, b"")
+        text = result.stdout.decode(encoding)
+        if extra:
+            assert json.loads(text)["cause"] == "p − y where Σy ≠ 1"
+        else:
+            assert text.startswith("my_backward (cross-entropy-grad) is wrong: p - y where sum y != 1.")
+
+
+def test_narrow_terminals_keep_code_whole(run, folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    _, out, _ = run("my.module.py:my_backward", "--kind", "cross-entropy-grad")
+    assert "\n      p * y.sum(axis=1, keepdims=True) - y\n" in out
+    prose = [line for line in out.splitlines() if not line.startswith("      ")]
+    assert max(map(len, prose)) <= 30
