@@ -233,10 +233,11 @@ NB_MODULE(_core, m) {
         "v - p 1^T v (2) into out, for every row of probs.");
   m.def("hvp", &hvp, "dtype"_a, "logits"_a, "axis"_a, "v"_a, "out"_a, "mass"_a.none(), "skip"_a.none(), "z_loss"_a,
         "denominator"_a, "denominator_rest"_a, "Write the Hessian of the cross-entropy, times v, into out.");
-  m.def(
-      "secular", &secular, "classes"_a, "probs"_a, "jacobian"_a, "outer"_a, "origin"_a, "offset"_a,
-      "Write the eigenvalues of a (Diag(p) - p p^T) + b p p^T of every row of ascending float64 probs, each as a pole "
-      "and an offset from it.");
+  m.def("secular", &secular, "classes"_a, "probs"_a, "jacobian"_a, "outer"_a, "origin"_a, "offset"_a,
+        "Write the eigenvalues of a (Diag(p) - p p^T) + b p p^T of every row of ascending float64 probs, times "
+        "secular_unit, "
+        "each as a pole and an offset from it.");
+  m.attr("secular_unit") = secular_unit;
   m.def("sum_rows", &sum_rows, "x"_a, "axis"_a, "out"_a,
         "Write the sums of float64 x along an axis, as if in twice the precision, into out.");
   m.def("exp_difference", &exp_difference, "dtype"_a, "z"_a, "m"_a, "out"_a,

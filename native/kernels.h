@@ -72,7 +72,10 @@ struct HvpArguments {
   int threads;
 };
 
-// The eigenvalues of a·(Diag(p) - p pᵀ) + b·p pᵀ, each a pole plus an offset.
+// The eigenvalues of a·(Diag(p) - p pᵀ) + b·p pᵀ, times secular_unit, each a pole plus an offset. The unit keeps
+// poles, weights and offsets of the smallest probabilities out of the subnormal range.
+inline constexpr double secular_unit = 0x1p200;
+
 struct SecularArguments {
   int64_t rows, classes;
   const double* probs;     // every row ascending

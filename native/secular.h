@@ -32,45 +32,47 @@ struct SecularRoot {
   double origin, offset;  // their sum is the root
 };
 
-// The terms of the poles on one side of x = origin + offset, and of their derivative.
+// The terms of the poles on one side of x, in units of the distance from x to the nearest of them, `near`:
+// Σ w·t and Σ w·t² with t = near/(pole - x), at most 1. Their sum is value·near, the derivative's slope·near².
 struct SecularSide {
-  double value, slope;
+  double near, value, slope;
+
+  double sum() const { return value == 0 ? 0 : value / near; }
 };
 
-inline SecularSide secular_side(const SecularEquation& f, int64_t begin, int64_t end, double origin, double offset) {
+inline SecularSide secular_side(const SecularEquation& f, int64_t begin, int64_t end, SecularRoot x, double near) {
   F64 value(0), slope(0);
   for (int64_t i = begin; i < end; i += F64::lanes) {
     int n = end - i < F64::lanes ? static_cast<int>(end - i) : F64::lanes;
-    F64 distance = (F64::load_first(f.pole + i, n, __builtin_inf()) - F64(origin)) - F64(offset);
-    F64 inverse = F64(1) / distance;
-    F64 term = F64::load_first(f.weight + i, n, 0) * inverse;
+    F64 distance = (F64::load_first(f.pole + i, n, __builtin_inf()) - F64(x.origin)) - F64(x.offset);
+    F64 t = F64(near) / distance;
+    F64 term = F64::load_first(f.weight + i, n, 0) * t;
     value = value + term;
-    slope = multiply_add(term, inverse, slope);
+    slope = multiply_add(term, t, slope);
   }
-  return {sum_of_lanes(value), sum_of_lanes(slope)};
+  return {near, sum_of_lanes(value), sum_of_lanes(slope)};
 }
 
 // Each side's poles are taken for one: s/(left - y) + its rest and t/(right - y) + its rest, with the value and
 // the slope of the side at x. Where the origin is one of the two poles and `far` the other's offset, the root y
-// solves A·y² - (A·far + s + t)·y + far·(s or t, the weight at the origin) = 0: nothing in it is a difference of y
+// solves A·y²/far - (A + (s + t)/far)·y + (s or t, the weight at the origin) = 0: nothing in it is a difference of y
 // and x, so that even a root next to its pole keeps its digits.
 struct Interpolation {
   double near_root, far_root;
 
-  Interpolation(double f, SecularSide below, SecularSide above, double left, double right, bool origin_is_left) {
-    double gap = right - left, far = origin_is_left ? 1 : -1;  // lengths in units of the gap
-    double rest = f - left * below.slope - right * above.slope;
-    double s = below.slope * left * (left / gap), t = above.slope * right * (right / gap);
+  Interpolation(double f, SecularSide below, SecularSide above, double far) {
+    double rest = f - below.slope / below.near, s = below.slope, t = above.slope;
     if (t == 0) {  // no poles beyond
-      near_root = far_root = s / rest * gap;
+      near_root = far_root = s / rest;
       return;
     }
-    double b = rest * far + s + t, c = far * (origin_is_left ? s : t);
-    double discriminant = b * b - 4 * rest * c;
+    rest -= t / above.near;
+    double weight = far > 0 ? s : t, b = rest + (s + t) / far;
+    double discriminant = b * b - 4 * rest * (weight / far);
     double root = __builtin_sqrt(discriminant > 0 ? discriminant : 0);
     double sum = b < 0 ? b - root : b + root;
-    near_root = 2 * c / sum * gap;
-    far_root = sum / (2 * rest) * gap;
+    near_root = 2 * weight / sum;
+    far_root = sum / (2 * rest) * far;
   }
 };
 
@@ -78,36 +80,35 @@ struct Interpolation {
 inline SecularRoot secular_root(const SecularEquation& f, int64_t k, double above_all) {
   constexpr double rounding = 0x1p-52, converged = 0x1p-30;
   double left = f.pole[k], right = k + 1 < f.n ? f.pole[k + 1] : above_all;
-  double gap = right - left, origin = left, low = 0, high = gap, x = gap / 2;
+  double gap = right - left, low = 0, high = gap;
+  SecularRoot x = {left, gap / 2};
   for (int i = 0; i < 200; ++i) {
-    SecularSide below = secular_side(f, 0, k + 1, origin, x), above = secular_side(f, k + 1, f.n, origin, x);
-    double value = f.constant + below.value + above.value;
-    if (!(__builtin_fabs(value) > rounding * (f.constant - below.value + above.value))) break;
+    SecularSide below = secular_side(f, 0, k + 1, x, (left - x.origin) - x.offset);
+    SecularSide above = secular_side(f, k + 1, f.n, x, (right - x.origin) - x.offset);
+    double value = f.constant + below.sum() + above.sum();
+    if (!(__builtin_fabs(value) > rounding * (f.constant - below.sum() + above.sum()))) break;
     if (i == 0 && value < 0 && k + 1 < f.n) {  // the nearer pole is the right one
-      origin = right;
-      x = -gap / 2;
+      x = {right, -gap / 2};
       low = -gap;
       high = 0;
     }
-    (value < 0 ? low : high) = x;
-    bool origin_is_left = origin == left;
-    Interpolation y(value, below, above, (left - origin) - x, (right - origin) - x, origin_is_left);
+    (value < 0 ? low : high) = x.offset;
+    Interpolation y(value, below, above, x.origin == left ? gap : -gap);
     double next = y.near_root;
     if (!(next > low && next < high)) next = y.far_root;
     if (!(next > low && next < high)) next = low + (high - low) / 2;
     if (next == low || next == high) break;
-    bool done = __builtin_fabs(next - x) <= converged * __builtin_fabs(next);
-    x = next;
+    bool done = __builtin_fabs(next - x.offset) <= converged * __builtin_fabs(next);
+    x.offset = next;
     if (done) break;
   }
-  return {origin, x};
+  return x;
 }
 
 // The eigenvalues of one row of ascending probabilities: masked classes first, then in the order of a·p.
 class SecularRow {
  public:
-  // Keeps reciprocals of the smallest distances finite.
-  static constexpr double unit = 0x1p200;
+  static constexpr double unit = secular_unit;
 
   SecularRow(const SecularArguments& s, int64_t row, double* memory)
       : p_(s.probs + row * s.classes),
@@ -128,24 +129,24 @@ class SecularRow {
     int64_t masked = 0;
     while (masked < n_ && p_[masked] == 0) ++masked;
     for (int64_t i = 0; i < n_; ++i) {
-      origin_[i] = nan == nan ? (i < masked ? 0 : a_ * at(i, masked)) : nan;
+      origin_[i] = nan == nan ? (i < masked ? 0 : a_ * (at(i, masked) * unit)) : nan;
       offset_[i] = 0;
     }
     if (nan != nan || masked == n_ || gamma == 0) return 0;
     if (a_ == 0) {
-      origin_[n_ - 1] = b_ * sum_of_squares();
+      origin_[n_ - 1] = b_ * (sum_of_squares() * unit);
       return 0;
     }
-    f_ = {pole_, weight_, 0, gamma < 0 ? 0 : 1 / (gamma * unit)};
+    f_ = {pole_, weight_, 0, gamma < 0 ? 0 : 1 / gamma};
     bool with_zero = gamma < 0 && b_ != 0;
-    if (with_zero) add_pole(0, b_ / (a_ - b_), masked);
+    if (with_zero) add_pole(0, b_ / (a_ - b_) * unit, masked);
     for (int64_t i = masked; i < n_;) {
       double p = at(i, masked);
       int64_t end = i + 1;
       while (end < n_ && at(end, masked) == p) ++end;
       double m = static_cast<double>(end - i);
       // Below zero the root of a group lies under its first eigenvalue, above zero over its last.
-      add_pole(a_ * p * unit, gamma < 0 ? m * p : m * p * p, gamma < 0 ? end : end - 1);
+      add_pole(a_ * (p * unit), m * (p * unit) * (gamma < 0 ? 1 : p), gamma < 0 ? end : end - 1);
       if (gamma < 0 && !with_zero && f_.n == 1) origin_[i] = 0;
       i = end;
     }
@@ -155,8 +156,8 @@ class SecularRow {
 
   void find(int64_t k) {
     SecularRoot root = secular_root(f_, k, above_all_);
-    origin_[place_[k]] = root.origin / unit;
-    offset_[place_[k]] = root.offset / unit;
+    origin_[place_[k]] = root.origin;
+    offset_[place_[k]] = root.offset;
   }
 
  private:

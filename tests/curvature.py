@@ -23,8 +23,9 @@ def from_mpmath(matrix):
 class Exact:
     """Of one row of logits: p, lse, and H = (M + 2ζ·lse)·(Diag(p) − p pᵀ) + 2ζ·p pᵀ, all divided by a number."""
 
-    def __init__(self, z, mass=1, z_loss=0, denominator=1):
-        with mpmath.workdps(DIGITS):
+    def __init__(self, z, mass=1, z_loss=0, denominator=1, digits=DIGITS):
+        self.digits = digits
+        with mpmath.workdps(digits):
             z = [mpmath.mpf(float(v)) for v in z]
             e = [mpmath.exp(v) for v in z]
             self.p = [v / mpmath.fsum(e) for v in e]
@@ -47,7 +48,7 @@ class Exact:
         return from_mpmath(self.H)
 
     def eigenvalues(self):
-        with mpmath.workdps(DIGITS):
+        with mpmath.workdps(self.digits):
             values = mpmath.eigsy(self.H, eigvals_only=True)
             return np.sort(np.array([long_double(v) for v in values]))
 

@@ -355,6 +355,17 @@ def test_many_classes_without_a_dense_matrix(kind):
     np.testing.assert_allclose(q.T @ q, np.eye(3000), atol=1e-13)
 
 
+def test_probabilities_down_to_the_smallest_number(instruction_set):
+    """Distances between the poles whose reciprocals overflow."""
+    z = np.array([0.0, -3.0, -700.0, -735.0, -738.0, -741.0, -743.0])
+    exact = Exact(z, digits=800).eigenvalues()
+    exact[0] = 0  # as far as 800 digits tell
+    values, Q = sg.softmax_jacobian(z).eigh()
+    assert error(values, exact, np.float64) <= EIGENVALUE
+    q = Q.to_dense()
+    np.testing.assert_allclose(q.T @ q, np.eye(7), atol=4e-15)
+
+
 def test_neighbouring_probabilities(instruction_set):
     """Gaps of a few ULP, where eigenvectors from the plain formula are far from orthogonal."""
     z = np.concatenate([np.zeros(20), np.arange(20) * 2.0**-52, np.arange(20) * 2.0**-50])

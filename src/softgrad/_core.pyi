@@ -37,8 +37,10 @@ def hvp(dtype: int, logits: object, axis: int, v: object, out: object, mass: obj
 
 def secular(classes: int, probs: object, jacobian: object, outer: object, origin: object, offset: object) -> None:
     """
-    Write the eigenvalues of a (Diag(p) - p p^T) + b p p^T of every row of ascending float64 probs, each as a pole and an offset from it.
+    Write the eigenvalues of a (Diag(p) - p p^T) + b p p^T of every row of ascending float64 probs, times secular_unit, each as a pole and an offset from it.
     """
+
+secular_unit: float = 1.6069380442589903e+60
 
 def sum_rows(x: object, axis: int, out: object) -> None:
     """

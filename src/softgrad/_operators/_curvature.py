@@ -119,7 +119,7 @@ class Curvature(Operator):
         itself, however small: they come as distances from the nearest a·p_i.
         """
         _, origin, offset = roots(*self._rows())
-        values = np.sort(origin + offset, axis=1)
+        values = np.sort(origin + offset, axis=1) / _core.secular_unit
         return values.reshape(self.shape[:-1]).astype(self.dtype, copy=False)
 
     def eigh(self) -> EighResult:

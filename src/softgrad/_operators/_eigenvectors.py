@@ -31,7 +31,10 @@ _BLOCK = 1 << 17
 
 
 def roots(p: Array, a: Array, b: Array) -> tuple[Array, Array, Array]:
-    """The order of the classes, masked ones first and then by a·p, and in it the eigenvalues: origin + offset."""
+    """The order of the classes, masked ones first and then by a·p, and in it the eigenvalues.
+
+    Each is (origin + offset) / secular_unit: the unit keeps the smallest ones out of the subnormal range.
+    """
     origin, offset = np.empty(p.shape), np.empty(p.shape)
     _core.secular(p.shape[1], np.sort(p, axis=1), a, b, origin, offset)
     key = np.where(p == 0, -np.inf, np.where(a < 0, -1, 1)[:, None] * p)
@@ -44,7 +47,7 @@ class Eigenvectors(ColumnOperator):
     def __init__(self, layout: Layout, dtype: np.dtype[Any], p: Array, a: Array, b: Array) -> None:
         super().__init__(layout, dtype)
         self._order, self._origin, self._offset = roots(p, a, b)
-        values = self._origin + self._offset
+        values = (self._origin + self._offset) / _core.secular_unit
         self._ascending = np.argsort(values, axis=1, kind="stable")
         self.eigenvalues = np.take_along_axis(values, self._ascending, axis=1)
         p = np.take_along_axis(p, self._order, axis=1)
@@ -54,8 +57,8 @@ class Eigenvectors(ColumnOperator):
         self._reflection = _reflections(p, starts, self._representative)
         # What is no pole and no root lies far off, at different places, and has no weight: no term of a sum, a
         # factor of one in a product.
-        far = 4 * (1 + np.abs(a) + np.abs(b))[:, None]
-        self._poles = np.where(self._representative, a[:, None] * p, far)
+        far = 4 * (1 + np.abs(a) + np.abs(b))[:, None] * _core.secular_unit
+        self._poles = np.where(self._representative, a[:, None] * (p * _core.secular_unit), far)
         self._origin = np.where(self._representative, self._origin, 2 * far)
         self._u = np.where(self._representative, self._loewner(), 0)
         self._norm = np.where(self._representative, self._norms(), 0)
@@ -106,8 +109,9 @@ class Eigenvectors(ColumnOperator):
                 gaps = self._poles[rows, some, None] - others[rows, None, :]
                 gaps[:, *_diagonal(some)] = ratios[:, *_diagonal(some)]
                 ratios /= gaps
-                products[rows, some] = np.abs(ratios.prod(axis=2))
-        return np.sqrt(np.abs(self._poles - self._origin - self._offset)) * np.sqrt(products)
+                np.sqrt(np.abs(ratios, out=ratios), out=ratios)  # one by one: the product may be subnormal
+                products[rows, some] = ratios.prod(axis=2)
+        return np.sqrt(np.abs(self._poles - self._origin - self._offset)) * products
 
     def _norms(self) -> Array:
         """What brings every eigenvector to length one."""
