@@ -17,10 +17,8 @@ namespace {
 // A view of a NumPy array's memory, released at the end of the scope; empty for None.
 class Array {
  public:
-  Array(nb::handle object, bool writable) : held_(!object.is_none()) {
-    if (held_ && PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_STRIDED : PyBUF_STRIDED_RO) != 0)
-      throw nb::python_error();
-  }
+  Array(nb::handle object, bool writable) : Array(object, PyBUF_STRIDES, writable) {}
+
   ~Array() {
     if (held_) PyBuffer_Release(&view_);
   }
@@ -47,6 +45,12 @@ class Array {
     return rows;
   }
 
+ protected:
+  Array(nb::handle object, int layout, bool writable) : held_(!object.is_none()) {
+    if (held_ && PyObject_GetBuffer(object.ptr(), &view_, layout | (writable ? PyBUF_WRITABLE : 0)) != 0)
+      throw nb::python_error();
+  }
+
  private:
   // Axes that continue one another become one.
   static void add_outer_axis(Rows& rows, int64_t shape, int64_t stride) {
@@ -67,6 +71,12 @@ class Array {
   bool held_;
 };
 
+// One whose elements follow one another in memory, as `data` supposes; any other is refused.
+class Flat : public Array {
+ public:
+  Flat(nb::handle object, bool writable) : Array(object, PyBUF_C_CONTIGUOUS, writable) {}
+};
+
 void softmax(int kind, int dtype, nb::handle logits, int axis, nb::handle out) {
   Array in(logits, false), result(out, true);
   bool reduces = static_cast<SoftmaxKind>(kind) == SoftmaxKind::logsumexp;
@@ -81,8 +91,8 @@ double cross_entropy(int dtype, nb::handle logits, int axis, nb::handle gradient
                      nb::handle target, nb::handle target_probs, int target_dtype, nb::handle weight,
                      nb::handle ignore_index, double label_smoothing, double z_loss, double denominator,
                      double denominator_rest) {
-  Array z(logits, false), g(gradient, true), labels(target, false), probs(target_probs, false);
-  Array w(weight, false), scale(row_scale, false), losses(loss, true);
+  Array z(logits, false), g(gradient, true), probs(target_probs, false);
+  Flat labels(target, false), w(weight, false), scale(row_scale, false), losses(loss, true);
   CrossEntropyArguments a = {};
   a.dtype = static_cast<DType>(dtype);
   a.logits = z.rows(axis);
@@ -107,8 +117,8 @@ double cross_entropy(int dtype, nb::handle logits, int axis, nb::handle gradient
 
 void apply_operator(int kind, int dtype, nb::handle probs, int axis, nb::handle v, nb::handle out, int64_t columns,
                     nb::handle pivot, nb::handle jacobian, nb::handle outer, nb::handle rest) {
-  Array p(probs, false), direction(v, false), result(out, true), pivots(pivot, false);
-  Array a_values(jacobian, false), b_values(outer, false), rests(rest, false);
+  Array p(probs, false), direction(v, false), result(out, true);
+  Flat pivots(pivot, false), a_values(jacobian, false), b_values(outer, false), rests(rest, false);
   OperatorArguments a = {};
   a.kind = static_cast<OperatorKind>(kind);
   a.rest = rests.data<const double>();
@@ -127,7 +137,8 @@ void apply_operator(int kind, int dtype, nb::handle probs, int axis, nb::handle 
 
 void hvp(int dtype, nb::handle logits, int axis, nb::handle v, nb::handle out, nb::handle mass, nb::handle skip,
          double z_loss, double denominator, double denominator_rest) {
-  Array z(logits, false), direction(v, false), result(out, true), masses(mass, false), skipped(skip, false);
+  Array z(logits, false), direction(v, false), result(out, true);
+  Flat masses(mass, false), skipped(skip, false);
   HvpArguments a = {};
   a.dtype = static_cast<DType>(dtype);
   a.logits = z.rows(axis);
@@ -145,8 +156,7 @@ void hvp(int dtype, nb::handle logits, int axis, nb::handle v, nb::handle out, n
 
 void secular(int64_t classes, nb::handle probs, nb::handle jacobian, nb::handle outer, nb::handle origin,
              nb::handle offset) {
-  Array p(probs, false), a_values(jacobian, false), b_values(outer, false), origins(origin, true),
-      offsets(offset, true);
+  Flat p(probs, false), a_values(jacobian, false), b_values(outer, false), origins(origin, true), offsets(offset, true);
   SecularArguments s = {};
   s.rows = p.size() / classes;
   s.classes = classes;
@@ -161,7 +171,8 @@ void secular(int64_t classes, nb::handle probs, nb::handle jacobian, nb::handle 
 }
 
 void sum_rows(nb::handle x, int axis, nb::handle out) {
-  Array in(x, false), sums(out, true);
+  Array in(x, false);
+  Flat sums(out, true);
   SumArguments a = {in.rows(axis), sums.data<double>(), 1};
   a.threads = threads_for(a.rows.count * a.rows.classes);
   nb::gil_scoped_release released;
@@ -169,7 +180,7 @@ void sum_rows(nb::handle x, int axis, nb::handle out) {
 }
 
 nb::tuple check_labels(nb::handle target, int64_t classes, nb::object ignore_index, nb::handle weight) {
-  Array labels(target, false), w(weight, false);
+  Flat labels(target, false), w(weight, false);
   bool has_ignore_index = !ignore_index.is_none();
   LabelSummary s = summarize_labels(labels.data<const int64_t>(), labels.size(), classes, has_ignore_index,
                                     has_ignore_index ? nb::cast<int64_t>(ignore_index) : 0, w.data<const double>());
@@ -184,7 +195,8 @@ int64_t check_probabilities(nb::handle target_probs, int dtype, int axis) {
 }
 
 void target_mass(nb::handle target_probs, int dtype, int axis, nb::handle weight, nb::handle mass) {
-  Array probs(target_probs, false), w(weight, false), sums(mass, true);
+  Array probs(target_probs, false);
+  Flat w(weight, false), sums(mass, true);
   Rows rows = probs.rows(axis);
   nb::gil_scoped_release released;
   sum_targets(rows, static_cast<DType>(dtype), w.data<const double>(), sums.data<double>(),
@@ -192,12 +204,12 @@ void target_mass(nb::handle target_probs, int dtype, int axis, nb::handle weight
 }
 
 void exp_difference(int dtype, nb::handle z, double m, nb::handle out) {
-  Array in(z, false), result(out, true);
+  Flat in(z, false), result(out, true);
   kernels_in_use().exp_difference(static_cast<DType>(dtype), in.data<void>(), m, result.data<void>(), in.size());
 }
 
 void log1p_of(nb::handle s, nb::handle out) {
-  Array in(s, false), result(out, true);
+  Flat in(s, false), result(out, true);
   kernels_in_use().log1p(in.data<double>(), result.data<double>(), in.size());
 }
 

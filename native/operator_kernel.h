@@ -36,6 +36,46 @@ struct LogSoftmaxTransposedMap<F64> {
   }
 };
 
+// Σ v_i as a double-double, for float rows too: without v_* it may be far smaller than v_*.
+template <class V>
+struct PlainSum;
+
+template <>
+struct PlainSum<F32> {
+  Sum<F64> low, high;
+
+  void add(F32 v) {
+    low.add(lower(v), F64(0));
+    high.add(upper(v), F64(0));
+  }
+  ScalarDD total() const {
+    ScalarDD sum = SOFTGRAD_ISA::total(low);
+    sum.add(SOFTGRAD_ISA::total(high));
+    return sum;
+  }
+  void store_lanes(Curvature& to) const {
+    store(fast_two_sum(low.value, low.error), to.dot_hi, to.dot_lo);
+    store(fast_two_sum(high.value, high.error), to.dot_hi + F64::lanes, to.dot_lo + F64::lanes);
+  }
+};
+
+template <>
+struct PlainSum<F64> {
+  Sum<F64> sum;
+
+  void add(F64 v) { sum.add(v, F64(0)); }
+  ScalarDD total() const { return SOFTGRAD_ISA::total(sum); }
+  void store_lanes(Curvature& to) const { store(fast_two_sum(sum.value, sum.error), to.dot_hi, to.dot_lo); }
+};
+
+template <class V>
+inline ScalarDD plain_sum(const typename V::Scalar* v, int64_t n) {
+  PlainSum<V> sum;
+  for (int64_t i = 0; i < n; i += V::lanes)
+    sum.add(V::load_first(v + i, n - i < V::lanes ? static_cast<int>(n - i) : V::lanes, 0));
+  return sum.total();
+}
+
 template <class V>
 struct Ones {
   V operator()(int64_t) const { return V(1); }
@@ -114,7 +154,7 @@ class OperatorProduct {
     others.add(-v);
     T p;
     gather(a_.probs.row(row) + pivot * a_.probs.class_stride, 0, 1, &p);
-    T value = static_cast<T>(v * a_.rest[row] - p * others.hi);
+    T value = static_cast<T>(v * a_.rest[row] - p * (others.hi + others.lo));
     scatter(&value, 1, a_.out.row(vector) + pivot * a_.out.class_stride, 0);
   }
 
@@ -136,7 +176,7 @@ class OperatorProduct {
                    auto dot = [&](int64_t b, char* memory) {
                      Block part(a_, vector, b, memory);
                      if constexpr (transposed)
-                       partial[b] = curvature_dot<V>(Ones<V>(), part.v, part.n, 0);
+                       partial[b] = plain_sum<V>(part.v, part.n);
                      else
                        partial[b] = curvature_dot<V>(part.probs, part.v, part.n, curvature.pivot[0]);
                    };
@@ -226,9 +266,15 @@ class OperatorProduct {
     auto direction = [&](int64_t c) {
       return V::load_first(reinterpret_cast<const T*>(v + c * a_.v.class_stride), count, 0);
     };
-    CurvatureSum<V> sum{load_narrow<V>(curvature.pivot)};
-    for (int64_t c = 0; c < a_.v.classes; ++c) sum.add(transposed ? V(1) : probability(c), direction(c));
-    sum.store_lanes(curvature);
+    if constexpr (transposed) {
+      PlainSum<V> sum;
+      for (int64_t c = 0; c < a_.v.classes; ++c) sum.add(direction(c));
+      sum.store_lanes(curvature);
+    } else {
+      CurvatureSum<V> sum{load_narrow<V>(curvature.pivot)};
+      for (int64_t c = 0; c < a_.v.classes; ++c) sum.add(probability(c), direction(c));
+      sum.store_lanes(curvature);
+    }
     finish(batch, curvature, W);
     auto map = map_of_lanes(batch, curvature);
     for (int64_t c = 0; c < a_.v.classes; ++c) {

@@ -1,12 +1,12 @@
 // Eigenvalues of H = a·(Diag(p) - p pᵀ) + b·p pᵀ = Diag(a·p) + γ·p pᵀ, γ = b - a, from its secular equation,
 // in O(C) memory: never a dense matrix.
 //
-//   γ < 0:  Σ m_g p_g/(a p_g - λ) + (b/(a - b))/(0 - λ) = 0   roots between neighbours of 0, a p_1, a p_2, …
-//   γ > 0:  1/γ + Σ m_g p_g²/(a p_g - λ) = 0                  one root above each a p_g
-//   γ = 0:  λ = a p_g
+//   γ < 0:  Σ p_i/(a p_i - λ) + (b/(a - b))/(0 - λ) = 0   roots between neighbours of 0, a p_1, a p_2, …
+//   γ > 0:  1/γ + Σ p_i²/(a p_i - λ) = 0                  one root above each a p_i
+//   γ = 0:  λ = a p_i
 //
-// over the distinct p_g > 0, m_g times each; another m_g - 1 eigenvalues are a p_g itself, and a masked class has
-// the eigenvalue 0. In the first form no term is a difference, and 0 is a root of its own where b = 0.
+// over p_i > 0. Of m equal poles a p_i, m - 1 are eigenvalues themselves, and a masked class has the eigenvalue 0. In
+// the first form no term is a difference, and 0 is a root of its own where b = 0.
 //
 // A root is its nearest pole plus an offset, so its distances from all poles keep their digits: small roots and
 // close ones are as accurate as large ones. Each comes from interpolation of the poles on its left and on its
@@ -45,10 +45,9 @@ inline SecularSide secular_side(const SecularEquation& f, int64_t begin, int64_t
   for (int64_t i = begin; i < end; i += F64::lanes) {
     int n = end - i < F64::lanes ? static_cast<int>(end - i) : F64::lanes;
     F64 distance = (F64::load_first(f.pole + i, n, __builtin_inf()) - F64(x.origin)) - F64(x.offset);
-    F64 t = F64(near) / distance;
-    F64 term = F64::load_first(f.weight + i, n, 0) * t;
+    F64 term = F64::load_first(f.weight + i, n, 0) / distance * F64(near);
     value = value + term;
-    slope = multiply_add(term, t, slope);
+    slope = multiply_add(term, F64(near) / distance, slope);
   }
   return {near, sum_of_lanes(value), sum_of_lanes(slope)};
 }
@@ -67,38 +66,45 @@ struct Interpolation {
       return;
     }
     rest -= t / above.near;
-    double weight = far > 0 ? s : t, b = rest + (s + t) / far;
-    double discriminant = b * b - 4 * rest * (weight / far);
+    double r = rest * far, unit = __builtin_fmax(__builtin_fabs(r), __builtin_fmax(s, t));
+    double weight = (far > 0 ? s : t) / unit, b = (r + (s + t)) / unit;
+    double discriminant = b * b - 4 * (r / unit) * weight;
     double root = __builtin_sqrt(discriminant > 0 ? discriminant : 0);
     double sum = b < 0 ? b - root : b + root;
-    near_root = 2 * weight / sum;
-    far_root = sum / (2 * rest) * far;
+    near_root = 2 * weight / sum * far;
+    far_root = sum / (2 * rest) * unit;
   }
 };
 
-// The root between pole k and the next one, or the bound `above_all` beyond the last.
-inline SecularRoot secular_root(const SecularEquation& f, int64_t k, double above_all) {
+// The root between pole k and the next one, or, beyond the last, within `reach` of it. A root that is its pole to
+// the last digit has the offset 0.
+inline SecularRoot secular_root(const SecularEquation& f, int64_t k, double reach) {
   constexpr double rounding = 0x1p-52, converged = 0x1p-30;
-  double left = f.pole[k], right = k + 1 < f.n ? f.pole[k + 1] : above_all;
-  double gap = right - left, low = 0, high = gap;
+  bool last = k + 1 == f.n;
+  double left = f.pole[k], gap = last ? reach : f.pole[k + 1] - left, low = 0, high = gap;
   SecularRoot x = {left, gap / 2};
   for (int i = 0; i < 200; ++i) {
-    SecularSide below = secular_side(f, 0, k + 1, x, (left - x.origin) - x.offset);
-    SecularSide above = secular_side(f, k + 1, f.n, x, (right - x.origin) - x.offset);
+    bool from_left = x.origin == left;
+    SecularSide below = secular_side(f, 0, k + 1, x, (from_left ? 0 : -gap) - x.offset);
+    SecularSide above = secular_side(f, k + 1, f.n, x, (from_left ? gap : 0) - x.offset);
     double value = f.constant + below.sum() + above.sum();
     if (!(__builtin_fabs(value) > rounding * (f.constant - below.sum() + above.sum()))) break;
-    if (i == 0 && value < 0 && k + 1 < f.n) {  // the nearer pole is the right one
-      x = {right, -gap / 2};
+    if (i == 0 && value < 0 && !last) {  // the nearer pole is the right one
+      x = {f.pole[k + 1], -gap / 2};
       low = -gap;
       high = 0;
+      from_left = false;
     }
     (value < 0 ? low : high) = x.offset;
-    Interpolation y(value, below, above, x.origin == left ? gap : -gap);
+    Interpolation y(value, below, above, from_left ? gap : -gap);
     double next = y.near_root;
+    if (next == 0) return {x.origin, 0};
+    if (next == x.offset) break;
     if (!(next > low && next < high)) next = y.far_root;
-    if (!(next > low && next < high)) next = low + (high - low) / 2;
+    bool interpolated = next > low && next < high;
+    if (!interpolated) next = low + (high - low) / 2;
     if (next == low || next == high) break;
-    bool done = __builtin_fabs(next - x.offset) <= converged * __builtin_fabs(next);
+    bool done = interpolated && __builtin_fabs(next - x.offset) <= converged * __builtin_fabs(next);
     x.offset = next;
     if (done) break;
   }
@@ -141,21 +147,23 @@ class SecularRow {
     bool with_zero = gamma < 0 && b_ != 0;
     if (with_zero) add_pole(0, b_ / (a_ - b_) * unit, masked);
     for (int64_t i = masked; i < n_;) {
-      double p = at(i, masked);
-      int64_t end = i + 1;
-      while (end < n_ && at(end, masked) == p) ++end;
-      double m = static_cast<double>(end - i);
+      double pole = a_ * (at(i, masked) * unit), weight = 0;
+      int64_t end = i;
+      // Distinct probabilities may have the same product with a.
+      for (; end < n_ && a_ * (at(end, masked) * unit) == pole; ++end)
+        weight += at(end, masked) * unit * (gamma < 0 ? 1 : at(end, masked));
       // Below zero the root of a group lies under its first eigenvalue, above zero over its last.
-      add_pole(a_ * (p * unit), m * (p * unit) * (gamma < 0 ? 1 : p), gamma < 0 ? end : end - 1);
+      add_pole(pole, weight, gamma < 0 ? end : end - 1);
       if (gamma < 0 && !with_zero && f_.n == 1) origin_[i] = 0;
       i = end;
     }
-    above_all_ = gamma < 0 ? 0 : pole_[f_.n - 1] + gamma * sum_of_squares() * unit * (1 + 0x1p-50);
+    // Not less than γ Σ p², however that has been rounded.
+    reach_ = gamma < 0 ? 0 : gamma * (sum_of_squares() * unit) * (1 + static_cast<double>(n_) * 0x1p-50);
     return gamma < 0 ? f_.n - 1 : f_.n;
   }
 
   void find(int64_t k) {
-    SecularRoot root = secular_root(f_, k, above_all_);
+    SecularRoot root = secular_root(f_, k, reach_);
     origin_[place_[k]] = root.origin;
     offset_[place_[k]] = root.offset;
   }
@@ -184,7 +192,7 @@ class SecularRow {
   double *pole_, *weight_;
   int64_t* place_;
   SecularEquation f_ = {};
-  double above_all_ = 0;
+  double reach_ = 0;
 };
 
 inline void secular_rows(const SecularArguments& s) {

@@ -286,6 +286,57 @@ def test_bad_options_are_refused():
             check_cross_entropy_grad(gradient, target=target)
 
 
+def smoothed(z, y):
+    return sg.cross_entropy(z, 0.9 * y + 0.1 * y.sum(axis=1, keepdims=True) / z.shape[1], reduction="sum")
+
+
+def at_a_temperature(z, y):
+    return sg.cross_entropy(z / 1.7, y, reduction="sum")
+
+
+def class_weighted(z, y):
+    return sg.cross_entropy(z, y * np.linspace(0.5, 1.5, z.shape[1]), reduction="sum")
+
+
+def with_z_loss(z, y):
+    return sg.cross_entropy(z, y, reduction="sum") + 1e-2 * (sg.logsumexp(z, axis=1) ** 2).sum()
+
+
+def derivative(loss):
+    """By central differences, at moderate logits good to the last of the digits that tell functions apart."""
+
+    def gradient(z, y):
+        steps = 1e-5 * np.eye(z.size).reshape(z.size, *z.shape)
+        return np.reshape([(loss(z + h, y) - loss(z - h, y)) / 2e-5 for h in steps], z.shape)
+
+    return gradient
+
+
+@pytest.mark.parametrize("loss", [smoothed, at_a_temperature, class_weighted, with_z_loss])
+def test_only_the_plain_cross_entropy_is_meant(loss):
+    for report in (check_cross_entropy(loss), check_cross_entropy_grad(derivative(loss))):
+        assert report.verdict == UNKNOWN, str(report)
+    for check in (check_cross_entropy, check_cross_entropy_grad, check_cross_entropy_hessian):
+        words = " ".join(check.__doc__.split())
+        assert "The plain cross-entropy is meant" in words
+        assert "label smoothing" in words
+
+
+def test_advice_on_options_suits_the_command_too():
+    from softgrad.checking import _kinds  # noqa: PLC0415
+
+    advice = [mistake.advice for kind in _kinds.KINDS for mistake in (*kind.causes, *kind.scales)]
+    advice.append(check_cross_entropy(lambda z, y: z[np.arange(len(z)), y].sum()).advice)
+    seen = 0
+    for text in advice:
+        for option in ("reduction", "target"):
+            if f'{option}="' in text:
+                value = text.partition(f'{option}="')[2].partition('"')[0]
+                assert f"--{option} {value}" in text
+                seen += 1
+    assert seen > 5
+
+
 def test_public_names_are_documented():
     assert sorted(checking.__all__) == checking.__all__
     for name in checking.__all__:

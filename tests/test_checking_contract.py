@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 import softgrad as sg
-from softgrad.checking import check_cross_entropy, check_cross_entropy_grad, check_softmax, check_softmax_vjp
+from softgrad.checking import (
+    check_cross_entropy,
+    check_cross_entropy_grad,
+    check_cross_entropy_hessian,
+    check_log_softmax_jacobian,
+    check_softmax,
+    check_softmax_jacobian,
+    check_softmax_vjp,
+)
 
 
 def gradient(z, y):
@@ -68,6 +76,33 @@ def test_any_array_of_numbers_is_an_answer(fn):
 @pytest.mark.parametrize("loss", [float, np.float32, np.asarray, lambda v: Foreign(np.asarray(v))])
 def test_any_scalar_is_a_loss(loss):
     assert check_cross_entropy(lambda z, y: loss(sg.cross_entropy(z, y, reduction="sum"))).passed
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean", "none"])
+def test_operators_are_answers(reduction):
+    def hessian(z, y):
+        return sg.cross_entropy_hessian(z, y, reduction=reduction)
+
+    reports = [check_cross_entropy_hessian(hessian, reduction=reduction, target=t) for t in ("probabilities", "index")]
+    reports += [check_softmax_jacobian(sg.softmax_jacobian), check_log_softmax_jacobian(sg.log_softmax_jacobian)]
+    reports += [check_softmax_jacobian(lambda z: [sg.softmax_jacobian(row) for row in z])]
+    for report in reports:
+        assert report.passed, str(report)
+    assert check_log_softmax_jacobian(lambda z: sg.log_softmax_jacobian(z).T).cause == "log-softmax Jacobian transposed"
+
+
+def test_what_becomes_dense_counts_by_what_it_becomes():
+    def sparse(to_dense):
+        return lambda z: types.SimpleNamespace(to_dense=lambda: to_dense(z))
+
+    assert check_softmax(sparse(lambda z: torch_like(sg.softmax(z)))).passed
+    assert check_softmax(sparse(lambda z: sg.softmax(z).tolist())).passed
+    assert "returned a NoneType" in check_softmax(sparse(lambda z: None)).explanation
+    assert "float16" in check_softmax(sparse(lambda z: sg.softmax(z).astype(np.float16))).explanation
+    report = check_softmax(sparse(raises(MemoryError("too large"))))
+    assert (report.verdict, "raised MemoryError: too large" in report.explanation) == (INCONCLUSIVE, True)
+    report = check_softmax(lambda z: types.SimpleNamespace(to_dense=None))
+    assert "returned a SimpleNamespace" in report.explanation
 
 
 def raises(error):
@@ -146,6 +181,37 @@ def test_contracts_of_functions_with_a_second_argument():
     assert "The loss for z of shape (3, 4) has shape (7,); expected (), that is one number" in report.explanation
     report = check_cross_entropy_grad(lambda z, y: (0.0, gradient(z, y)) if len(z) == 3 else gradient(z, y))
     assert "for some inputs" in report.explanation
+
+
+def of_one_row(fn):
+    def of_row(*arguments):
+        if arguments[0].ndim != 1:
+            raise ValueError("one row")
+        return fn(*arguments)
+
+    return of_row
+
+
+@pytest.mark.parametrize(
+    "check, fn",
+    [
+        (check_softmax, sg.softmax),
+        (check_softmax_jacobian, lambda z: np.diag(sg.softmax(z)) - np.outer(sg.softmax(z), sg.softmax(z))),
+        (check_softmax_vjp, lambda z, v: sg.softmax(z) * (v - sg.softmax(z) @ v)),
+        (check_cross_entropy, lambda z, y: -(y @ sg.log_softmax(z))),
+        (check_cross_entropy_grad, lambda z, y: sg.softmax(z) * y.sum() - y),
+        (check_cross_entropy_hessian, lambda z, y: y.sum() * sg.softmax_jacobian(z).to_dense()),
+    ],
+)
+@pytest.mark.parametrize("reduction", ["sum", "mean", "none"])
+def test_advice_for_a_function_of_one_row_is_code_that_passes(check, fn, reduction):
+    options = {"reduction": reduction} if "cross_entropy" in check.__name__ else {}
+    fn = of_one_row(fn)
+    code = check(fn, **options).advice.splitlines()[-1].strip()
+    assert " for row" in code
+    names = "z, target" if options else "z, v" if check is check_softmax_vjp else "z"
+    report = check(eval(f"lambda {names}: {code}", {"fn": fn, "np": np}), **options)
+    assert report.passed, f"{code}\n{report}"
 
 
 def test_the_line_that_raised_is_the_users():

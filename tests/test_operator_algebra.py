@@ -5,6 +5,7 @@ masked, repeated, nearly one-hot and far-reaching rows, and under every option t
 import tracemalloc
 from functools import cache
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -284,10 +285,17 @@ def test_algebra_along_any_axis(shape, axis):
     z = rng.normal(size=shape)
     axis %= z.ndim  # also of a block, which has one axis more
     J, L = sg.softmax_jacobian(z, axis=axis), sg.log_softmax_jacobian(z, axis=axis)
-    last = sg.softmax_jacobian(np.moveaxis(z, axis, -1))
+    last = sg.softmax_jacobian(np.ascontiguousarray(np.moveaxis(z, axis, -1)))
     np.testing.assert_array_equal(J.to_dense(), last.to_dense())
     np.testing.assert_array_equal(J.diagonal(), np.moveaxis(last.diagonal(), -1, axis))
-    np.testing.assert_array_equal(J.eigvalsh(), last.eigvalsh())
+    np.testing.assert_array_equal(J.eigvalsh(), np.moveaxis(last.eigvalsh(), -1, axis))
+    np.testing.assert_allclose(last.eigvalsh(), np.linalg.eigvalsh(J.to_dense()), atol=1e-15)
+    np.testing.assert_array_equal(sg.softmax_jacobian(np.asfortranarray(z), axis=axis).eigvalsh(), J.eigvalsh())
+    values, Q = J.eigh()
+    np.testing.assert_allclose(Q @ (values * (Q.T @ z)), J @ z, atol=1e-15)
+    basis = J.null_space()
+    assert basis.shape == (*shape, 1)
+    assert np.abs(J @ basis).max() < 1e-16
     v, V = rng.normal(size=shape), rng.normal(size=(*shape, 3))
     for H in (J, L, L.T):
         dense = H.to_dense() + 0.5 * np.eye(6)
@@ -364,6 +372,70 @@ def test_probabilities_down_to_the_smallest_number(instruction_set):
     assert error(values, exact, np.float64) <= EIGENVALUE
     q = Q.to_dense()
     np.testing.assert_allclose(q.T @ q, np.eye(7), atol=4e-15)
+
+
+def test_equal_probabilities_under_a_large_z_loss(instruction_set):
+    """H = (a/C) I + (γ/C²) 11ᵀ: the root above all poles is b/C, as far up as its bound."""
+    for classes in (2, 88, 150, 400, 3000):
+        H = sg.cross_entropy_hessian(np.full(classes, -np.log(classes) - 0.25), 0, z_loss=1.0)
+        np.testing.assert_allclose(H.eigvalsh()[-1], 2 / classes, rtol=2e-16 * classes + 1e-15)
+
+
+def test_distinct_probabilities_of_one_pole(instruction_set):
+    """a·p rounds to the same number: one group, whose parts of p differ in the last bit."""
+    p = 0.5084745762711864
+    for denominator in range(1, 12):
+        H = sg.cross_entropy_hessian([[p, np.nextafter(p, 1), 0.0]] * denominator, [0] * denominator)
+        q = H.eigh().eigenvectors.to_dense()
+        np.testing.assert_allclose(np.swapaxes(q, 1, 2) @ q, np.broadcast_to(np.eye(3), q.shape), atol=1e-15)
+        np.testing.assert_allclose(q * H.eigvalsh()[:, None, :] @ np.swapaxes(q, 1, 2), H.to_dense(), atol=1e-16)
+
+
+@pytest.mark.parametrize("z", [[0.0, -400.0, -400.0], [0.0, -715.0], [-715.0, 0.0, -730.0, -740.0]])
+def test_cholesky_factor_of_far_tails(z):
+    """Every entry from its own formula, in units of its row: no product or quotient leaves the range on the way."""
+    L = sg.softmax_jacobian(z).cholesky().to_dense()
+    with mpmath.workdps(700):
+        p = Exact(z, digits=700).p
+        tails = [mpmath.fsum(p[i:]) for i in range(len(p) + 1)]
+        relative = 1e-14 + 5e-324 / min(p)  # what is known of a subnormal probability
+        for i in range(len(p)):
+            for j in range(i + 1):
+                entry = -p[i] * mpmath.sqrt(p[j] / (tails[j] * tails[j + 1])) if j < i else None
+                entry = mpmath.sqrt(p[i] * tails[i + 1] / tails[i]) if entry is None else entry
+                assert abs(L[i, j] - entry) <= relative * abs(entry) + 5e-324, (i, j)
+
+
+def test_eigenvalues_of_far_tails_under_a_z_loss():
+    z = np.array([-0.5, -460.5])
+    values = sg.cross_entropy_hessian(z, 0, z_loss=0.5).eigvalsh()
+    assert error(values, Exact(z, 1, 0.5, digits=800).eigenvalues(), np.float64) <= EIGENVALUE
+    q = sg.softmax_jacobian([0.0, -744.0, -744.4, -743.0]).eigh().eigenvectors.to_dense()
+    np.testing.assert_allclose(q.T @ q, np.eye(4), atol=4e-15)
+
+
+def test_tiny_damping_gives_infinities_in_silence():
+    z = [1.0, 2.0, 3.0]
+    assert np.isfinite(sg.softmax_jacobian(z).logdet(1e-310))
+    np.testing.assert_allclose(sg.cross_entropy_hessian(z, [0.0] * 3).logdet(1e-310), 3 * np.log(1e-310))
+    assert np.isinf(sg.softmax_jacobian(z).solve([1.0, 1.0, 1.0], 1e-310)).all()
+    assert np.isinf(sg.softmax_jacobian(np.float32([0, -95, -2])).pinv().to_dense()).any()
+
+
+def test_mean_over_nothing():
+    H = sg.cross_entropy_hessian([[1.0, 2.0]], [0], weight=[0.0, 1.0], z_loss=0.1)
+    assert np.isnan(H.to_dense()).all()
+    ignored = sg.cross_entropy_hessian([[1.0, 2.0]], [0], ignore_index=0, z_loss=0.1)
+    assert not ignored.to_dense().any()
+
+
+def test_null_space_of_many_classes_is_small():
+    tracemalloc.start()
+    basis = sg.softmax_jacobian(np.zeros(20_000)).null_space()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(basis, np.full((20_000, 1), 1 / np.sqrt(20_000)))
+    assert peak < 2 << 20
 
 
 def test_neighbouring_probabilities(instruction_set):

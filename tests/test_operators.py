@@ -187,6 +187,54 @@ def test_special_values_stay_in_their_rows():
     np.testing.assert_array_equal(J.rank()[~bad], [2, 1])
 
 
+def test_eigenvectors_of_a_row_with_nan():
+    values, Q = sg.softmax_jacobian([[np.nan, 1.0, 2.0], [0.0, 1.0, 2.0]]).eigh()
+    for result in (values, Q.to_dense(), Q @ np.ones((2, 3)), Q.T @ np.ones((2, 3))):
+        assert np.isnan(result[0]).all()
+        assert np.isfinite(result[1]).all()
+
+
+def test_a_masked_row_is_nan_in_factors_of_its_batch():
+    H = sg.cross_entropy_hessian([[0.0, 1.0], [-np.inf, -np.inf]], [0, 0], z_loss=0.1)
+    for factor in (H.sqrt(), H.cholesky()):
+        assert np.isfinite(factor.to_dense()[0]).all()
+        assert np.isnan(factor.to_dense()[1]).any()
+
+
+def test_results_are_nobody_elses_memory():
+    z = np.array([0.0, 1.0, 2.0])
+    for H in (sg.softmax_jacobian(z), sg.log_softmax_jacobian(z)):
+        dense = H.to_dense()
+        H.diagonal()[:] = 99
+        if hasattr(H, "eigh"):
+            H.eigh().eigenvalues[:] = 99
+            H.eigvalsh()[:] = 99
+        z[:] = 7
+        np.testing.assert_array_equal(H.to_dense(), dense)
+        z[:] = [0.0, 1.0, 2.0]
+    nothing = np.zeros((0, 3))
+    assert (sg.softmax_jacobian(nothing) @ nothing) is not nothing
+
+
+def test_lists_and_integers_take_the_dtype_of_the_logits():
+    z = np.zeros(3, np.float32)
+    assert (sg.softmax_jacobian(z) @ [1.0, 0.0, 0.0]).dtype == np.float32
+    assert (sg.softmax_jacobian(z) @ np.array([1, 0, 0])).dtype == np.float32
+    assert sg.cross_entropy_hvp(z, 0, [1.0, 0.0, 0.0]).dtype == np.float32
+    assert sg.softmax_jacobian(z).solve([1, 0, 0], 0.1).dtype == np.float32
+
+
+def test_the_transpose_keeps_the_digits_of_a_small_rest():
+    """v_* beside others that are 1e-17 of it."""
+    for dtype in DTYPES:
+        z, v = np.array([0, -40], dtype), np.array([1, 1e-17], dtype)
+        rest = 4.248354255291589e-18
+        got = sg.log_softmax_jacobian(z).T @ v
+        np.testing.assert_allclose(got, [rest - v[1], v[1] - rest], rtol=4 * np.finfo(dtype).eps)
+        block = sg.log_softmax_jacobian(z).T @ np.stack([v] * 5, axis=1)
+        np.testing.assert_array_equal(block, np.stack([got] * 5, axis=1))
+
+
 def test_one_class_and_no_rows():
     J = sg.softmax_jacobian(np.zeros((4, 1)))
     assert not (J @ np.ones((4, 1))).any()

@@ -40,7 +40,8 @@ def cross_entropy_hvp(
     logits, target, axis, weight, ignore_index, label_smoothing, z_loss, reduction
         As for `cross_entropy`. "none" gives every row the Hessian of its own loss.
     v : array_like
-        Of the shape and dtype of `logits`: one vector for each row. Finite.
+        Of the shape and dtype of `logits` (lists and integers take its dtype): one vector for each row. An infinity
+        makes its row NaN, and so, for float64, may entries beyond 1e280.
     out : ndarray, optional
         Where to write the result: of the shape and dtype of `logits`. It may be ``v`` itself.
 
@@ -56,11 +57,13 @@ def cross_entropy_hvp(
 
     Notes
     -----
-    At most 3 ULP of :math:`a\,p_j (|v_j - v_*| + \sum_i p_i |v_i - v_*|)` (float32: 2 ULP), with v_* the entry of
-    a largest logit and a the factor M + 2ζ lse; float16 and bfloat16 are computed in float32 and rounded once.
-    Differences from v_* keep the digits of confident rows: constants are in the null space exactly. One read of
-    the logits and of `v` and one write while a row fits in the cache; nothing proportional to the array is
-    allocated without need. Rows that hold NaN or +inf, or −inf only, give NaN; ignored rows give zero.
+    At most 3 ULP (float32: 2) of the magnitude of the terms, :math:`|a|\,p_j (|v_j - v_*| + \sum_i p_i |v_i - v_*|)
+    + 2 \zeta\,p_j |p^\top v|`, with v_* the entry of a largest logit and a = M + 2ζ lse (in which the two terms may
+    cancel); float16 and bfloat16 are computed in float32 and rounded once. Differences from v_* keep the digits of
+    confident rows: without z-loss, constants are in the null space exactly. One read of the logits and of `v` and one
+    write while a row fits in the cache; allocated are the result, without `out`, and scratch memory for a few rows.
+
+    Rows that hold NaN or +inf, or −inf only, give NaN; ignored rows give zero.
 
     References
     ----------
@@ -144,6 +147,11 @@ def linear_cross_entropy_hvp(
     >>> sg.linear_cross_entropy_hvp(x, W, [0, 1], [[1.0, 0.0], [0.0, 0.0]])
     array([[ 0.125,  0.   ],
            [-0.125,  0.   ]])
+    >>> dW, dbias = np.zeros((2, 2)), np.array([1.0, 0.0])  # a direction in the bias alone
+    >>> V = np.column_stack([dW, dbias])
+    >>> sg.linear_cross_entropy_hvp(x, W, [0, 1], V, bias=np.zeros(2))
+    array([[ 0.125,  0.125,  0.25 ],
+           [-0.125, -0.125, -0.25 ]])
     """
     head = _linear_cross_entropy.prepare(
         "linear_cross_entropy_hvp", x, W, target, bias, weight, ignore_index, label_smoothing, z_loss, reduction

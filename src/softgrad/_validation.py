@@ -136,25 +136,30 @@ def out(value: object, like: Array, shape: tuple[int, ...], name: str = "logits"
 
 def direction(value: ArrayLike, z: Array, function: str) -> Array:
     """One vector for each row of logits z: of their shape and dtype."""
-    array, _ = logits(value, function, "v")
+    array = _of_dtype(value, z.dtype, function, "v")
     if array.shape != z.shape:
         raise ValueError(f"v has shape {array.shape}; expected {z.shape}, the shape of logits: one vector for each row")
     same_dtype(z, "logits", array, "v")
     return array
 
 
-def operand(
-    value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], function: str = "softmax_jacobian", name: str = "v"
-) -> Array:
+def operand(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], function: str, name: str = "v") -> Array:
     """What an operator is applied to: one vector for each row, or a block of them, in the wider of the two dtypes."""
-    array, _ = logits(value, function, name)
+    array = _of_dtype(value, dtype, function, name)
     if array.shape != shape and array.shape[:-1] != shape:
         raise ValueError(
             f"{name} has shape {array.shape}; expected {shape}, the shape of the logits (one vector for each row), or "
-            f"({', '.join(map(str, shape))}, K) for a block of K vectors"
+            f"({''.join(f'{n}, ' for n in shape)}K) for a block of K vectors"
         )
     wide = np.result_type(dtype, np.float32 if array.dtype.itemsize < 4 else array.dtype)
     return array.astype(wide, copy=False)
+
+
+def _of_dtype(value: ArrayLike, dtype: np.dtype[Any], function: str, name: str) -> Array:
+    """A floating-point array; numbers without such a dtype of their own (lists, integers) take the one given."""
+    floating = isinstance(getattr(value, "dtype", None), np.dtype) and np.asarray(value).dtype.kind not in "iub"
+    array, _ = logits(value, function, name)
+    return array if floating else array.astype(dtype, copy=False)
 
 
 def damping(value: object) -> float:
@@ -162,8 +167,8 @@ def damping(value: object) -> float:
     number = real(value, "damping")
     if not 0 < number < np.inf:
         raise ValueError(
-            f"damping={value}; expected a positive finite number: without damping the matrix is singular; write "
-            ".pinv() @ b for the solution of least norm"
+            f"damping={value}; expected a positive finite number: without damping the matrix is singular; for the "
+            "solution of least norm write .pinv() @ b"
         )
     return number
 
@@ -181,8 +186,9 @@ def damped(a: Array, p: Array, damping: float) -> None:
 
 def semidefinite(a: Array, method: str) -> None:
     """Refuse the factors of a Hessian that z-loss has made indefinite."""
-    if (a < 0).any():
-        row = int((a < 0).argmax())
+    negative = (a < 0) & np.isfinite(a)
+    if negative.any():
+        row = int(negative.argmax())
         raise ValueError(
             f"{method}() of an indefinite matrix: z_loss makes the factor M + 2 ζ lse(z) of row {row} {a[row]:g}; "
             "expected at least 0; write eigh() or solve(b, damping) instead"

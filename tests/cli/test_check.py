@@ -42,12 +42,29 @@ def unfinished(z):
     raise NotImplementedError("later")
 
 
+def leaving(z):
+    raise SystemExit(0)
+
+
+def leaving_at_large_logits(z):
+    if abs(z).max() > 500:
+        raise SystemExit("too large")
+    return softmax(z)
+
+
+def row_gradient(z, y):
+    assert z.ndim == 1, "one row, please"
+    return softmax(z[None])[0] * y.sum() - y
+
+
 WIDTH = 3
 """
 
 
 @pytest.fixture
-def run(capsys):
+def run(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
     def command(*arguments):
         with pytest.raises(SystemExit) as stop:
             softgrad.cli.main(["check", *arguments])
@@ -158,9 +175,39 @@ def test_a_function_that_raises_gives_a_report(run, folder):
     assert "NotImplementedError: later (line 30 of" in " ".join(out.split())
 
 
+@pytest.mark.parametrize("name", ["leaving", "leaving_at_large_logits"])
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_a_function_that_ends_the_process_is_not_right(run, folder, name, extra):
+    code, out, err = run(f"my.module.py:{name}", "--kind", "softmax", *extra)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: my.module.py:{name} ended the process (SystemExit")
+    assert err.count("\n") == 1
+
+
+def test_kinds_may_be_spelled_as_the_functions_are(run, folder):
+    code, out, _ = run("my.module.py:my_backward", "--kind", "cross_entropy_grad", "--target", "probabilities")
+    assert code == 1
+    assert out.startswith("my_backward (cross-entropy-grad) is wrong")
+
+
+def test_advice_names_the_commands_options(run, folder):
+    out = run("my.module.py:mean_loss", "--kind", "cross-entropy", "--target", "index")[1]
+    assert "--reduction mean" in " ".join(out.split())
+    out = run("my.module.py:mean_loss", "--kind", "cross-entropy", "--reduction", "mean")[1]
+    assert "--target index" in " ".join(out.split())
+
+
+def test_advice_on_functions_of_one_row_suits_their_arguments(run, folder):
+    _, out, _ = run("my.module.py:row_gradient", "--kind", "cross-entropy-grad")
+    assert "\n      np.stack([fn(row, t) for row, t in zip(z, target)])\n" in out
+
+
 BAD = {
     "no kind": (["my.module.py:softmax"], "--kind is missing", "softmax-jacobian", "cross-entropy-hessian"),
-    "unknown kind": (["my.module.py:softmax", "--kind", "sofmax"], "'sofmax'", "'softmax'", "'cross-entropy-grad'"),
+    "unknown kind": (["my.module.py:softmax", "--kind", "sofmax"], "no kind is called 'sofmax' (did you mean 'softmax'?); expected one of softmax, softmax-jacobian, "),
+    "unknown kind, nothing near": (["my.module.py:softmax", "--kind", "qqq"], "no kind is called 'qqq'; expected one of softmax, "),
+    "unknown kind with _": (["my.module.py:softmax", "--kind", "cross_entropy_gard"], "'cross_entropy_gard' (did you mean 'cross-entropy-grad'?)"),
+    "empty kind": (["my.module.py:softmax", "--kind", ""], "no kind is called ''; expected one of softmax, "),
     "unknown reduction": (["my.module.py:softmax", "--kind", "cross-entropy", "--reduction", "avg"], "'avg'", "'mean'"),
     "reduction of a softmax": (["my.module.py:softmax", "--kind", "softmax", "--reduction", "sum"], "--reduction", "leave it out"),
     "target of a Jacobian": (["my.module.py:softmax", "--kind", "softmax-jacobian", "--target", "index"], "--target", "leave it out"),
@@ -211,7 +258,7 @@ def test_ctrl_c_in_the_users_code(folder):
 
 def test_every_check_has_a_kind():
     checks = {name.removeprefix("check_").replace("_", "-") for name in checking.__all__ if name.startswith("check_")}
-    assert checks == {kind.value for kind in _check.Kind}
+    assert checks == set(_check.KINDS)
 
 
 def test_help_names_kinds_and_options(run):
@@ -219,6 +266,8 @@ def test_help_names_kinds_and_options(run):
     assert code == 0
     for text in ("FILE.py:FUNCTION", "--kind", "cross-entropy-hessian", "--reduction", "--target", "--json"):
         assert text in out
+    exit_codes = "0 if it is right; 1 if it is wrong, or could not be judged; 2 if the command cannot be carried out."
+    assert exit_codes in " ".join(out.split())
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])

@@ -66,7 +66,13 @@ def test_every_format_goes_to_stdout(run, form):
 
 @pytest.mark.parametrize(
     "file, beginning",
-    [("a.html", "<!DOCTYPE html>"), ("a.HTM", "<!DOCTYPE html>"), ("a.tex", "\\documentclass"), ("a", "The")],
+    [
+        ("a.html", "<!DOCTYPE html>"),
+        ("a.HTM", "<!DOCTYPE html>"),
+        ("a.tex", "\\documentclass"),
+        ("a", "The"),
+        ("a.TXT", "The"),
+    ],
 )
 def test_the_format_follows_from_the_files_name(run, tmp_path, file, beginning):
     code, out, err = run("logsumexp", "--output", file, "--no-verify")
@@ -77,8 +83,14 @@ def test_the_format_follows_from_the_files_name(run, tmp_path, file, beginning):
 
 
 def test_the_format_option_counts_for_more_than_the_name(run, tmp_path):
-    assert run("logsumexp", "--output", "a.tex", "--format", "html", "--no-verify")[0] == 0
-    assert (tmp_path / "a.tex").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    for file in ("a.tex", "a.page"):
+        assert run("logsumexp", "--output", file, "--format", "html", "--no-verify")[0] == 0
+        assert (tmp_path / file).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_names_may_be_spelled_as_the_functions_are(run):
+    code, out, _ = run("log_softmax", "--no-verify")
+    assert (code, out) == (0, derive("log-softmax").render())
 
 
 def test_a_page_shows_the_verdicts_and_replaces_the_old_one(run, tmp_path):
@@ -100,6 +112,12 @@ def test_a_page_shows_the_verdicts_and_replaces_the_old_one(run, tmp_path):
         (["--format", "html"], "no NAME; write one, such as softgrad derive softmax"),
         (["--output", "a.html"], "no NAME"),
         (["softmax", "--output", "no/a.html"], "--output no/a.html: there is no folder no; create it"),
+        (["sof_max"], "no derivation is called 'sof_max' (did you mean 'softmax'?)"),
+        (
+            ["softmax", "--output", "x.pdf"],
+            "--output x.pdf: expected a name ending in .txt, .tex or .html; or write --format text|latex|html",
+        ),
+        (["softmax", "--output", "x.md"], "--output x.md: expected a name ending in .txt, .tex or .html"),
         (["softmax", "--output", "."], "--output . is not a file; name one to write"),
         (["softmax", "extra"], "extra"),
     ],

@@ -7,7 +7,7 @@ _operator.py       what all operators share: shape, `@`, `.T`, to_dense, as_line
 _curvature.py      the closed forms of a·(Diag(p) − p pᵀ) + b·p pᵀ, which the Jacobian and the Hessian are
 _factors.py        what those give: square root, Cholesky factor, pseudo-inverse
 _eigenvectors.py   eigenvectors, from the roots of the secular equation
-_rows.py           sums over rows that do not lose digits
+_row_sums.py       sums over rows that do not lose digits
 """
 
 from softgrad._operators._hessian import CrossEntropyHessian, cross_entropy_hessian

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from softgrad import _core, _validation
-from softgrad._operators import _rows
+from softgrad._operators import _row_sums
 from softgrad._operators._eigenvectors import Eigenvectors, roots
 from softgrad._operators._factors import CholeskyFactor, PseudoInverse, SquareRoot
 from softgrad._operators._operator import Layout, Operator
@@ -21,7 +21,7 @@ _CURVATURE = 0  # OperatorKind in native/kernels.h
 
 
 class EighResult(NamedTuple):
-    """Eigenvalues in ascending order, of shape ``(..., C)``, and the orthogonal operator of their eigenvectors."""
+    """Eigenvalues in ascending order along the class axis, and the orthogonal operator of their eigenvectors."""
 
     eigenvalues: Array
     eigenvectors: Eigenvectors
@@ -52,7 +52,7 @@ class Curvature(Operator):
         )
         return result
 
-    def _rows(self) -> tuple[Array, Array, Array]:
+    def _coefficients(self) -> tuple[Array, Array, Array]:
         """Probabilities (R, C), a (R,) and b (R,), float64."""
         rows = self._layout.rows
         p = self._layout.to_columns(self._probs)[:, :, 0]
@@ -63,74 +63,76 @@ class Curvature(Operator):
         return p, a, b
 
     def _diagonal(self) -> Array:
-        p, a, b = self._rows()
-        return a[:, None] * (p * _rows.complement(p)) + b[:, None] * (p * p)
+        p, a, b = self._coefficients()
+        return a[:, None] * (p * _row_sums.complement(p)) + b[:, None] * (p * p)
 
     def _per_row(self, values: Array) -> Any:
         return values.reshape(self._layout.batch).astype(self.dtype, copy=False)[()]
 
+    @np.errstate(all="ignore")  # infinities and NaN are answers
     def to_dense(self) -> Array:
         """Every matrix in full: an array of shape ``(..., C, C)``."""
-        p, a, b = self._rows()
+        p, a, b = self._coefficients()
         dense = (b - a)[:, None, None] * (p[:, :, None] * p[:, None, :])
         classes = np.arange(p.shape[1])
         dense[:, classes, classes] = self._diagonal()
         return dense.reshape(self.shape).astype(self.dtype, copy=False)
 
+    @np.errstate(all="ignore")
     def diagonal(self) -> Array:
         """The diagonal, of the shape of the logits: a p_i Σ_{j≠i} p_j + b p_i², in which nothing cancels."""
         return self._layout.from_columns(self._diagonal()[:, :, None], like=self._probs)
 
     def trace(self) -> Any:
         """The sum of the diagonal, and of the eigenvalues, per row."""
-        return self._per_row(_rows.total(self._diagonal()))
+        return self._per_row(_row_sums.total(self._diagonal()))
 
     def rank(self) -> Any:
         """The rank per row: the number n of p_i > 0 less one; n under a z-loss.
 
         A probability that has underflowed to zero counts as that of a masked class.
         """
-        p, a, b = self._rows()
+        return self._rank(*self._coefficients()).reshape(self._layout.batch)[()]
+
+    @staticmethod
+    def _rank(p: Array, a: Array, b: Array) -> Array:
         support = (p > 0).sum(axis=1)
-        rank = np.select([(a != 0) & (b != 0), a != 0, b != 0], [support, np.maximum(support - 1, 0), support > 0], 0)
-        return rank.reshape(self._layout.batch)[()]
+        return np.select([(a != 0) & (b != 0), a != 0, b != 0], [support, np.maximum(support - 1, 0), support > 0], 0)
 
     def null_space(self) -> Array:
-        """An orthonormal basis of the null space, in the columns of an array of shape ``(..., C, K)``.
+        """An orthonormal basis of the null space: K vectors for each row, of the shape of the logits with K last.
 
-        K is the largest nullity of the batch; rows with a smaller one have zero columns at the end. Where
+        K is the largest nullity of the batch; rows with a smaller one have zero vectors at the end. Where
         b = 0 the basis is 1/√n on the n classes with p_i > 0, and e_i for every other class.
         """
-        p, a, b = self._rows()
-        support = p > 0
-        bases = [_null_space(*row) for row in zip(support, p, a, b, strict=True)]
-        widest = max((basis.shape[1] for basis in bases), default=0)
-        result = np.zeros((*p.shape, widest))
-        for row, basis in zip(result, bases, strict=True):
-            row[:, : basis.shape[1]] = basis
+        p, a, b = self._coefficients()
+        nullity = p.shape[1] - self._rank(p, a, b)
+        result = np.zeros((*p.shape, int(nullity.max(initial=0))))
+        for basis, row in zip(result, zip(p, a, b, strict=True), strict=True):
+            _write_null_space(basis, *row)
         result[np.isnan(p).any(axis=1)] = np.nan
-        return result.reshape(*self.shape[:-1], widest).astype(self.dtype, copy=False)
+        return self._layout.block(result, self.dtype)
 
     def eigvalsh(self) -> Array:
-        """The eigenvalues in ascending order, of shape ``(..., C)``.
+        """The eigenvalues, of the shape of the logits, ascending along the class axis.
 
         Roots of the secular equation (``native/secular.h``), in O(C²) time and O(C) memory: 20 000 classes
-        take about a second. Repeated probabilities are deflated. Every one is accurate to a few ULP of
+        take about a second. Repeated probabilities are deflated. Where a > 0 every one is accurate to a few ULP of
         itself, however small: they come as distances from the nearest a·p_i.
         """
-        _, origin, offset = roots(*self._rows())
+        _, origin, offset = roots(*self._coefficients())
         values = np.sort(origin + offset, axis=1) / _core.secular_unit
-        return values.reshape(self.shape[:-1]).astype(self.dtype, copy=False)
+        return self._layout.from_columns(values[:, :, None], like=self._probs)
 
     def eigh(self) -> EighResult:
         """Eigenvalues in ascending order, and an operator Q of orthonormal eigenvectors: H = Q Diag(λ) Qᵀ.
 
-        Q holds O(C) numbers. ``Q @ x`` and ``Q.T @ x`` take O(C²) time; ``Q.to_dense()`` is the matrix whose
+        Both follow the layout of the logits: ``Q @ (λ * (Q.T @ v))`` is ``H @ v`` along any axis. Q holds O(C)
+        numbers. ``Q @ x`` and ``Q.T @ x`` take O(C²) time; ``Q.to_dense()`` is the matrix whose
         columns are the eigenvectors.
         """
-        vectors = Eigenvectors(self._layout, self.dtype, *self._rows())
-        values = vectors.eigenvalues.reshape(self.shape[:-1]).astype(self.dtype, copy=False)
-        return EighResult(values, vectors)
+        vectors = Eigenvectors(self._layout, self.dtype, *self._coefficients())
+        return EighResult(self._layout.from_columns(vectors.eigenvalues[:, :, None].copy(), like=self._probs), vectors)
 
     def sqrt(self) -> SquareRoot:
         """An operator B with B Bᵀ = H: B = √a (Diag(√p) − p √pᵀ) + √b p √pᵀ.
@@ -140,7 +142,7 @@ class Curvature(Operator):
         ValueError
             If a < 0, as a z-loss makes it where M + 2ζ lse(z) < 0: H is not positive semidefinite then.
         """
-        p, a, b = self._rows()
+        p, a, b = self._coefficients()
         _validation.semidefinite(a, "sqrt")
         return SquareRoot(self._layout, self.dtype, p, a, b)
 
@@ -152,14 +154,15 @@ class Curvature(Operator):
         ValueError
             As for `sqrt`.
         """
-        p, a, b = self._rows()
+        p, a, b = self._coefficients()
         _validation.semidefinite(a, "cholesky")
         return CholeskyFactor(self._layout, self.dtype, p, a, b)
 
     def pinv(self) -> PseudoInverse:
         """The Moore–Penrose inverse as an operator: ``H.pinv() @ b`` is the solution of least norm."""
-        return PseudoInverse(self._layout, self.dtype, *self._rows())
+        return PseudoInverse(self._layout, self.dtype, *self._coefficients())
 
+    @np.errstate(all="ignore")
     def solve(self, b: ArrayLike, damping: float) -> Array:
         r"""The solution x of (H + λI) x = b, in O(C) by Sherman and Morrison's formula.
 
@@ -186,21 +189,21 @@ class Curvature(Operator):
             If `b` or `damping` does not fit; if a < 0 and λ ≤ −a max(p), where H + λI need not be definite.
         """
         damping = _validation.damping(damping)
-        operand = _validation.operand(b, self._layout.logits_shape, self.dtype, name="b")
+        operand = _validation.operand(b, self._layout.logits_shape, self.dtype, "softmax_jacobian", "b")
         p, a, outer = self._damped_columns(damping)
         columns = self._layout.to_columns(operand)
         d = a * p + damping
         # a Σ p b/d, by b − λ b/d where a p > λ: what is left of a b that sums to zero is exact.
         large = a * p > damping
-        whole = _rows.total(np.where(large, columns, 0))[:, None]
-        parts = _rows.total(np.where(large, -damping * (columns / d), a * p * (columns / d)))[:, None]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            along = np.where(
-                a != 0, (whole + parts) * (1 - outer / a), -outer * _rows.total(p * (columns / d))[:, None]
-            )
+        whole = _row_sums.total(np.where(large, columns, 0))[:, None]
+        parts = _row_sums.total(np.where(large, -damping * (columns / d), a * p * (columns / d)))[:, None]
+        along = np.where(
+            a != 0, (whole + parts) * (1 - outer / a), -outer * _row_sums.total(p * (columns / d))[:, None]
+        )
         x = columns / d + (p / d) * (along / self._determinant_factor(p, d, damping, outer))
         return self._layout.from_columns(x, like=operand)
 
+    @np.errstate(all="ignore")
     def logdet(self, damping: float) -> Any:
         r"""Logarithm of the determinant of H + λI per row.
 
@@ -225,34 +228,38 @@ class Curvature(Operator):
         damping = _validation.damping(damping)
         p, a, b = self._damped_columns(damping)
         d = a * p + damping
-        return self._per_row(_rows.total(np.log(d))[:, 0] + np.log(self._determinant_factor(p, d, damping, b))[:, 0, 0])
+        return self._per_row(
+            _row_sums.total(np.log(d))[:, 0] + np.log(self._determinant_factor(p, d, damping, b))[:, 0, 0]
+        )
 
     def _damped_columns(self, damping: float) -> tuple[Array, Array, Array]:
         """Probabilities (R, C, 1), a and b (R, 1, 1), of a matrix that damping makes positive definite."""
-        p, a, b = self._rows()
+        p, a, b = self._coefficients()
         _validation.damped(a, p, damping)
         return p[:, :, None], a[:, None, None], b[:, None, None]
 
     @staticmethod
     def _determinant_factor(p: Array, d: Array, damping: float, b: Array) -> Array:
         """det(H + λI) / Π d = 1 + (b − a) Σ p²/d, without its cancellation."""
-        return damping * _rows.total(p / d)[:, None] + b * _rows.total(p * (p / d))[:, None]
+        return _row_sums.total(p * (damping / d))[:, None] + _row_sums.total(p * p * (b / d))[:, None]
 
 
-def _null_space(support: Array, p: Array, a: float, b: float) -> Array:
-    """Of one row, (C, nullity)."""
-    classes = len(p)
-    unit = np.eye(classes)
+def _write_null_space(basis: Array, p: Array, a: float, b: float) -> None:
+    """Of one row into (C, K) zeros."""
+    support = p > 0
     if (a == 0 and b == 0) or not support.any():
-        return unit
-    masked = unit[:, ~support]
-    if a != 0 and b != 0:
-        return masked
-    if a != 0:
-        ones = np.where(support, 1 / np.sqrt(support.sum()), 0)
-        return np.concatenate([ones[:, None], masked], axis=1)
-    # H = b p pᵀ: the reflection that takes p to its first class takes the other unit vectors to a basis.
-    normal = p / np.linalg.norm(p)
-    normal[0] += 1
-    normal /= np.linalg.norm(normal)
-    return (unit - 2 * np.outer(normal, normal))[:, 1:]
+        np.fill_diagonal(basis, 1)
+        return
+    if a == 0:
+        # H = b p pᵀ: the reflection that takes p to its first class takes the other unit vectors to a basis.
+        normal = p / np.linalg.norm(p)
+        normal[0] += 1
+        normal /= np.linalg.norm(normal)
+        basis[:, : len(p) - 1] = (np.eye(len(p)) - 2 * np.outer(normal, normal))[:, 1:]
+        return
+    start = 0
+    if b == 0:
+        basis[support, 0] = 1 / np.sqrt(support.sum())
+        start = 1
+    masked = np.flatnonzero(~support)
+    basis[masked, start + np.arange(len(masked))] = 1

@@ -1,6 +1,6 @@
 """Eigenvalues and eigenvectors of a·(Diag(p) − p pᵀ) + b·p pᵀ = Diag(a·p) + γ·p pᵀ, γ = b − a, in O(C) memory.
 
-In the order of a·p, classes of equal p form a group. A reflection turns each group's part of p onto one of its
+In the order of a·p, classes of equal a·p form a group. A reflection turns each group's part of p onto one of its
 classes, the representative; the other classes of the group then are eigenvectors by themselves. What is left is
 Diag(d) + γ u uᵀ over the representatives, with distinct d, whose eigenvectors are u/(d − λ), normalised.
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softgrad import _core
-from softgrad._operators._operator import ColumnOperator, Layout
+from softgrad._operators._operator import AsymmetricColumnOperator, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def roots(p: Array, a: Array, b: Array) -> tuple[Array, Array, Array]:
     return np.argsort(key, axis=1, kind="stable"), origin, offset
 
 
-class Eigenvectors(ColumnOperator):
+class Eigenvectors(AsymmetricColumnOperator):
     """The orthogonal operator Q whose columns are eigenvectors, in the order of the eigenvalues."""
 
     def __init__(self, layout: Layout, dtype: np.dtype[Any], p: Array, a: Array, b: Array) -> None:
@@ -51,17 +51,20 @@ class Eigenvectors(ColumnOperator):
         self._ascending = np.argsort(values, axis=1, kind="stable")
         self.eigenvalues = np.take_along_axis(values, self._ascending, axis=1)
         p = np.take_along_axis(p, self._order, axis=1)
-        starts = _group_starts(p, a)
-        self._starts = starts
-        self._representative = _representatives(p, a, b, starts)
-        self._reflection = _reflections(p, starts, self._representative)
+        poles = a[:, None] * (p * _core.secular_unit)
+        self._starts = _group_starts(p, poles)
+        self._representative = _representatives(p, a, b, self._starts)
+        # A root that is its pole to the last digit is that class's eigenvalue by itself.
+        self._representative &= ~((self._offset == 0) & (self._origin == poles))
+        self._reflection = _reflections(p, self._starts, self._representative)
         # What is no pole and no root lies far off, at different places, and has no weight: no term of a sum, a
         # factor of one in a product.
         far = 4 * (1 + np.abs(a) + np.abs(b))[:, None] * _core.secular_unit
-        self._poles = np.where(self._representative, a[:, None] * (p * _core.secular_unit), far)
+        self._poles = np.where(self._representative, poles, far)
         self._origin = np.where(self._representative, self._origin, 2 * far)
         self._u = np.where(self._representative, self._loewner(), 0)
         self._norm = np.where(self._representative, self._norms(), 0)
+        self._u[np.isnan(values).any(axis=1)] = np.nan
 
     def _apply_to_columns(self, v: Array) -> Array:
         x = np.empty(v.shape)
@@ -95,7 +98,7 @@ class Eigenvectors(ColumnOperator):
         vectors -= self._offset[rows, some, None]
         np.divide(self._u[rows, None, :], vectors, out=vectors)
         vectors *= self._norm[rows, some, None]
-        vectors[:, *_diagonal(some)] += ~self._representative[rows, some]
+        vectors[:, *_diagonal_places(some)] += ~self._representative[rows, some]
         return vectors
 
     def _loewner(self) -> Array:
@@ -107,7 +110,7 @@ class Eigenvectors(ColumnOperator):
                 ratios = self._poles[rows, some, None] - self._origin[rows, None, :]
                 ratios -= self._offset[rows, None, :]
                 gaps = self._poles[rows, some, None] - others[rows, None, :]
-                gaps[:, *_diagonal(some)] = ratios[:, *_diagonal(some)]
+                gaps[:, *_diagonal_places(some)] = ratios[:, *_diagonal_places(some)]
                 ratios /= gaps
                 np.sqrt(np.abs(ratios, out=ratios), out=ratios)  # one by one: the product may be subnormal
                 products[rows, some] = ratios.prod(axis=2)
@@ -133,16 +136,15 @@ class Eigenvectors(ColumnOperator):
         return x - 2 * self._reflection[:, :, None] * projected
 
 
-def _diagonal(some: slice) -> tuple[Array, Array]:
+def _diagonal_places(some: slice) -> tuple[Array, Array]:
     """Where the diagonal of the whole matrix runs through some of its rows."""
     return np.arange(some.stop - some.start), np.arange(some.start, some.stop)
 
 
-def _group_starts(p: Array, a: Array) -> Array:
-    """Whether a class begins a group: equal p > 0, or any p > 0 where a = 0. A masked class is alone."""
+def _group_starts(p: Array, poles: Array) -> Array:
+    """Whether a class begins a group of equal poles. A masked class is alone."""
     starts = np.ones(p.shape, bool)
-    same = (p[:, 1:] == p[:, :-1]) | (a[:, None] == 0)
-    starts[:, 1:] = ~(same & (p[:, :-1] > 0))
+    starts[:, 1:] = (poles[:, 1:] != poles[:, :-1]) | (p[:, :-1] == 0)
     return starts
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softgrad._operators import _rows
-from softgrad._operators._operator import ColumnOperator, Layout
+from softgrad._operators import _row_sums
+from softgrad._operators._operator import AsymmetricColumnOperator, Layout, SymmetricColumnOperator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,14 +15,19 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-class SquareRoot(ColumnOperator):
+# Shifts the two factors of a Cholesky factor's entries, one of which may be as large as the other is small.
+_SMALL = 2.0**-512
+
+
+class SquareRoot(AsymmetricColumnOperator):
     """B = √a (Diag(√p) − p √pᵀ) + √b p √pᵀ, which has B Bᵀ = H. It is not symmetric."""
 
     def __init__(self, layout: Layout, dtype: np.dtype[Any], p: Array, a: Array, b: Array) -> None:
         super().__init__(layout, dtype)
         self._p = p
-        self._complement = _rows.complement(p)
-        self._root_a, self._root_b = (np.sqrt(factor)[:, None, None] for factor in (a, b))
+        self._complement = _row_sums.complement(p)
+        with np.errstate(invalid="ignore"):  # a row of −inf only
+            self._root_a, self._root_b = (np.sqrt(factor)[:, None, None] for factor in (a, b))
 
     def _apply_to_columns(self, v: Array) -> Array:
         p = self._p[:, :, None]
@@ -32,7 +37,7 @@ class SquareRoot(ColumnOperator):
         at_top = np.take_along_axis(scaled, top, axis=1)
         others = scaled.copy()
         np.put_along_axis(others, top, 0, axis=1)
-        sum_of_others = _rows.total(others)[:, None]
+        sum_of_others = _row_sums.total(others)[:, None]
         outer = p * (sum_of_others + at_top)
         result = scaled - outer
         p_top, rest = (np.take_along_axis(x[:, :, None], top, axis=1) for x in (self._p, self._complement))
@@ -40,11 +45,11 @@ class SquareRoot(ColumnOperator):
         return self._root_a * result + self._root_b * outer
 
     def _apply_transposed_to_columns(self, v: Array) -> Array:
-        difference, mean = _rows.centred(self._p, v)
+        difference, mean = _row_sums.centred(self._p, v)
         return np.sqrt(self._p)[:, :, None] * (self._root_a * difference + self._root_b * mean)
 
 
-class CholeskyFactor(ColumnOperator):
+class CholeskyFactor(AsymmetricColumnOperator):
     r"""The lower triangular L with L Lᵀ = H and a non-negative diagonal.
 
     With tails :math:`t_i = \sum_{k \ge i} p_k`, :math:`N_i = a\,t_i + b\,(1 - t_i)` and γ = b − a:
@@ -52,6 +57,7 @@ class CholeskyFactor(ColumnOperator):
     diagonal. It is held as its diagonal and those two factors of the rest.
     """
 
+    @np.errstate(divide="ignore", invalid="ignore")  # a row of −inf only; classes after the last p > 0
     def __init__(self, layout: Layout, dtype: np.dtype[Any], p: Array, a: Array, b: Array) -> None:
         super().__init__(layout, dtype)
         a, b = a[:, None], b[:, None]
@@ -61,26 +67,28 @@ class CholeskyFactor(ColumnOperator):
         next_tail = np.concatenate([tail[:, 1:], end], axis=1)
         here = a * tail + b * head[:, :-1]
         after = a * next_tail + b * head[:, 1:]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # a/N_i, which is 1/t_i before the first p > 0 whatever a is; 0, or NaN, where there is nothing left.
-            ratio = np.where(head[:, :-1] == 0, 1 / tail, np.where(here > 0, a / here, 0 * here))
-            ratio = np.where(tail > 0, ratio, 0 * tail)
-            self._left = np.where(after > 0, (b - a) * np.sqrt(ratio * p / after), 0 * after)
-        self._diagonal = np.sqrt(p * after * ratio)
-        self._p = p
+        # a/N_i is 1/t_i up to the first p > 0, also where a = 0; nothing is left of H after the last.
+        first = head[:, :-1] == 0
+        step = np.where(first, after / tail, a * (after / here))
+        inverse_root = np.where(first, 1 / np.sqrt(tail), np.sqrt(a) / np.sqrt(here))
+        nothing = (after == 0) | (tail == 0)
+        self._diagonal = np.where(nothing, 0, np.sqrt(p) * np.sqrt(step))
+        left = (b - a) * (np.sqrt(p) / np.sqrt(after) * _SMALL) * inverse_root
+        self._left = np.where(nothing, 0, left)
+        self._right = p / _SMALL
 
     def _apply_to_columns(self, v: Array) -> Array:
         before = np.cumsum(self._left[:, :, None] * v, axis=1)
         before = np.concatenate([np.zeros_like(before[:, :1]), before[:, :-1]], axis=1)
-        return self._diagonal[:, :, None] * v + self._p[:, :, None] * before
+        return self._diagonal[:, :, None] * v + self._right[:, :, None] * before
 
     def _apply_transposed_to_columns(self, v: Array) -> Array:
-        after = np.cumsum((self._p[:, :, None] * v)[:, ::-1], axis=1)[:, ::-1]
+        after = np.cumsum((self._right[:, :, None] * v)[:, ::-1], axis=1)[:, ::-1]
         after = np.concatenate([after[:, 1:], np.zeros_like(after[:, :1])], axis=1)
         return self._diagonal[:, :, None] * v + self._left[:, :, None] * after
 
 
-class PseudoInverse(ColumnOperator):
+class PseudoInverse(SymmetricColumnOperator):
     """The Moore–Penrose inverse.
 
     On the n classes with p > 0 it is C Diag(1/(a p)) C with C = I − 11ᵀ/n where b = 0, and
@@ -91,11 +99,6 @@ class PseudoInverse(ColumnOperator):
         super().__init__(layout, dtype)
         self._p, self._a, self._b = p[:, :, None], a[:, None, None], b[:, None, None]
 
-    @property
-    def T(self) -> PseudoInverse:
-        """The pseudo-inverse itself: it is symmetric."""
-        return self
-
     def _apply_to_columns(self, v: Array) -> Array:
         p, a, b = self._p, self._a, self._b
         support = p != 0  # NaN counts, so that it turns up in the result
@@ -105,14 +108,11 @@ class PseudoInverse(ColumnOperator):
             inverse = np.where(support, 1 / p, 0)
 
             def centre(x: Array) -> Array:
-                return np.where(support, x - _rows.total(x)[:, None] / count, 0)
+                return np.where(support, x - _row_sums.total(x)[:, None] / count, 0)
 
             singular = centre(inverse * centre(v)) / a
-            regular = (inverse * v + np.where(support, (a / b - 1) * _rows.total(v)[:, None], 0)) / a
-            squares = _rows.total(p * p)[:, None]
-            rank_one = p * (_rows.total(p * v)[:, None] / (b * squares * squares))
+            regular = (inverse * v + np.where(support, (a / b - 1) * _row_sums.total(v)[:, None], 0)) / a
+            squares = _row_sums.total(p * p)[:, None]
+            rank_one = p * (_row_sums.total(p * v)[:, None] / (b * squares * squares))
         nothing = 0 * p * v
         return np.select([(a == 0) & (b == 0), b == 0, a == 0], [nothing, singular, rank_one], regular)
-
-    def _apply_transposed_to_columns(self, v: Array) -> Array:
-        return self._apply_to_columns(v)

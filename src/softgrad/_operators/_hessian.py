@@ -94,8 +94,8 @@ def cross_entropy_hessian(
     if zeta:
         a = a + 2 * zeta * _softmax.logsumexp(z.astype(np.float64), axis=axis)
     b = np.full(batch, 2 * zeta)
-    with np.errstate(divide="ignore", invalid="ignore"):  # the mean over nothing
-        a, b = a / (denominator + rest), b / (denominator + rest)
+    divisor = denominator + rest or np.nan  # the mean over nothing
+    a, b = a / divisor, b / divisor
     if skip is not None:
         a, b = np.where(skip, 0, a), np.where(skip, 0, b)
         probs[np.broadcast_to(np.expand_dims(skip, axis), probs.shape)] = 0

@@ -43,9 +43,10 @@ def softmax_jacobian(logits: ArrayLike, *, axis: int = -1) -> SoftmaxJacobian:
     SoftmaxJacobian
         Symmetric and positive semidefinite, of shape ``(..., C, C)``; float64 for float64 logits, else
         float32. ``J @ v`` takes ``v`` of the shape of `logits`, one vector for each row, or with a last axis
-        of K more. Further: ``J.T``, ``to_dense()``, ``diagonal()``, ``trace()``, ``eigvalsh()``, ``eigh()``,
-        ``rank()``, ``null_space()``, ``sqrt()``, ``cholesky()``, ``pinv()``, ``solve(b, damping)``,
-        ``logdet(damping)``, ``as_linear_operator()``.
+        of K more, and gives the wider of the two dtypes; vectors that it returns have the same
+        layout. Further: ``J.T``, ``to_dense()``, ``diagonal()``, ``trace()``, ``eigvalsh()``, ``eigh()``, ``rank()``,
+        ``null_space()``, ``sqrt()``, ``cholesky()``, ``pinv()``, ``solve(b, damping)``, ``logdet(damping)``,
+        ``as_linear_operator()``. Factors, inverses and eigenvectors are operators themselves.
 
     Raises
     ------
@@ -54,10 +55,13 @@ def softmax_jacobian(logits: ArrayLike, *, axis: int = -1) -> SoftmaxJacobian:
 
     Notes
     -----
-    ``J @ v`` is one native pass, within 4 ULP of :math:`p_j (|v_j - v_*| + \sum_i p_i |v_i - v_*|)`, v_* the
-    entry of the most probable class: J 1 = 0 holds exactly, and a confident row keeps its digits. The diagonal
-    is p_i Σ_{j≠i} p_j, within 4 ULP. All else is computed in float64. A mask, −inf, is a probability of zero: a
-    zero row and column. NaN in a row of logits makes that row's results NaN.
+    The probabilities are held in the dtype of J, within 2 ULP; what follows is in units of that dtype, whatever
+    that of ``v`` is. ``J @ v`` is one native pass, within 4 ULP of :math:`p_j (|v_j - v_*| + \sum_i p_i |v_i - v_*|)`,
+    v_* the entry of the most probable class: J 1 = 0 holds exactly, and a confident row keeps its digits. The
+    diagonal is p_i Σ_{j≠i} p_j, within 5 ULP. All else is computed in float64 from those probabilities.
+
+    A mask, −inf, is a probability of zero: a zero row and column. NaN in a row of logits makes that row's results NaN
+    (but ``rank()``, an integer: 0).
 
     Examples
     --------

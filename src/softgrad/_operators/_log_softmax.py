@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from softgrad import _core, _validation
-from softgrad._operators import _rows
+from softgrad._operators import _row_sums
 from softgrad._operators._jacobian import probabilities
-from softgrad._operators._operator import ColumnOperator, Layout, Operator
+from softgrad._operators._operator import AsymmetricColumnOperator, Layout, Operator
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -28,9 +28,9 @@ class LogSoftmaxJacobian(Operator):
         super().__init__(Layout(probs.shape, axis), probs.dtype)
         self._probs = probs
         self._transposed = False
-        p = self._rows()
+        p = self._probabilities()
         self._pivot = p.argmax(axis=1)
-        self._complement = _rows.complement(p)
+        self._complement = _row_sums.complement(p)
 
     @property
     def T(self) -> LogSoftmaxJacobian:
@@ -50,12 +50,12 @@ class LogSoftmaxJacobian(Operator):
         _core.apply_operator(kind, code, probs, self._layout.axis, v, result, columns, self._pivot, None, None, rest)
         return result
 
-    def _rows(self) -> Array:
+    def _probabilities(self) -> Array:
         return self._layout.to_columns(self._probs)[:, :, 0]
 
     def to_dense(self) -> Array:
         """Every matrix in full: an array of shape ``(..., C, C)``."""
-        p = self._rows()
+        p = self._probabilities()
         classes = np.arange(p.shape[1])
         dense = np.repeat(-p[:, None, :], len(classes), axis=1)
         dense[:, classes, classes] = self._complement
@@ -64,12 +64,12 @@ class LogSoftmaxJacobian(Operator):
 
     def _per_row(self, value: float) -> Any:
         """A value that depends on the number of classes alone; NaN where the probabilities are."""
-        values = value + 0 * self._rows().sum(axis=1)
+        values = value + 0 * self._probabilities().sum(axis=1)
         return values.reshape(self._layout.batch).astype(self.dtype, copy=False)[()]
 
     def diagonal(self) -> Array:
         """The diagonal, of the shape of the logits: 1 − p_i as Σ_{j≠i} p_j where that would cancel."""
-        return self._layout.from_columns(self._complement[:, :, None], like=self._probs)
+        return self._layout.from_columns(self._complement[:, :, None].copy(), like=self._probs)
 
     def trace(self) -> Any:
         """The sum of the diagonal per row: C − 1."""
@@ -80,15 +80,18 @@ class LogSoftmaxJacobian(Operator):
         return np.full(self._layout.batch, self._layout.classes - 1)[()]
 
     def null_space(self) -> Array:
-        """A unit vector that spans the null space, ``(..., C, 1)``: 1/√C; for the transpose p/‖p‖."""
-        p = self._rows()
+        """A unit vector that spans the null space, of the shape of the logits with an axis of 1 last.
+
+        It is 1/√C; for the transpose p/‖p‖.
+        """
+        p = self._probabilities()
         basis = p if self._transposed else 1 + 0 * p
         basis = basis / np.linalg.norm(basis, axis=1, keepdims=True)
-        return basis.reshape(*self.shape[:-1], 1).astype(self.dtype, copy=False)
+        return self._layout.block(basis[:, :, None], self.dtype)
 
     def pinv(self) -> Operator:
         """The Moore–Penrose inverse as an operator: (I − 11ᵀ/C)(I − p pᵀ/‖p‖²), or its transpose."""
-        inverse = LogSoftmaxPseudoInverse(self._layout, self.dtype, self._rows())
+        inverse = LogSoftmaxPseudoInverse(self._layout, self.dtype, self._probabilities())
         return inverse.T if self._transposed else inverse
 
     def solve(self, b: ArrayLike, damping: float) -> Array:
@@ -116,10 +119,10 @@ class LogSoftmaxJacobian(Operator):
             If `b` or `damping` does not fit.
         """
         damping = _validation.damping(damping)
-        operand = _validation.operand(b, self._layout.logits_shape, self.dtype, name="b")
-        p, columns = self._rows()[:, :, None], self._layout.to_columns(operand)
+        operand = _validation.operand(b, self._layout.logits_shape, self.dtype, "log_softmax_jacobian", "b")
+        p, columns = self._probabilities()[:, :, None], self._layout.to_columns(operand)
         weight, direction = (1.0, p) if self._transposed else (p, 1 + 0 * p)
-        along = _rows.total(weight * columns)[:, None] / damping
+        along = _row_sums.total(weight * columns)[:, None] / damping
         return self._layout.from_columns((columns + direction * along) / (1 + damping), like=operand)
 
     def logdet(self, damping: float) -> Any:
@@ -145,7 +148,7 @@ class LogSoftmaxJacobian(Operator):
 
 
 @final
-class LogSoftmaxPseudoInverse(ColumnOperator):
+class LogSoftmaxPseudoInverse(AsymmetricColumnOperator):
     """(I − 11ᵀ/C)(I − p pᵀ/‖p‖²): the inverse of L between the vectors of p-weighted and of plain mean zero."""
 
     def __init__(self, layout: Layout, dtype: np.dtype[Any], p: Array) -> None:
@@ -153,10 +156,10 @@ class LogSoftmaxPseudoInverse(ColumnOperator):
         self._unit = (p / np.linalg.norm(p, axis=1, keepdims=True))[:, :, None]
 
     def _without_p(self, v: Array) -> Array:
-        return v - self._unit * _rows.total(self._unit * v)[:, None]
+        return v - self._unit * _row_sums.total(self._unit * v)[:, None]
 
     def _without_mean(self, v: Array) -> Array:
-        return v - _rows.total(v)[:, None] / self._layout.classes
+        return v - _row_sums.total(v)[:, None] / self._layout.classes
 
     def _apply_to_columns(self, v: Array) -> Array:
         return self._without_mean(self._without_p(v))

@@ -41,13 +41,18 @@ class Layout(NamedTuple):
         """A vector for each row, or a block of K, as float64 of shape (R, C, K)."""
         block = v.shape[len(self.logits_shape) :] or (1,)
         last = np.moveaxis(v.reshape(self.logits_shape + block), self.axis, -2)
-        return last.reshape(self.rows, self.classes, *block).astype(np.float64, copy=False)
+        return np.ascontiguousarray(last.reshape(self.rows, self.classes, *block), np.float64)
 
     def from_columns(self, columns: Array, like: Array) -> Array:
         """Undo `to_columns`, in the shape and dtype of `like`."""
         last = columns.reshape(self.batch + (self.classes,) + columns.shape[2:])
         moved = np.moveaxis(last, -2, self.axis).reshape(like.shape)
         return moved.astype(like.dtype, copy=False)
+
+    def block(self, columns: Array, dtype: np.dtype[Any]) -> Array:
+        """Columns (R, C, K) as a block of K vectors: the shape of the logits, then K."""
+        last = columns.reshape(self.batch + columns.shape[1:])
+        return np.moveaxis(last, -2, self.axis).astype(dtype, copy=False)
 
 
 class Operator(ABC):
@@ -84,17 +89,19 @@ class Operator(ABC):
             raise TypeError(
                 f"the right operand is a {type(v).__name__}; expected an array; write operator @ other.to_dense()"
             )
-        operand = _validation.operand(v, self._layout.logits_shape, self.dtype)
-        return self._apply(operand) if operand.size else operand
+        operand = _validation.operand(v, self._layout.logits_shape, self.dtype, type(self).__name__)
+        return self._apply(operand) if operand.size else operand.copy()
 
     def __rmatmul__(self, v: ArrayLike) -> Array:
         """The product v H = (Hᵀ vᵀ)ᵀ; for K vectors the classes come last: ``(..., K, C)``."""
-        array = np.asarray(v)
-        if array.ndim == len(self._layout.logits_shape):
-            return self.T @ array
+        array, _ = _validation.logits(v, type(self).__name__, "v")
         layout = self._layout
-        if array.ndim != len(self.shape) or layout.axis != len(layout.logits_shape) - 1:
-            block = layout.batch + ("K", layout.classes)
+        if array.shape == layout.logits_shape:
+            return self.T @ array
+        rows, classes = array.shape[:-2], array.shape[-1:]
+        last = layout.axis == len(layout.logits_shape) - 1
+        if not last or array.ndim != len(self.shape) or rows + classes != layout.logits_shape:
+            block = f"({''.join(f'{n}, ' for n in layout.batch)}K, {layout.classes})"
             raise ValueError(
                 f"the left operand has shape {array.shape}; expected {layout.logits_shape}, one vector for each row, "
                 f"or {block} where the classes are the last axis; write operator.T @ v"
@@ -148,18 +155,11 @@ class ColumnOperator(Operator):
     def _apply_to_columns(self, v: Array) -> Array:
         """The product."""
 
-    @abstractmethod
-    def _apply_transposed_to_columns(self, v: Array) -> Array:
-        """The product with the transpose."""
-
-    @property
-    def T(self) -> Operator:
-        """The transpose."""
-        return Transposed(self)
-
+    @np.errstate(all="ignore")  # infinities and NaN are answers
     def _apply(self, v: Array) -> Array:
         return self._layout.from_columns(self._apply_to_columns(self._layout.to_columns(v)), like=v)
 
+    @np.errstate(all="ignore")
     def to_dense(self) -> Array:
         """Every matrix in full: an array of shape ``(..., C, C)``."""
         layout = self._layout
@@ -167,18 +167,41 @@ class ColumnOperator(Operator):
         return self._apply_to_columns(identity).reshape(self.shape).astype(self.dtype, copy=False)
 
 
+class SymmetricColumnOperator(ColumnOperator):
+    """One that is its own transpose."""
+
+    @property
+    def T(self) -> SymmetricColumnOperator:
+        """The operator itself: it is symmetric."""
+        return self
+
+
+class AsymmetricColumnOperator(ColumnOperator):
+    """One that has a product of its own for its transpose."""
+
+    @abstractmethod
+    def _apply_transposed_to_columns(self, v: Array) -> Array:
+        """The product with the transpose."""
+
+    @property
+    def T(self) -> Transposed:
+        """The transpose."""
+        return Transposed(self)
+
+
 class Transposed(Operator):
     """The transpose of a column operator."""
 
-    def __init__(self, original: ColumnOperator) -> None:
+    def __init__(self, original: AsymmetricColumnOperator) -> None:
         super().__init__(original._layout, original.dtype)
         self._original = original
 
     @property
-    def T(self) -> ColumnOperator:
+    def T(self) -> AsymmetricColumnOperator:
         """The original."""
         return self._original
 
+    @np.errstate(all="ignore")
     def _apply(self, v: Array) -> Array:
         columns = self._original._apply_transposed_to_columns(self._layout.to_columns(v))
         return self._layout.from_columns(columns, like=v)

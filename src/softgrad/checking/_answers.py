@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
+# One row of each argument, in advice.
+_ROW = {"z": "row", "target": "t", "v": "u"}
+
+
 class BrokenContractError(Exception):
     """The answer is none that can be compared: `cause` names the mistake where it is known to be one."""
 
@@ -48,18 +52,20 @@ def ask(fn: Callable[..., Any], kind: Kind, probe: Probe) -> Answer:
                 "z = z - z.max(axis=1, keepdims=True) makes a new array; z -= ... changes the caller's",
             )
     loss = None
-    if kind.name == "cross-entropy-grad" and isinstance(value, tuple) and len(value) == 2:
+    if kind.may_return_loss and isinstance(value, tuple) and len(value) == 2:
         loss, value = _as_array(value[0]), value[1]
     array = _as_array(value)
     is_single = array.dtype == np.float32
     return Answer(array.astype(np.float64), None if loss is None else loss.astype(np.float64), is_single)
 
 
-def _as_array(value: object) -> Array:
+def _as_array(value: Any) -> Array:
     if value is None:
         raise BrokenContractError("nothing returned", "The function returned None.", "end it with: return result")
     if isinstance(value, list | tuple):
         return _stacked(value)
+    if callable(getattr(value, "to_dense", None)):
+        value = value.to_dense()
     if type(value).__module__.partition(".")[0] == "torch":
         value = _from_torch(value)
     if isinstance(value, np.ma.MaskedArray):
@@ -149,9 +155,20 @@ def _hint(message: str, kind: Kind, probe: Probe) -> str:
     if probe.labels is not None and ("broadcast" in message or "shape" in message):
         return "target holds class indices of shape (B,): make it one-hot with np.eye(z.shape[1])[target]"
     if kind.second == "target" and probe.labels is None and "ind" in message:
-        return 'target holds rows of class weights, shape (B, C); for integer labels check with target="index"'
+        return (
+            "target holds rows of class weights, shape (B, C); "
+            'for integer labels check with target="index" (--target index)'
+        )
     shapes = ", ".join(f"{name} of shape {a.shape}" for name, a in zip(kind.names, kind.arguments(probe), strict=True))
     return (
         f"call it on the same input to see why: {shapes}, in float64\n"
-        "a function of a single row needs a loop over the rows:\n    np.stack([fn(row) for row in z])"
+        f"a function of a single row needs a loop over the rows:\n    {_row_by_row(kind, probe)}"
     )
+
+
+def _row_by_row(kind: Kind, probe: Probe) -> str:
+    rows = ", ".join(_ROW[name] for name in kind.names)
+    batch = f"zip({', '.join(kind.names)})" if len(kind.names) > 1 else kind.names[0]
+    calls = f"fn({rows}) for {rows} in {batch}"
+    whole = f"np.stack([{calls}])" if kind.right(probe).ndim else f"sum({calls})"
+    return f"{whole} / len(z)" if probe.reduction == "mean" else whole

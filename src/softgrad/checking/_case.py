@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from softgrad.checking._answers import Answer, BrokenContractError, ask
-from softgrad.checking._diagnosis import Observation, misfit
+from softgrad.checking._diagnosis import Observation, error_of
 from softgrad.checking._report import Entry
 
 if TYPE_CHECKING:
@@ -74,12 +74,6 @@ class Failure(NamedTuple):
 
 def asking(case: Case, part: Part) -> Callable[[Probe], Array]:
     return lambda probe: part.of(ask(case.fn, case.kind, probe))
-
-
-def error_of(kind: Kind, observation: Observation) -> float:
-    if observation.array is None:
-        return np.inf
-    return misfit(observation.array, kind.right(observation.probe), observation.size)
 
 
 def worst_of(kind: Kind, observations: list[Observation]) -> Failure:

@@ -27,7 +27,8 @@ def check_softmax(fn: Callable[..., Any]) -> Report:
     ----------
     fn : callable
         ``fn(z)``, z a float64 array of shape (B, C), returns an array of shape (B, C). A torch or JAX array that it
-        returns is converted; float32 results are held to float32's precision.
+        returns is converted, and so is what has a method ``to_dense()``; float32 results are held to float32's
+        precision.
 
     Returns
     -------
@@ -64,7 +65,8 @@ def check_softmax_jacobian(fn: Callable[..., Any]) -> Report:
     Parameters
     ----------
     fn : callable
-        ``fn(z)``, z a float64 array of shape (B, C), returns an array of shape (B, C, C): row, output j, logit k.
+        ``fn(z)``, z a float64 array of shape (B, C), returns an array of shape (B, C, C): row, output j, logit k;
+        or an operator, as from softgrad, which is converted by its method ``to_dense()``.
 
     Returns
     -------
@@ -102,7 +104,8 @@ def check_log_softmax_jacobian(fn: Callable[..., Any]) -> Report:
     Parameters
     ----------
     fn : callable
-        ``fn(z)``, z a float64 array of shape (B, C), returns an array of shape (B, C, C): row, output j, logit k.
+        ``fn(z)``, z a float64 array of shape (B, C), returns an array of shape (B, C, C): row, output j, logit k;
+        or an operator, as from softgrad, which is converted by its method ``to_dense()``.
 
     Returns
     -------
@@ -185,6 +188,11 @@ def check_cross_entropy(fn: Callable[..., Any], *, reduction: str = "sum", targe
     ValueError
         If `reduction` or `target` is none of the above.
 
+    Notes
+    -----
+    The plain cross-entropy is meant. With label smoothing, a temperature, weights of the classes or a z-loss it is
+    another function, and the verdict is "wrong: unknown cause".
+
     Examples
     --------
     >>> import numpy as np
@@ -229,6 +237,11 @@ def check_cross_entropy_grad(
     ValueError
         If `reduction` or `target` is none of the above.
 
+    Notes
+    -----
+    The plain cross-entropy is meant. With label smoothing, a temperature, weights of the classes or a z-loss it is
+    another function, and the verdict is "wrong: unknown cause".
+
     Examples
     --------
     >>> import softgrad as sg
@@ -253,7 +266,8 @@ def check_cross_entropy_hessian(
     ----------
     fn : callable
         ``fn(z, target)``, z a float64 array of shape (B, C), returns an array of shape (B, C, C): every row's block.
-        The blocks between different rows are zero, and are left out.
+        The blocks between different rows are zero, and are left out. An operator is converted, as for
+        `check_softmax_jacobian`.
     reduction : {"sum", "mean", "none"}
         What becomes of the rows' losses; "mean" divides the blocks by B.
     target : {"probabilities", "index"}
@@ -270,6 +284,11 @@ def check_cross_entropy_hessian(
         If `fn` is not callable.
     ValueError
         If `reduction` or `target` is none of the above.
+
+    Notes
+    -----
+    The plain cross-entropy is meant. With label smoothing, a temperature, weights of the classes or a z-loss it is
+    another function, and the verdict is "wrong: unknown cause".
 
     Examples
     --------

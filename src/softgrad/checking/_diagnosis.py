@@ -52,6 +52,14 @@ def misfit(array: Array, wanted: Array, size: float) -> float:
     return float(np.where(np.isnan(off), np.inf, off).max(initial=0))
 
 
+def error_of(kind: Kind, observation: Observation) -> float:
+    """The misfit of an answer to the right one; infinite where there is none, or one of another shape."""
+    right = kind.right(observation.probe)
+    if observation.array is None or observation.array.shape != right.shape:
+        return np.inf
+    return misfit(observation.array, right, observation.size)
+
+
 def diagnose(kind: Kind, observations: Sequence[Observation], ask: Ask) -> list[Diagnosis]:
     """All mistakes that explain the answers; two at a time only if no single one does."""
     first = observations[0].probe
@@ -59,16 +67,9 @@ def diagnose(kind: Kind, observations: Sequence[Observation], ask: Ask) -> list[
     causes = [cause for cause in kind.causes if cause.applies(target, reduction)]
     scales = [scale for scale in kind.scales if scale.applies(target, reduction)]
     # The worst answer first: it refutes most of them.
-    order = sorted(observations, key=lambda o: -_error(kind, o))
+    order = sorted(observations, key=lambda o: -error_of(kind, o))
     single = _explanations([*causes, *(_as_cause(kind, scale) for scale in scales)], order, ask)
     return single or _explanations(_pairs(kind, causes, scales), order, ask)
-
-
-def _error(kind: Kind, observation: Observation) -> float:
-    right = kind.right(observation.probe)
-    if observation.array is None or observation.array.shape != right.shape:
-        return np.inf
-    return misfit(observation.array, right, observation.size)
 
 
 def _as_cause(kind: Kind, scale: Scale) -> Cause:

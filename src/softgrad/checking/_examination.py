@@ -9,8 +9,8 @@ import numpy as np
 
 from softgrad.checking import _kinds
 from softgrad.checking._answers import Answer, BrokenContractError, ask, describe_exception
-from softgrad.checking._case import CONTRACT, DOUBLE, LARGE, SINGLE, Part, asking, error_of, worst_of
-from softgrad.checking._diagnosis import Observation, diagnose, misfit
+from softgrad.checking._case import CONTRACT, DOUBLE, LARGE, SINGLE, Part, asking, worst_of
+from softgrad.checking._diagnosis import Observation, diagnose, error_of, misfit
 from softgrad.checking._probes import large_probes, small_probes
 from softgrad.checking._report import KNOWN, UNKNOWN
 from softgrad.checking._verdicts import broken_contract, failed, imprecise, passed, report_up_to, with_diagnoses

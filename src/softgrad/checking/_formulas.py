@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def softmax(p: Array, probe: Probe) -> Array:
-    """P."""
+    """The probabilities themselves."""
     return p
 
 
@@ -30,7 +30,7 @@ def log_softmax_jacobian(p: Array, probe: Probe) -> Array:
 
 
 def softmax_vjp(p: Array, probe: Probe) -> Array:
-    """P ∘ (v − pᵀv)."""
+    """The product p ∘ (v − pᵀv)."""
     v = probe.upstream
     return p * (v - dot(p, v))
 
@@ -42,7 +42,7 @@ def cross_entropy(p: Array, probe: Probe) -> Array:
 
 
 def cross_entropy_grad(p: Array, probe: Probe) -> Array:
-    """P Σ_j y_j − y."""
+    """The difference p Σ_j y_j − y."""
     return probe.share * (p * probe.mass - probe.target)
 
 
@@ -62,12 +62,12 @@ def diagonal_matrices(rows: Array) -> Array:
 
 
 def outer(a: Array, b: Array) -> Array:
-    """A bᵀ of every row."""
+    """The matrix a bᵀ of every row."""
     return a[:, :, None] * b[:, None, :]
 
 
 def dot(a: Array, b: Array) -> Array:
-    """aᵀb of every row, as a column."""
+    """The number aᵀb of every row, as a column."""
     column: Array = (a * b).sum(axis=1, keepdims=True)
     return column
 

@@ -10,6 +10,7 @@ import softgrad as sg
 from softgrad.checking import _formulas as formulas
 from softgrad.checking._cause import Cause, Family, Imitation, code
 from softgrad.checking._probability_causes import probability_causes
+from softgrad.checking._shape_causes import reshaped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -218,19 +219,7 @@ CROSS_ENTROPY_GRAD = (
             lambda probe: -probe.target * sg.log_softmax(probe.logits),
         ),
     ),
-    Cause(
-        "right numbers in another shape",
-        "All numbers are right, but the shape is not that of the logits, (B, C).",
-        "return the shape of z; keep the batch axis also where B = 1",
-        (
-            lambda probe: np.squeeze(_right(probe)),
-            lambda probe: _right(probe).ravel(),
-            lambda probe: _right(probe).T,
-            lambda probe: _right(probe)[..., None],
-            lambda probe: _right(probe)[:, None],
-            lambda probe: _right(probe)[None],
-        ),
-    ),
+    reshaped(_right),
     *probability_causes(
         formulas.cross_entropy_grad,
         _of_rows(_twice),

@@ -41,6 +41,7 @@ class Kind(NamedTuple):
     scales: tuple[Scale, ...]
     laws: tuple[Law, ...]
     unweighted: Cause | None = None  # the formula that takes Σ_j y_j for 1
+    may_return_loss: bool = False  # before the answer, as a pair
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -136,6 +137,7 @@ CROSS_ENTROPY_GRAD = Kind(
     (_scales.GRADIENT_NEGATED, *_scales.REDUCTIONS),
     _laws.CROSS_ENTROPY_GRAD,
     _gradient_causes.UNWEIGHTED,
+    may_return_loss=True,
 )
 CROSS_ENTROPY_HESSIAN = Kind(
     "cross-entropy-hessian",

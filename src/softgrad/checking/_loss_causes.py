@@ -243,7 +243,7 @@ CROSS_ENTROPY = (
     Cause(
         "not reduced",
         "The result has one loss for every row, or a number for every entry; one number was asked for.",
-        'sum it (for the mean, also divide by len(z)), or check with reduction="none"',
+        'sum it (for the mean, also divide by len(z)), or check with reduction="none" (--reduction none)',
         (_row_losses, lambda probe: _row_losses(probe)[:, None], lambda probe: -probe.target * _log_probs(probe)),
         reductions=("sum", "mean"),
     ),
@@ -257,7 +257,7 @@ CROSS_ENTROPY = (
     Cause(
         "already reduced",
         "The result is one number, the sum or mean over the batch; every row's own loss was asked for.",
-        'sum over axis=1 only, or check with reduction="sum" or "mean"',
+        'sum over axis=1 only, or check with reduction="sum" or "mean" (--reduction sum or mean)',
         (lambda probe: np.asarray(_row_losses(probe).sum()), lambda probe: np.asarray(_row_losses(probe).mean())),
         reductions=("none",),
     ),

@@ -37,7 +37,7 @@ class Stage(NamedTuple):
 class Report:
     """The outcome of a check.
 
-    Parameters
+    Attributes
     ----------
     kind : str
         What was checked, such as "softmax-jacobian".

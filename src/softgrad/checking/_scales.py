@@ -30,14 +30,14 @@ REDUCTIONS = (
     Scale(
         "mean instead of sum",
         "The result is divided by the batch size B, as for the mean of the rows' losses; the sum was asked for.",
-        f'{_NO_MEAN}, or check with reduction="mean" if the mean is meant',
+        f'{_NO_MEAN}, or check with reduction="mean" (--reduction mean) if the mean is meant',
         lambda probe: 1 / probe.rows,
         reductions=("sum",),
     ),
     Scale(
         "sum instead of mean",
         "The result is that of the rows' summed losses; the mean over the batch was asked for.",
-        f'{_MEAN}\nor check with reduction="sum" if the sum is meant',
+        f'{_MEAN}\nor check with reduction="sum" (--reduction sum) if the sum is meant',
         lambda probe: float(probe.rows),
         reductions=("mean",),
     ),
@@ -52,7 +52,7 @@ REDUCTIONS = (
     Scale(
         "divided by the batch size",
         "Every row is divided by the batch size B, as for the mean; every row's own loss was asked for.",
-        'leave out the division, or check with reduction="mean" if the mean is meant',
+        'leave out the division, or check with reduction="mean" (--reduction mean) if the mean is meant',
         lambda probe: 1 / probe.rows,
         reductions=("none",),
     ),

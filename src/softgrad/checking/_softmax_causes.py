@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +10,7 @@ import softgrad as sg
 from softgrad.checking import _formulas as formulas
 from softgrad.checking._cause import Cause, code
 from softgrad.checking._probability_causes import probability_causes
+from softgrad.checking._shape_causes import reshaped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,23 +26,6 @@ def _after_first_softmax(probe: Probe) -> Array:
     p, q = probe.probs, sg.softmax(probe.probs)
     inner = q * (probe.upstream - formulas.dot(q, probe.upstream))
     return p * (inner - formulas.dot(p, inner))
-
-
-def _reshaped(formula: Any) -> Cause:
-    """One cause for softmax and for its product, whose answers have the shape of the logits."""
-    return Cause(
-        "right numbers in another shape",
-        "All numbers are right, but the shape is not that of the logits, (B, C).",
-        "return the shape of z; keep the batch axis also where B = 1",
-        (
-            lambda probe: np.squeeze(formula(probe.probs, probe)),
-            lambda probe: formula(probe.probs, probe).ravel(),
-            lambda probe: formula(probe.probs, probe).T,
-            lambda probe: formula(probe.probs, probe)[..., None],
-            lambda probe: formula(probe.probs, probe)[:, None],
-            lambda probe: formula(probe.probs, probe)[None],
-        ),
-    )
 
 
 SOFTMAX = (
@@ -77,7 +61,7 @@ SOFTMAX = (
         families=(lambda probe, eps: probe.probs + eps,),
         parameter="eps",
     ),
-    _reshaped(formulas.softmax),
+    reshaped(lambda probe: probe.probs),
     *probability_causes(
         formulas.softmax,
         lambda probe: sg.softmax(probe.probs),
@@ -182,7 +166,7 @@ SOFTMAX_VJP = (
         _VJP_LINE,
         (lambda probe: probe.upstream * probe.probs * (1 - probe.logits),),
     ),
-    _reshaped(formulas.softmax_vjp),
+    reshaped(lambda probe: formulas.softmax_vjp(probe.probs, probe)),
     *probability_causes(
         formulas.softmax_vjp,
         _after_first_softmax,

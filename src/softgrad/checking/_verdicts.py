@@ -30,37 +30,29 @@ def failed(
     stage: str,
 ) -> Report:
     """A stage whose numbers are wrong."""
-    notes: tuple[str, ...] = ()
-    explanation, advice = _unknown(part, observations, worst, stage)
-    if not diagnoses:
-        notes = patterns(part.kind.right, observations)
-    laws: tuple[str, ...] = ()
-    if stage != LARGE:
-        laws = _laws(case, part, observations)
     report = report_up_to(
         case,
         UNKNOWN,
         names,
         stage,
-        explanation=explanation,
-        advice=advice,
+        explanation=_unknown(part, observations, worst, stage),
         worst=worst.entry,
-        broken_laws=laws,
-        notes=notes,
+        broken_laws=() if stage == LARGE else _laws(case, part, observations),
+        notes=() if diagnoses else patterns(part.kind.right, observations),
     )
     return with_diagnoses(report, diagnoses, case) if diagnoses else report
 
 
-def _unknown(part: Part, observations: list[Observation], worst: Failure, stage: str) -> tuple[str, str]:
+def _unknown(part: Part, observations: list[Observation], worst: Failure, stage: str) -> str:
     what = "loss" if part.is_loss else "answer"
     where = "With logits of ±1000" if stage == LARGE else "With moderate logits"
     raised = next((o.raised for o in observations if o.raised), "")
     if raised:
-        return f"{where} the function raises {raised}. With moderate ones it is right.", ""
+        return f"{where} the function raises {raised}. With moderate ones it is right."
     if not np.isfinite(worst.entry.got):
-        return f"{where} the {what} is not finite; the right one is.", ""
+        return f"{where} the {what} is not finite; the right one is."
     text = f"{where} the {what} is off by up to {worst.error:.2g} of the size of its terms."
-    return (f"{text} With moderate ones it is right." if stage == LARGE else text), ""
+    return f"{text} With moderate ones it is right." if stage == LARGE else text
 
 
 def _laws(case: Case, part: Part, observations: list[Observation]) -> tuple[str, ...]:

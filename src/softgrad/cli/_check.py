@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from softgrad.checking import Report
 
 
-class Kind(StrEnum):
-    """What the function computes."""
-
-    SOFTMAX = "softmax"
-    SOFTMAX_JACOBIAN = "softmax-jacobian"
-    LOG_SOFTMAX_JACOBIAN = "log-softmax-jacobian"
-    SOFTMAX_VJP = "softmax-vjp"
-    CROSS_ENTROPY = "cross-entropy"
-    CROSS_ENTROPY_GRAD = "cross-entropy-grad"
-    CROSS_ENTROPY_HESSIAN = "cross-entropy-hessian"
+# What the function computes.
+KINDS = (
+    "softmax",
+    "softmax-jacobian",
+    "log-softmax-jacobian",
+    "softmax-vjp",
+    "cross-entropy",
+    "cross-entropy-grad",
+    "cross-entropy-hessian",
+)
 
 
 class Reduction(StrEnum):
@@ -83,7 +83,7 @@ def check(
         str, typer.Argument(metavar="FILE.py:FUNCTION", help="The function; or package.module:FUNCTION.")
     ],
     kind: Annotated[
-        Kind | None, typer.Option(metavar="KIND", help="What it computes: one of the kinds above. (required)")
+        str | None, typer.Option(metavar="KIND", help="What it computes: one of the kinds above. (required)")
     ] = None,
     reduction: Annotated[
         Reduction | None, typer.Option(help="What becomes of the rows' losses. (default: sum)")
@@ -102,22 +102,37 @@ def check(
     FUNCTION(z, v): softmax-vjp
     FUNCTION(z, target): cross-entropy, cross-entropy-grad, cross-entropy-hessian
 
-    The exit code is 0 if it is right, else 1.
+    The exit code is 0 if it is right; 1 if it is wrong, or could not be judged; 2 if the command cannot be carried out.
     """
-    if kind is None:
-        raise CommandError(f"--kind is missing; expected one of {', '.join(Kind)}")
+    kind = _kind(kind)
     options = {name: value.value for name, value in (("reduction", reduction), ("target", target)) if value}
     if options and not kind.startswith("cross-entropy"):
         raise CommandError(f"--{next(iter(options))} belongs to the kinds of cross-entropy; leave it out")
     # What the user's code prints is no part of the report.
     with contextlib.redirect_stdout(sys.stderr), _found_from(function) as (module, name):
-        report = getattr(checking, f"check_{kind.replace('-', '_')}")(_function(module, name, function), **options)
+        try:
+            report = getattr(checking, f"check_{kind.replace('-', '_')}")(_function(module, name, function), **options)
+        except SystemExit as stop:
+            problem = f"{function} ended the process ({_text(stop)}) instead of returning its answer"
+            raise CommandError(f"{problem}; take sys.exit() out of it", 1) from None
     if as_json:
         print(json.dumps(_facts(report), allow_nan=False))
     else:
         _print(report)
     if not report.passed:
         raise typer.Exit(1)
+
+
+def _kind(given: str | None) -> str:
+    expected = f"expected one of {', '.join(KINDS)}"
+    if given is None:
+        raise CommandError(f"--kind is missing; {expected}")
+    kind = given.replace("_", "-")
+    if kind in KINDS:
+        return kind
+    close = difflib.get_close_matches(kind.lower(), KINDS, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise CommandError(f"no kind is called {given!r}{hint}; {expected}")
 
 
 @contextlib.contextmanager

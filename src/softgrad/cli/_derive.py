@@ -47,14 +47,15 @@ def derive(
         return
     import softgrad.derivation  # noqa: PLC0415
 
+    spelling = name.replace("_", "-")
     try:
-        derivation = softgrad.derivation.derive(name)
+        derivation = softgrad.derivation.derive(spelling if spelling in softgrad.derivation.NAMES else name)
     except ValueError as error:
         raise CommandError(str(error)) from None
     if output is not None:
         _check_output(output)
-    verification = _verify(derivation) if check else None
     form = form or _form_of(output)
+    verification = _verify(derivation) if check else None
     content = derivation.render(form, verification=verification)
     if output is not None:
         _write(output, content)
@@ -89,8 +90,14 @@ def _verify(derivation: Derivation) -> Verification:
 
 
 def _form_of(output: Path | None) -> str:
-    suffix = output.suffix.lower() if output else ""
-    return next((form for form, suffixes in _FORMATS.items() if suffix in suffixes), "text")
+    if output is None or not output.suffix:
+        return "text"
+    for form, suffixes in _FORMATS.items():
+        if output.suffix.lower() in suffixes:
+            return form
+    raise CommandError(
+        f"--output {output}: expected a name ending in .txt, .tex or .html; or write --format text|latex|html"
+    )
 
 
 def _styled(text: Text) -> Text:

@@ -27,7 +27,7 @@ def complement(p: Array) -> Array:
     top = p.argmax(axis=1)[:, None]
     others = p.copy()
     np.put_along_axis(others, top, 0, axis=1)
-    result: Array = 1 - p
+    result = 1 - p
     np.put_along_axis(result, top, total(others)[:, None] + 0 * np.take_along_axis(p, top, 1), axis=1)
     return result
 
