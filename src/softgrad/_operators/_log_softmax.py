@@ -94,6 +94,7 @@ class LogSoftmaxJacobian(Operator):
         inverse = LogSoftmaxPseudoInverse(self._layout, self.dtype, self._probabilities())
         return inverse.T if self._transposed else inverse
 
+    @np.errstate(all="ignore")  # infinities and NaN are answers
     def solve(self, b: ArrayLike, damping: float) -> Array:
         r"""The solution x of (L + λI) x = b, in O(C).
 
