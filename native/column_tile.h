@@ -74,6 +74,9 @@ class ColumnTile {
 
   double logit(int i, int64_t c) const { return tile_[c * W + i]; }
   double exponential(int i, int64_t c) const { return exponentials_[c * W + i]; }
+  V logits(int64_t c) const { return V::load(tile_ + c * W); }
+  V exponentials(int64_t c) const { return V::load(exponentials_ + c * W); }
+  void replace(int64_t c, V value) { value.store(tile_ + c * W); }
 
   // out = e·scale, then out[target] = value for rows with a target.
   void write_scaled(const Batch& batch, const Rows& out, bool, const int64_t* target, const double* value) {
@@ -87,6 +90,25 @@ class ColumnTile {
   }
 
   void flush() {}
+
+  // What the tile holds; zeros for the rows that the batch skips.
+  void write(const Batch& batch, const Rows& out) {
+    if (adjacent(out) && !any_skipped(batch)) {
+      char* p = out.row(first_);
+      for (int64_t c = 0; c < n_; ++c) V::load(tile_ + c * W).store(reinterpret_cast<S*>(p + c * out.class_stride));
+    } else if (out.class_stride == static_cast<int64_t>(sizeof(S))) {
+      write_transposed(batch, out);
+    } else {
+      for (int64_t c = 0; c < n_; ++c) {
+        S lanes[W];
+        V::load(tile_ + c * W).store(lanes);
+        for (int i = 0; i < count_; ++i)
+          if (!batch.skip[i]) scatter(lanes + i, 1, out.row(first_ + i) + c * out.class_stride, 0);
+      }
+    }
+    for (int i = 0; i < count_; ++i)
+      if (batch.skip[i]) zero_row(out, first_ + i, sizeof(S));
+  }
 
   void write_log_softmax(const Batch& batch, const Rows& out, bool) {
     LogSoftmax<V> log_softmax = LogSoftmax<V>::of_lanes(batch);
@@ -130,24 +152,6 @@ class ColumnTile {
 #pragma GCC unroll 16
       for (int i = 0; i < W; ++i) square[i].store(tile_ + (c + i) * W);
     }
-  }
-
-  void write(const Batch& batch, const Rows& out) {
-    if (adjacent(out) && !any_skipped(batch)) {
-      char* p = out.row(first_);
-      for (int64_t c = 0; c < n_; ++c) V::load(tile_ + c * W).store(reinterpret_cast<S*>(p + c * out.class_stride));
-    } else if (out.class_stride == static_cast<int64_t>(sizeof(S))) {
-      write_transposed(batch, out);
-    } else {
-      for (int64_t c = 0; c < n_; ++c) {
-        S lanes[W];
-        V::load(tile_ + c * W).store(lanes);
-        for (int i = 0; i < count_; ++i)
-          if (!batch.skip[i]) scatter(lanes + i, 1, out.row(first_ + i) + c * out.class_stride, 0);
-      }
-    }
-    for (int i = 0; i < count_; ++i)
-      if (batch.skip[i]) zero_row(out, first_ + i, sizeof(S));
   }
 
   void write_transposed(const Batch& batch, const Rows& out) {

@@ -6,6 +6,7 @@
 // is all that the Hessian sees of the targets.
 #pragma once
 
+#include "column_tile.h"
 #include "curvature.h"
 #include "kernels.h"
 #include "long_row.h"
@@ -98,6 +99,37 @@ inline void hvp_batches(const HvpArguments& a) {
   for_groups(Groups(a.logits, capacity), bytes, a.threads, group);
 }
 
+// One row per lane, for few classes.
+template <class V, class S>
+inline void hvp_tiles(const HvpArguments& a) {
+  using Tile = ColumnTile<V, S>;
+  int64_t n = a.logits.classes, bytes = Tile::scratch_bytes(n);
+  auto group = [&](int64_t, int64_t first, int64_t end, char* scratch) {
+    Batch batch;
+    Curvature curvature;
+    Tile logits(a.logits, scratch), v(a.v, scratch + bytes);
+    batch.set_headroom(hvp_headroom);
+    for (; first < end; first += V::lanes) {
+      int count = static_cast<int>(end - first < V::lanes ? end - first : V::lanes);
+      for (int i = 0; i < count; ++i) batch.skip[i] = a.skip && a.skip[first + i];
+      logits.load(first, count);
+      v.load(first, count);
+      logits.template statistics<true>(batch);
+      V top = load_narrow<V>(batch.maximum), pivot = v.logits(0);
+      for (int64_t c = 1; c < n; ++c) pivot = select(equal(logits.logits(c), top), v.logits(c), pivot);
+      CurvatureSum<V> sum{pivot};
+      for (int64_t c = 0; c < n; ++c) sum.add(logits.exponentials(c), v.logits(c));
+      store_wide(pivot, curvature.pivot);
+      sum.store_lanes(curvature);
+      finish_hvp<typename NumberOf<V>::type>(a, first, count, batch, curvature);
+      auto map = CurvatureMap<V>::of_lanes(batch, curvature);
+      for (int64_t c = 0; c < n; ++c) v.replace(c, map(logits.exponentials(c), v.logits(c)));
+      v.write(batch, a.out);
+    }
+  };
+  for_groups(Groups(a.logits, V::lanes), 2 * bytes, a.threads, group);
+}
+
 // Exponentials taken anew where they are needed.
 template <class V, class S>
 struct Exponentials {
@@ -168,6 +200,7 @@ inline void hvp_long_row(const HvpArguments& a, int64_t r) {
 
 template <class V, class S>
 inline void hvp_rows(const HvpArguments& a) {
+  if (ColumnTile<V, S>::suits(a.logits)) return hvp_tiles<V, S>(a);
   if (a.logits.classes <= block_classes<V>) return hvp_batches<V, S>(a);
   for (int64_t r = 0; r < a.logits.count; ++r)
     if (a.skip && a.skip[r])

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "batches.h"
+#include "column_tile.h"
 #include "curvature.h"
 #include "kernels.h"
 #include "threads.h"
@@ -92,6 +93,8 @@ class OperatorProduct {
   void run() const {
     if (vectors_adjacent() && (a_.columns > 1 || probs_adjacent()))
       lanes_along_vectors();
+    else if (a_.columns == 1 && a_.v.classes <= 32)
+      lanes_along_rows();
     else
       lanes_along_classes();
   }
@@ -118,9 +121,9 @@ class OperatorProduct {
   }
 
   // Fills lane i for a vector whose dot is known, or will be.
-  void start(int64_t vector, int i, Curvature& curvature) const {
+  void start(int64_t vector, int i, double pivot, Curvature& curvature) const {
     int64_t row = vector / a_.columns;
-    curvature.pivot[i] = transposed ? 0 : at_pivot(vector);
+    curvature.pivot[i] = pivot;
     curvature.jacobian[i] = a_.jacobian ? a_.jacobian[row] : 1;
     curvature.outer[i] = a_.outer ? a_.outer[row] : 0;
   }
@@ -172,7 +175,7 @@ class OperatorProduct {
                  Batch batch;
                  Curvature curvature;
                  for (int64_t vector = first; vector < end; ++vector) {
-                   start(vector, 0, curvature);
+                   start(vector, 0, at_pivot(vector), curvature);
                    auto dot = [&](int64_t b, char* memory) {
                      Block part(a_, vector, b, memory);
                      if constexpr (transposed)
@@ -238,6 +241,29 @@ class OperatorProduct {
     for (int64_t b = 0; b < blocks; ++b) body(b, buffers + thread_index() * 3 * block * int64_t(sizeof(T)));
   }
 
+  // Few classes: as many rows as there are lanes, turned into columns.
+  void lanes_along_rows() const {
+    using Tile = ColumnTile<V, T>;
+    int64_t n = a_.v.classes, bytes = Tile::scratch_bytes(n);
+    auto group = [&](int64_t, int64_t first, int64_t end, char* scratch) {
+      Batch batch;
+      Curvature curvature;
+      Tile probs(a_.probs, scratch), v(a_.v, scratch + bytes);
+      for (; first < end; first += W) {
+        int count = static_cast<int>(end - first < W ? end - first : W);
+        probs.load(first, count);
+        v.load(first, count);
+        for (int i = 0; i < count; ++i) start(first + i, i, v.logit(i, a_.pivot[first + i]), curvature);
+        auto map = sum_and_map(
+            n, [&](int64_t c) { return probs.logits(c); }, [&](int64_t c) { return v.logits(c); }, batch, curvature);
+        for (int64_t c = 0; c < n; ++c) v.replace(c, map(factor(probs.logits(c)), v.logits(c)));
+        v.write(batch, a_.out);
+        write_pivots(first, count, curvature);
+      }
+    };
+    for_groups(Groups(a_.v, W), 2 * bytes, a_.threads, group);
+  }
+
   // As many vectors as there are lanes, class after class: a block of vectors that share a row of
   // probabilities, or neighbouring rows of a class axis that is not the last.
   void lanes_along_vectors() const {
@@ -254,7 +280,7 @@ class OperatorProduct {
   void vector_tile(int64_t first, int count) const {
     Batch batch;
     Curvature curvature;
-    for (int i = 0; i < count; ++i) start(first + i, i, curvature);
+    for (int i = 0; i < count; ++i) start(first + i, i, at_pivot(first + i), curvature);
     const char* v = a_.v.row(first);
     const char* p = a_.probs.row(first / a_.columns);
     char* out = a_.out.row(first);
@@ -266,23 +292,34 @@ class OperatorProduct {
     auto direction = [&](int64_t c) {
       return V::load_first(reinterpret_cast<const T*>(v + c * a_.v.class_stride), count, 0);
     };
+    auto map = sum_and_map(a_.v.classes, probability, direction, batch, curvature);
+    for (int64_t c = 0; c < a_.v.classes; ++c)
+      map(factor(probability(c)), direction(c)).store_first(reinterpret_cast<T*>(out + c * a_.out.class_stride), count);
+    write_pivots(first, count, curvature);
+  }
+
+  // Of the vectors in the lanes: their sums over all classes, and what these make of each class.
+  template <class Probability, class Direction>
+  static auto sum_and_map(int64_t classes, Probability probability, Direction direction, Batch& batch,
+                          Curvature& curvature) {
     if constexpr (transposed) {
       PlainSum<V> sum;
-      for (int64_t c = 0; c < a_.v.classes; ++c) sum.add(direction(c));
+      for (int64_t c = 0; c < classes; ++c) sum.add(direction(c));
       sum.store_lanes(curvature);
     } else {
       CurvatureSum<V> sum{load_narrow<V>(curvature.pivot)};
-      for (int64_t c = 0; c < a_.v.classes; ++c) sum.add(probability(c), direction(c));
+      for (int64_t c = 0; c < classes; ++c) sum.add(probability(c), direction(c));
       sum.store_lanes(curvature);
     }
     finish(batch, curvature, W);
-    auto map = map_of_lanes(batch, curvature);
-    for (int64_t c = 0; c < a_.v.classes; ++c) {
-      V factor = kind == OperatorKind::log_softmax ? V(1) : probability(c);
-      map(factor, direction(c)).store_first(reinterpret_cast<T*>(out + c * a_.out.class_stride), count);
-    }
-    if (transposed)
-      for (int i = 0; i < count; ++i) write_pivot(first + i, curvature.dot_hi[i], curvature.dot_lo[i]);
+    return map_of_lanes(batch, curvature);
+  }
+
+  static V factor(V probability) { return kind == OperatorKind::log_softmax ? V(1) : probability; }
+
+  void write_pivots(int64_t first, int count, const Curvature& curvature) const {
+    if (!transposed) return;
+    for (int i = 0; i < count; ++i) write_pivot(first + i, curvature.dot_hi[i], curvature.dot_lo[i]);
   }
 
   const OperatorArguments& a_;
