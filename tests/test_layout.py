@@ -32,6 +32,7 @@ OWNERS = {
     "sklearn": {"linear_model", "cli"},
     "scipy": {"linear_model", "cli", "_operators"},
     "sympy": {"derivation"},
+    "mpmath": {"derivation"},
     "matplotlib": {"cli", "linear_model", "derivation"},
     "pandas": {"cli"},
     "rich": {"cli"},
