@@ -110,6 +110,14 @@ def test_rows_of_probabilities_with_gaps_between_them(instruction_set):
     np.testing.assert_allclose(out, p * (v - (p * v).sum(axis=0)), atol=1e-15)
 
 
+def test_the_compiled_module_refuses_gaps_where_it_expects_none():
+    """An array that is read through a plain pointer has to be contiguous; the caller has seen to it."""
+    p = np.asfortranarray(np.full((4, 3), 1 / 3))
+    a, b, origin, offset = np.ones(4), np.zeros(4), np.empty((4, 3)), np.empty((4, 3))
+    with pytest.raises(ValueError, match="not C-contiguous"):
+        _core.secular(3, p, a, b, origin, offset)
+
+
 def test_left_products():
     z, v, rng = problem((3, 6), np.float64)
     A = rng.normal(size=(3, 4, 6))
