@@ -28,7 +28,10 @@ class Scratch {
 
 // How rows are divided: a property of the shape, never of the thread count.
 struct Groups {
-  int64_t rows, size, count;
+  int64_t rows = 0, size = 1, count = 0;
+
+  Groups() = default;
+  Groups(int64_t all, int64_t in_group) : rows(all), size(in_group), count((all + in_group - 1) / in_group) {}
 
   Groups(const Rows& all, int capacity) {
     constexpr int64_t elements = 16384;

@@ -30,6 +30,7 @@ class Array {
     return held_ ? static_cast<T*>(view_.buf) : nullptr;
   }
   int64_t size() const { return held_ ? view_.len / view_.itemsize : 0; }
+  int64_t item_bytes() const { return held_ ? view_.itemsize : 0; }
 
   // Rows along `axis`; no axis (-1): every element is a row of its own.
   Rows rows(int axis) const {
@@ -179,6 +180,90 @@ void sum_rows(nb::handle x, int axis, nb::handle out) {
   kernels_in_use().sum_rows(a);
 }
 
+// A design matrix: a dense array, or the three of compressed sparse rows.
+class Design {
+ public:
+  Design(nb::handle x, nb::handle data, nb::handle indices, nb::handle starts)
+      : dense_(x, false), data_(data, false), indices_(indices, false), starts_(starts, false) {}
+
+  DesignMatrix matrix(int64_t features) const {
+    DesignMatrix m = {};
+    m.dense = dense_.rows(1);
+    m.data = data_.data<void>();
+    m.indices = indices_.data<void>();
+    m.starts = starts_.data<void>();
+    m.wide_indices = indices_.item_bytes() == 8;
+    m.entries = data_.size();
+    m.rows = m.data ? starts_.size() - 1 : m.dense.count;
+    m.features = features;
+    return m;
+  }
+
+ private:
+  Array dense_;
+  Flat data_, indices_, starts_;
+};
+
+double linear_head(int dtype, nb::handle x, nb::handle data, nb::handle indices, nb::handle starts, bool product,
+                   nb::handle W, nb::handle bias, nb::handle probs, nb::handle target, nb::handle target_probs,
+                   nb::handle weight, double label_smoothing, nb::handle sum_W, nb::handle sum_bias) {
+  Design design(x, data, indices, starts);
+  Flat coefficients(W, false), offsets(bias, false), kept(probs, !product), labels(target, false);
+  Flat target_rows(target_probs, false), weights(weight, false), outer(sum_W, true), sums(sum_bias, true);
+  LinearHeadArguments a = {};
+  a.dtype = static_cast<DType>(dtype);
+  a.classes = offsets.size();
+  a.x = design.matrix(coefficients.size() / a.classes);
+  a.W = coefficients.data<const double>();
+  a.bias = offsets.data<const double>();
+  a.product = product;
+  a.probs = kept.data<void>();
+  a.target = labels.data<const int64_t>();
+  a.target_probs = target_rows.data<const double>();
+  a.weight = weights.data<const double>();
+  a.label_smoothing = label_smoothing;
+  a.sum_W = outer.data<double>();
+  a.sum_bias = sums.data<double>();
+  a.threads = threads_for((a.x.data ? a.x.entries : a.x.rows * a.x.features) + a.x.rows * a.classes);
+  nb::gil_scoped_release released;
+  return kernels_in_use().linear_head(a);
+}
+
+void weighted_grams(int dtype, nb::handle x, nb::handle data, nb::handle indices, nb::handle starts, nb::handle index,
+                    nb::handle weights, nb::handle mean, nb::handle inverse_scale, bool intercept, nb::handle grams) {
+  Design design(x, data, indices, starts);
+  Flat rows(index, false), of_rows(weights, false), centre(mean, false), scale(inverse_scale, false);
+  Flat result(grams, true);
+  GramArguments a = {};
+  a.dtype = static_cast<DType>(dtype);
+  a.x = design.matrix(centre.size());
+  a.index = rows.data<const int64_t>();
+  a.rows = rows.size();
+  a.weights = of_rows.data<const double>();
+  a.classes = a.rows ? of_rows.size() / a.rows : 0;
+  a.mean = centre.data<void>();
+  a.inverse_scale = scale.data<void>();
+  a.intercept = intercept;
+  a.grams = result.data<void>();
+  a.threads = threads_for(a.rows * a.x.features * a.classes);
+  nb::gil_scoped_release released;
+  kernels_in_use().weighted_grams(a);
+}
+
+double column_moments(int dtype, nb::handle x, nb::handle weight, nb::handle mean, nb::handle variance) {
+  Array matrix(x, false);
+  Flat weights(weight, false), means(mean, true), variances(variance, true);
+  MomentArguments a = {};
+  a.dtype = static_cast<DType>(dtype);
+  a.x = matrix.rows(1);
+  a.weight = weights.data<const double>();
+  a.mean = means.data<double>();
+  a.variance = variances.data<double>();
+  a.threads = threads_for(a.x.count * a.x.classes);
+  nb::gil_scoped_release released;
+  return kernels_in_use().column_moments(a);
+}
+
 nb::tuple check_labels(nb::handle target, int64_t classes, nb::object ignore_index, nb::handle weight) {
   Flat labels(target, false), w(weight, false);
   bool has_ignore_index = !ignore_index.is_none();
@@ -252,6 +337,17 @@ NB_MODULE(_core, m) {
   m.attr("secular_unit") = secular_unit;
   m.def("sum_rows", &sum_rows, "x"_a, "axis"_a, "out"_a,
         "Write the sums of float64 x along an axis, as if in twice the precision, into out.");
+  m.def("linear_head", &linear_head, "dtype"_a, "x"_a.none(), "data"_a.none(), "indices"_a.none(), "starts"_a.none(),
+        "product"_a, "W"_a, "bias"_a, "probs"_a.none(), "target"_a.none(), "target_probs"_a.none(), "weight"_a,
+        "label_smoothing"_a, "sum_W"_a, "sum_bias"_a,
+        "Write sum g x^T and sum g over the rows x, with g the gradient of the weighted cross-entropy of logits "
+        "W x + bias, whose sum is returned, or, for a product, with g its Hessian times W x + bias.");
+  m.def("weighted_grams", &weighted_grams, "dtype"_a, "x"_a.none(), "data"_a.none(), "indices"_a.none(),
+        "starts"_a.none(), "index"_a, "weights"_a, "mean"_a, "inverse_scale"_a, "intercept"_a, "grams"_a,
+        "Add the Gram matrices of standardised rows of x, weighted for each class, to the upper triangles of grams.");
+  m.def("column_moments", &column_moments, "dtype"_a, "x"_a, "weight"_a, "mean"_a, "variance"_a,
+        "Write the weighted mean and variance of every column of a dense matrix; return the largest |x|. "
+        "A column with NaN or infinity has no finite mean.");
   m.def("exp_difference", &exp_difference, "dtype"_a, "z"_a, "m"_a, "out"_a,
         "Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out.");
   m.def("log1p", &log1p_of, "s"_a, "out"_a, "Write log(1 + s) of float64 s >= 0 into out.");

@@ -1,12 +1,15 @@
 // Compiled once for every instruction set, with SOFTGRAD_COMPILE_<SET> defined.
 #include "kernels.h"
 
+#include "column_moments.h"
 #include "cross_entropy_kernel.h"
 #include "hvp_kernel.h"
+#include "linear_head.h"
 #include "operator_kernel.h"
 #include "row_sum.h"
 #include "secular.h"
 #include "softmax_kernel.h"
+#include "weighted_gram.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 namespace {
@@ -70,6 +73,21 @@ void hvp(const HvpArguments& a) {
   }
 }
 
+double linear_head(const LinearHeadArguments& a) {
+  return a.dtype == DType::float32 ? linear_head_pass<F32>(a) : linear_head_pass<F64>(a);
+}
+
+void weighted_grams(const GramArguments& a) {
+  if (a.dtype == DType::float32)
+    weighted_grams_in<F32>(a);
+  else
+    weighted_grams_in<F64>(a);
+}
+
+double column_moments(const MomentArguments& a) {
+  return a.dtype == DType::float32 ? ColumnMoments<float>(a).run() : ColumnMoments<double>(a).run();
+}
+
 template <class V>
 void exp_of(const typename V::Scalar* z, double m, typename V::Scalar* out, int64_t n) {
   using T = typename V::Scalar;
@@ -93,8 +111,17 @@ void log1p_of(const double* s, double* out, int64_t n) {
 extern const Kernels kernels;
 #define SOFTGRAD_STRING(x) #x
 #define SOFTGRAD_NAME(x) SOFTGRAD_STRING(x)
-const Kernels kernels = {
-    SOFTGRAD_NAME(SOFTGRAD_ISA), softmax, cross_entropy, apply_operator, hvp, secular_rows, sum_rows,
-    exp_difference_of,           log1p_of};
+const Kernels kernels = {SOFTGRAD_NAME(SOFTGRAD_ISA),
+                         softmax,
+                         cross_entropy,
+                         apply_operator,
+                         hvp,
+                         secular_rows,
+                         sum_rows,
+                         linear_head,
+                         weighted_grams,
+                         column_moments,
+                         exp_difference_of,
+                         log1p_of};
 
 }  // namespace softgrad::SOFTGRAD_ISA

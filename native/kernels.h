@@ -93,6 +93,60 @@ struct SumArguments {
   int threads;
 };
 
+// The rows x_n of a linear head: dense, or compressed sparse.
+struct DesignMatrix {
+  Rows dense;                  // a row for each x_n
+  const void* data = nullptr;  // sparse: the entries, their columns, and where each row starts; nullptr: dense
+  const void* indices;
+  const void* starts;
+  bool wide_indices;  // int64 rather than int32
+  int64_t entries;
+  int64_t rows, features;
+};
+
+// One pass over the rows of a linear head; see linear_head.h.
+struct LinearHeadArguments {
+  DType dtype;  // float32 or float64, of x and probs
+  DesignMatrix x;
+  int64_t classes;
+  const double* W;     // (classes, features)
+  const double* bias;  // (classes)
+  bool product;        // the Hessian times (W, bias), from probs, rather than the gradient
+  void* probs;         // (rows, classes): read by a product; written by a gradient, unless nullptr
+  const int64_t* target;
+  const double* target_probs;  // (rows, classes)
+  const double* weight;        // for each row
+  double label_smoothing;
+  double* sum_W;     // (classes, features)
+  double* sum_bias;  // (classes)
+  int threads;
+};
+
+// The weighted mean and variance of the columns of a dense matrix.
+struct MomentArguments {
+  DType dtype;  // float32 or float64
+  Rows x;       // a row for each row of the matrix
+  const double* weight;
+  double* mean;
+  double* variance;
+  int threads;
+};
+
+// Weighted Gram matrices of standardised rows; see weighted_gram.h.
+struct GramArguments {
+  DType dtype;  // float32 or float64, of x, mean, inverse_scale and grams
+  DesignMatrix x;
+  const int64_t* index;  // which rows of x
+  int64_t rows;
+  const double* weights;  // (rows, classes)
+  int64_t classes;
+  const void* mean;           // (features)
+  const void* inverse_scale;  // (features)
+  bool intercept;
+  void* grams;  // (classes, columns, columns), with a column for the intercept; added to
+  int threads;
+};
+
 struct Kernels {
   const char* name;
   void (*softmax)(const SoftmaxArguments&);
@@ -102,6 +156,11 @@ struct Kernels {
   void (*hvp)(const HvpArguments&);
   void (*secular)(const SecularArguments&);
   void (*sum_rows)(const SumArguments&);
+  // Returns the summed loss; 0 for a product.
+  double (*linear_head)(const LinearHeadArguments&);
+  void (*weighted_grams)(const GramArguments&);
+  // Returns the largest |x|.
+  double (*column_moments)(const MomentArguments&);
   // exp(z - m) and log(1 + s) element by element, for the tests of the elementary functions.
   void (*exp_difference)(DType, const void* z, double m, void* out, int64_t n);
   void (*log1p)(const double* s, double* out, int64_t n);

@@ -47,6 +47,21 @@ def sum_rows(x: object, axis: int, out: object) -> None:
     Write the sums of float64 x along an axis, as if in twice the precision, into out.
     """
 
+def linear_head(dtype: int, x: object | None, data: object | None, indices: object | None, starts: object | None, product: bool, W: object, bias: object, probs: object | None, target: object | None, target_probs: object | None, weight: object, label_smoothing: float, sum_W: object, sum_bias: object) -> float:
+    """
+    Write sum g x^T and sum g over the rows x, with g the gradient of the weighted cross-entropy of logits W x + bias, whose sum is returned, or, for a product, with g its Hessian times W x + bias.
+    """
+
+def weighted_grams(dtype: int, x: object | None, data: object | None, indices: object | None, starts: object | None, index: object, weights: object, mean: object, inverse_scale: object, intercept: bool, grams: object) -> None:
+    """
+    Add the Gram matrices of standardised rows of x, weighted for each class, to the upper triangles of grams.
+    """
+
+def column_moments(dtype: int, x: object, weight: object, mean: object, variance: object) -> float:
+    """
+    Write the weighted mean and variance of every column of a dense matrix; return the largest |x|. A column with NaN or infinity has no finite mean.
+    """
+
 def exp_difference(dtype: int, z: object, m: float, out: object) -> None:
     """Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out."""
 

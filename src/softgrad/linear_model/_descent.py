@@ -1,0 +1,109 @@
+"""Descent to a minimum: directions from a method, steps from a line search, until the gradient is small."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_EVALUATIONS = 25  # in a line search
+_DECREASE, _CURVATURE = 1e-4, 0.9  # Wolfe's conditions, the customary values for steps of about 1
+
+
+class Point(NamedTuple):
+    """Where the descent stands."""
+
+    theta: Array
+    value: float
+    gradient: Array
+
+    @property
+    def norm(self) -> float:
+        """The largest entry of the gradient."""
+        return float(np.abs(self.gradient).max())
+
+
+class Method(Protocol):
+    """Chooses the directions."""
+
+    def direction(self, point: Point) -> Array:
+        """A direction of descent."""
+
+    def advanced(self, before: Point, after: Point) -> None:
+        """Learn from a step."""
+
+    def forget(self) -> bool:
+        """Give up what was learnt, after a direction that led nowhere; False if there is nothing to give up."""
+
+
+def descend(
+    evaluate: Callable[[Array], tuple[float, Array]],
+    method: Method,
+    start: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    precision: float,
+    report: Callable[[Point], None],
+) -> tuple[Point, str]:
+    """Return the last point, and why it is the last: "converged", "max_iter" or "precision"."""
+    point = Point(start, *evaluate(start))
+    iteration = 0
+    while point.norm > tol:
+        if iteration == max_iter:
+            return point, "max_iter"
+        after = search(evaluate, point, method.direction(point), precision)
+        if after is None:
+            if not method.forget():
+                return point, "precision"
+            continue
+        method.advanced(point, after)
+        point = after
+        iteration += 1
+        report(point)
+    return point, "converged"
+
+
+def search(
+    evaluate: Callable[[Array], tuple[float, Array]], point: Point, direction: Array, precision: float
+) -> Point | None:
+    """The first point tried along the direction that satisfies Wolfe's conditions, or None.
+
+    Where rounding hides the decrease, the slope alone decides: the approximate conditions of Hager & Zhang, SIAM
+    Journal on Optimization 16, 2005, §2. The point returned is the one evaluated last.
+    """
+    slope = float(np.vdot(point.gradient, direction))
+    if not slope < 0:
+        return None
+    noise = precision * abs(point.value)
+    low, low_slope, high, high_slope = 0.0, slope, np.inf, np.nan
+    step = 1.0
+    for _ in range(_EVALUATIONS):
+        theta = point.theta + step * direction
+        after = Point(theta, *evaluate(theta))
+        after_slope = float(np.vdot(after.gradient, direction))
+        decrease = after.value - point.value
+        flat = decrease <= noise and after_slope <= (1 - 2 * _DECREASE) * -slope
+        if decrease <= _DECREASE * step * slope or flat:
+            if after_slope >= _CURVATURE * slope:
+                return after
+            low, low_slope = step, after_slope
+        else:
+            high, high_slope = step, after_slope
+        step = _next_step(low, low_slope, high, high_slope)
+    return None
+
+
+def _next_step(low: float, low_slope: float, high: float, high_slope: float) -> float:
+    """Between the brackets, where the slope would vanish if it were linear; twice as far without an upper one."""
+    if high == np.inf:
+        return 2 * low
+    part = low_slope / (low_slope - high_slope) if high_slope > 0 else 0.5
+    return low + (high - low) * (min(max(part, 0.1), 0.9) if np.isfinite(part) else 0.1)

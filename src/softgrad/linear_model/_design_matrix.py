@@ -1,0 +1,106 @@
+"""The rows and columns of X: its form, and the location and scale of its columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from softgrad import _core, _validation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+# Far below the root of the largest float64, for sums of squares over any number of rows.
+_LARGEST = 1e100
+# The scale of a column that does not vary: its weight is then as good as 0, and nothing divides by 0.
+CONSTANT = 1e100
+# A column that varies by less, relative to its mean, varies by rounding.
+_ROUNDING = 16 * np.finfo(np.float64).eps
+_CHUNK_ELEMENTS = 1 << 20
+
+
+def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """X as the passes take it: finite float32 or float64, dense or CSR; `reset` remembers its columns."""
+    x = validate_data(
+        estimator, X, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_all_finite=False
+    )
+    if isinstance(x, np.ndarray) and not x.flags.aligned:
+        x = x.copy()
+    mean, largest = _mean_and_largest(x)
+    if not np.isfinite(mean).all():
+        _reject_non_finite(x)
+    if largest > _LARGEST:
+        raise ValueError(
+            f"X reaches {largest:.1e}; expected at most {_LARGEST:.0e}, so that products stay finite; scale its "
+            "columns, for example with sklearn.preprocessing.StandardScaler"
+        )
+    return x
+
+
+def _mean_and_largest(x: Any) -> tuple[Array, float]:
+    """A mean that is not finite wherever X is not, and the largest |x|."""
+    if isinstance(x, np.ndarray):
+        mean, _, largest = _moments(x, np.ones(x.shape[0]))
+        return mean, largest
+    if not x.data.size:
+        return np.zeros(1), 0.0
+    with np.errstate(invalid="ignore"):
+        return np.asarray(x.data.sum(dtype=np.float64)), float(max(x.data.max(), -x.data.min()))
+
+
+def _reject_non_finite(x: Any) -> None:
+    rows = max(1, _CHUNK_ELEMENTS // x.shape[1])
+    for start in range(0, x.shape[0], rows):
+        part = x[start : start + rows]
+        bad = np.argwhere(~np.isfinite(part if isinstance(x, np.ndarray) else part.toarray()))
+        if len(bad):
+            row, column = start + bad[0, 0], bad[0, 1]
+            value = x[row, column]
+            raise ValueError(
+                f"X[{row}, {column}] is {'NaN' if np.isnan(value) else value}; expected finite numbers; drop such "
+                "rows, or fill them in, for example with sklearn.impute.SimpleImputer"
+            )
+
+
+def buffers(x: Any) -> tuple[int, Any, Any, Any, Any]:
+    """X as the compiled module takes it: its dtype's code, and dense memory or the three arrays of CSR."""
+    if isinstance(x, np.ndarray):
+        return _code(x), x, None, None, None
+    return _code(x), None, x.data, x.indices, x.indptr
+
+
+def _code(x: Any) -> int:
+    return _validation.FLOAT32 if x.dtype == np.float32 else _validation.FLOAT64
+
+
+def location_and_scale(x: Any, weight: Array, *, centred: bool) -> tuple[Array, Array]:
+    """The weighted mean of every column, and its spread about the mean or, if not centred, about 0.
+
+    The scale of a column without spread is `CONSTANT`.
+    """
+    mean, variance, _ = _moments(x, weight) if isinstance(x, np.ndarray) else _sparse_moments(x, weight)
+    scale = np.sqrt(variance if centred else variance + mean**2)
+    spreads = scale > (_ROUNDING * np.abs(mean) if centred else 0)
+    return mean, np.where(spreads, scale, CONSTANT)
+
+
+def _moments(x: Array, weight: Array) -> tuple[Array, Array, float]:
+    mean, variance = np.empty(x.shape[1]), np.empty(x.shape[1])
+    largest = _core.column_moments(_code(x), x, weight, mean, variance)
+    return mean, variance, largest
+
+
+def _sparse_moments(x: Any, weight: Array) -> tuple[Array, Array, float]:
+    linear, square = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    rows = max(1, _CHUNK_ELEMENTS // max(1, x.nnz // x.shape[0]))
+    for start in range(0, x.shape[0], rows):
+        part = x[start : start + rows].astype(np.float64)
+        linear += weight[start : start + rows] @ part
+        square += weight[start : start + rows] @ part.multiply(part)
+    mean = linear / weight.sum()
+    # Entries that are 0 keep the mean small beside the spread, so nothing is lost to the difference.
+    return mean, np.maximum(square / weight.sum() - mean**2, 0), np.nan

@@ -1,0 +1,47 @@
+"""Newton's method with the Hessian as a matrix: for few coefficients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from softgrad.linear_model._descent import Point
+    from softgrad.linear_model._objective import Objective
+
+    Array = NDArray[Any]
+
+_RIDGE = 1e-12
+
+
+class Newton:
+    """Steps that solve with the exact Hessian."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+
+    def direction(self, point: Point) -> Array:
+        classes, columns = point.theta.shape
+        hessian = self._objective.hessian(point.theta)
+        scale = float(hessian.diagonal().mean()) or 1.0
+        # A shift of all classes changes no probability: directions along it get a curvature, and no step results.
+        shift = np.full((classes, classes), scale / classes)
+        hessian += np.kron(shift, np.eye(columns))
+        ridge = _RIDGE * scale
+        while True:
+            try:
+                factor = cho_factor(hessian + ridge * np.eye(len(hessian)))
+            except LinAlgError:
+                ridge *= 100
+                continue
+            return -cho_solve(factor, point.gradient.ravel()).reshape(point.theta.shape)
+
+    def advanced(self, before: Point, after: Point) -> None:
+        """Nothing is carried from step to step."""
+
+    def forget(self) -> bool:
+        return False
