@@ -1,10 +1,17 @@
 """Softmax regression with scikit-learn's interface; needs the extra ``softgrad[cli]``.
 
 SoftmaxRegression                 the estimator
+SoftmaxRegressionCV               the same, with C chosen by cross-validation
+Iteration, Summary                what a fit reports, and what it leaves open
 save_model, load_model            a fitted model as a file without code in it
+to_onnx                           the same as a graph for other runtimes
 """
 
+from softgrad.linear_model._cross_validation import SoftmaxRegressionCV
 from softgrad.linear_model._model_file import load_model, save_model
+from softgrad.linear_model._onnx import to_onnx
 from softgrad.linear_model._softmax_regression import SoftmaxRegression
+from softgrad.linear_model._solver import Iteration
+from softgrad.linear_model._summary import Summary
 
-__all__ = ["SoftmaxRegression", "load_model", "save_model"]
+__all__ = ["Iteration", "SoftmaxRegression", "SoftmaxRegressionCV", "Summary", "load_model", "save_model", "to_onnx"]

@@ -1,69 +1,101 @@
-"""Softmax regression: the L2-penalised cross-entropy of a linear head, minimised by L-BFGS."""
+"""Softmax regression: the estimator."""
 
 from __future__ import annotations
 
-import operator
+import sys
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import minimize
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits
+from sklearn.utils.validation import check_is_fitted
 
-from softgrad import _validation, linear_cross_entropy_value_and_grad, log_softmax, softmax
+from softgrad.linear_model import _options, _streaming
+from softgrad.linear_model._calibration import temperature
+from softgrad.linear_model._design_matrix import location_and_scale, validated
+from softgrad.linear_model._inference import Inference
+from softgrad.linear_model._labels import among, labels_of, learnt, row_weights, stream_classes
+from softgrad.linear_model._objective import Objective
+from softgrad.linear_model._prediction import LinearSoftmax
+from softgrad.linear_model._separation import separates
+from softgrad.linear_model._solver import minimise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
+    from softgrad.linear_model._options import Options
+    from softgrad.linear_model._solver import Iteration, Solution
+    from softgrad.linear_model._streaming import Stream
+    from softgrad.linear_model._targets import Targets
+
     Array = NDArray[Any]
 
-# Far below the root of the largest float64, for sums of squares over any number of rows.
-_LARGEST = 1e100
 
-
-class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type hints
+class SoftmaxRegression(Inference, LinearSoftmax):
     r"""Linear classifier: the probabilities are the softmax of W x + b.
 
-    .. math:: \min_{W, b} \frac1N \sum_{n=1}^N \operatorname{CE}(W x_n + b,\; y_n) + \frac{1}{2 C N} \lVert W \rVert^2
+    .. math:: \min_{W, b} \frac1S \Bigl( \sum_{n=1}^N s_n \operatorname{CE}(W x_n + b,\; y_n)
+              + \frac{1}{2 C} \lVert W \rVert^2 \Bigr), \quad S = \sum_n s_n
 
-    That is scikit-learn's ``LogisticRegression(C=C)`` divided by N, with one row of W for every class
-    also when there are two: there, scikit-learn fits the difference of the rows alone, and its ``C=2 * C`` gives
-    this model.
+    That is scikit-learn's ``LogisticRegression(C=C)``, with one row of W for every class also when there are two:
+    there, scikit-learn fits the difference of the rows alone, and its ``C=2 * C`` gives this model.
 
     Parameters
     ----------
     C : float, default 1.0
         Inverse strength of the penalty on W, above 0; ``numpy.inf`` for none. b is never penalised.
+    fit_intercept : bool, default True
+        Whether there is b.
+    class_weight : None, "balanced" or dict, default None
+        Factors of the rows' weights: {label: factor}, 1 for labels without an entry; "balanced" gives every class
+        the same summed weight. For class probabilities they multiply the columns.
+    label_smoothing : float, default 0.0
+        The part ε of every target that is spread over all classes, from 0 to less than 1.
+    solver : {"auto", "lbfgs", "newton-cg", "newton"}, default "auto"
+        How the minimum is found; all find the same. "auto" takes "newton" where N times the square of the number of
+        coefficients is at most 2²², and "lbfgs" elsewhere; ``solver_`` says which.
     tol : float, default 1e-6
-        Stop once ``gradient_norm_`` is at most this.
+        Stop once ``gradient_norm_`` is at most this. It is free of units: neither the scale of the columns nor the
+        number of rows changes what it means.
     max_iter : int, default 1000
-        The largest number of L-BFGS iterations.
+        The largest number of iterations.
+    warm_start : bool, default False
+        Whether `fit` starts from the coefficients of the fit before.
+    n_threads : int, optional
+        The most threads of softgrad that `fit` and `partial_fit` use; `softgrad.get_num_threads` without it.
+    verbose : int, default 0
+        Above 0, a line to stderr after every iteration.
 
     Attributes
     ----------
     classes_ : ndarray of shape (K,)
-        The labels, sorted.
+        The labels, sorted; 0 to K − 1, or the sorted names of the columns, if y held class probabilities.
     coef_ : ndarray of shape (K, D), float64
         W, one row for every class.
     intercept_ : ndarray of shape (K,), float64
-        b.
+        b; zeros without an intercept.
     n_iter_ : int
-        L-BFGS iterations taken.
+        Iterations taken.
+    n_passes_ : float
+        Passes over X that they took.
     loss_ : float
-        Mean cross-entropy of the training rows, in nats, without the penalty.
+        Mean cross-entropy of the training rows, by weight, in nats, without the penalty.
     objective_ : float
-        What was minimised, in nats per row.
+        What was minimised, in nats per unit of weight.
     gradient_norm_ : float
-        The largest entry, by absolute value, of its gradient with respect to W and to W x̄ + b, the logits at
-        the mean x̄ of the rows.
+        The largest entry, by absolute value, of its gradient with respect to the weights of columns scaled to
+        standard deviation 1, and to W x̄ + b, the logits at the mean x̄ of the rows.
     converged_ : bool
-        Whether ``gradient_norm_`` is at most `tol`.
+        Whether ``gradient_norm_`` is at most `tol`, and there is a minimum at all.
+    solver_ : str
+        The solver that ran.
+    history_ : list of Iteration
+        objective, gradient_norm, passes, seconds after every iteration.
+    temperature_ : float
+        By which predictions divide the logits: 1 until `temperature_scale` is called.
     n_features_in_ : int
         D.
     feature_names_in_ : ndarray of shape (D,), object
@@ -71,15 +103,37 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     Notes
     -----
-    X is converted to float64, also from float32: near the optimum, float32 no longer resolves the differences
-    of the objective that L-BFGS steers by. W and W x̄ + b are its variables: b is not penalised, so the optimum is
-    the same, and it takes a quarter of the iterations on images. `fit` holds one copy of X and one gradient of
-    its size. While it runs, BLAS uses one thread in the whole process.
+    float32 and float64 are fitted as they come, all else as float64; W and b are float64. X may be C or Fortran
+    ordered, strided, a `numpy.memmap` larger than memory, or CSR, and is never copied. Rows of weight 0 count as
+    absent: a label that stands in such rows only is no class. Constant columns get the coefficient 0 beside an
+    intercept.
+
+    One iteration reads X about once: logits, probabilities and the gradient are made chunk by chunk while its rows are
+    in the cache, in sums of float64 whose order does not depend on the number of threads. "lbfgs" is L-BFGS whose
+    initial Hessian is Böhning's bound at first and then, renewed on the way, the blocks of the Hessian that belong to
+    one class each, from a sample of the rows; with many classes one block for all, with many columns its
+    diagonal. "newton-cg" solves with Hessian-vector products, one pass each, and the same approximation as
+    preconditioner; "newton" with the Hessian as a matrix. Beside X, `fit` needs the blocks, at most a quarter of X
+    or 2²⁴ numbers ("newton-cg" also N K probabilities, "newton" the square of the number of coefficients).
+
+    ``objective_`` of float32 rows carries rounding of about 1e-7; the coefficients are better than that, because near
+    the minimum the steps are judged by the gradient.
+
+    Class probabilities need not sum to one; the sum of a row acts as its weight, as in `softgrad.cross_entropy`.
+
+    Rows are separable if the classes can be told apart without a mistake (or some of them can: quasi-complete
+    separation). Without a penalty no finite W is then the best: `fit` says so, ``converged_`` is False, and the
+    coefficients are those at which it stopped. Quasi-complete separation is looked for up to 1000 coefficients.
+
+    `fit` keeps a reference to X and y, no copy, for `summary` and what else needs the Hessian; it goes when the model
+    is pickled, copied or saved. While `fit` runs, BLAS uses one thread in the whole process, and `n_threads` limits
+    softgrad in the whole process.
 
     References
     ----------
-    Bishop, *Pattern Recognition and Machine Learning*, 2006, §4.3.4. L-BFGS: Liu & Nocedal, Mathematical
-    Programming 45, 1989.
+    Bishop, *Pattern Recognition and Machine Learning*, 2006, §4.3.4. Bound: Böhning, Annals of the Institute of
+    Statistical Mathematics 44, 1992. Solvers: Nocedal & Wright, *Numerical Optimization*, 2006, Algorithms 7.1 and
+    7.4. Separation: Albert & Anderson, Biometrika 71, 1984.
 
     Examples
     --------
@@ -93,26 +147,63 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     array([[0.08, 0.87, 0.05]])
     >>> model.converged_
     True
+
+    Class probabilities in place of labels:
+
+    >>> soft = SoftmaxRegression().fit([[0.0], [1.0]], np.array([[0.9, 0.1], [0.2, 0.8]]))
+    >>> soft.predict_proba([[0.0]]).round(2)
+    array([[0.62, 0.38]])
     """
 
-    def __init__(self, C: float = 1.0, *, tol: float = 1e-6, max_iter: int = 1000) -> None:
+    _training: tuple[Any, Any, Any] | None  # X, y and sample_weight of the last fit
+    _stream: Stream | None
+
+    def __init__(
+        self,
+        C: float = 1.0,
+        *,
+        fit_intercept: bool = True,
+        class_weight: Mapping[Any, float] | str | None = None,
+        label_smoothing: float = 0.0,
+        solver: str = "auto",
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        warm_start: bool = False,
+        n_threads: int | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.C = C
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.solver = solver
         self.tol = tol
         self.max_iter = max_iter
+        self.warm_start = warm_start
+        self.n_threads = n_threads
+        self.verbose = verbose
 
     def fit(
-        self, X: ArrayLike, y: ArrayLike, *, on_iteration: Callable[[int, float, float], object] | None = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        on_iteration: Callable[[Iteration], object] | None = None,
     ) -> SoftmaxRegression:
         """Find the coefficients that minimise the objective.
 
         Parameters
         ----------
-        X : array_like of shape (N, D)
+        X : array_like, sparse matrix or frame of shape (N, D)
             Finite numbers, one row for every label.
-        y : array_like of shape (N,)
-            Labels of at least two classes: integers, strings or booleans.
+        y : array_like of shape (N,) or (N, K)
+            Labels of at least two classes: integers, strings or booleans; or class probabilities, a floating matrix
+            or frame with a column for every class, at least 0, no row all zero.
+        sample_weight : array_like of shape (N,), optional
+            s_n, at least 0; 1 without it.
         on_iteration : callable, optional
-            Called after every iteration with its number, the objective and the gradient norm.
+            Called after every iteration with an `Iteration`.
 
         Returns
         -------
@@ -122,153 +213,267 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         Raises
         ------
         TypeError
-            If C, tol or max_iter is of the wrong kind, or X is sparse.
+            If an option or weight is of the wrong kind.
         ValueError
-            If C, tol or max_iter is out of range, X and y do not match in length, X holds NaN, infinity or
-            values beyond 1e100, or y holds fewer than two classes or numbers that are no labels.
+            If an option is out of range; X, y and sample_weight do not match in length; X holds NaN, infinity or
+            values beyond 1e100; y holds fewer than two classes of positive weight, numbers that are no labels, or
+            probabilities that are negative, NaN, all zero in a row or in a column; a weight is negative, infinite or
+            NaN, or all are zero; or warm_start meets a model of other classes or columns.
 
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
-            If the gradient norm is still above tol; the message says what to change.
+            If the gradient norm is still above tol, or the rows are separable and there is no penalty; the message
+            says what to change.
         """
-        C, tol, max_iter = self._options()
-        x: Array
-        x, labels = validate_data(self, X, y, dtype=np.float64, order="C", ensure_all_finite=False)
-        _reject_non_finite(x)
-        largest = max(x.max(), -x.min())
-        if largest > _LARGEST:
-            raise ValueError(
-                f"X reaches {largest:.1e}; expected at most {_LARGEST:.0e}, so that products stay finite; scale its "
-                "columns, for example with sklearn.preprocessing.StandardScaler"
-            )
-        check_classification_targets(labels)
-        classes, target = np.unique(labels, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"y holds one class only, {classes[0].item()!r}; expected labels of at least two; "
-                "give rows of every class that the model shall tell apart"
-            )
-        rows, features = x.shape
-        coefficients = len(classes) * features
-        penalty = 1.0 / (C * rows)
-        mean = x.mean(axis=0)
-        centred = x - mean
-        loss = gradient_norm = np.inf
-
-        def objective(parameters: Array) -> tuple[float, Array]:
-            nonlocal loss, gradient_norm
-            W, b = parameters[:coefficients].reshape(-1, features), parameters[coefficients:]
-            loss, partial = linear_cross_entropy_value_and_grad(centred, W, target, bias=b)
-            gradient = np.append(partial.W + penalty * W, partial.bias)  # type: ignore[arg-type]  # there is a bias
-            gradient_norm = float(np.abs(gradient).max())
-            return float(loss) + 0.5 * penalty * float(np.vdot(W, W)), gradient
-
-        iteration = 0
-
-        def report(intermediate_result: Any) -> None:  # the name by which SciPy passes the objective as well
-            nonlocal iteration
-            iteration += 1
-            if on_iteration is not None:
-                on_iteration(iteration, float(intermediate_result.fun), gradient_norm)
-
-        # SciPy's L-BFGS solves 10 x 10 systems by BLAS between evaluations. Where every library keeps threads of
-        # its own, they spin against one another: 1797 x 64 rows took 66 ms an evaluation on two busy cores, 0.5 ms with
-        # BLAS on one thread, and products up to 20000 x 784 x 100 gained nothing from a second.
-        with threadpool_limits(limits=1, user_api="blas"):
-            result = minimize(
+        began = time.perf_counter()
+        options = _options.checked(self, self.C)
+        x = validated(self, X, reset=True)
+        weight = row_weights(sample_weight, x.shape[0])
+        labels = labels_of(y, x.shape[0], type(self).__name__)
+        classes, targets = learnt(labels, weight, self.class_weight, options.label_smoothing)
+        with _options.limited_threads(options.n_threads):
+            objective = _objective(x, targets, options)
+            solution = minimise(
                 objective,
-                np.zeros(coefficients + len(classes)),
-                jac=True,
-                method="L-BFGS-B",
-                callback=report,
-                # Only the gradient decides; a line search takes at most 20 evaluations, so maxfun never stops it.
-                options={"gtol": tol, "ftol": 0.0, "maxcor": 30, "maxiter": max_iter, "maxfun": 40 * max_iter},
+                self._start(objective, classes),
+                solver=options.solver,
+                tol=options.tol,
+                max_iter=options.max_iter,
+                on_iteration=_follower(options.verbose, on_iteration),
+                began=began,
             )
-        self.objective_, _ = objective(result.x)
-        self.classes_ = classes
-        self.coef_ = result.x[:coefficients].reshape(-1, features)
-        self.intercept_ = result.x[coefficients:] - self.coef_ @ mean
-        self.n_iter_ = int(result.nit)
-        self.loss_ = float(loss)
-        self.gradient_norm_ = gradient_norm
-        self.converged_ = gradient_norm <= tol
-        if not self.converged_:
-            self._warn()
+            separable = np.isinf(options.C) and separates(objective, solution.theta)
+        self._keep(objective, solution, classes)
+        self._training = X, y, sample_weight
+        self._stream = None
+        if separable:
+            self.converged_ = False
+            _warn(
+                "the rows are separable: larger coefficients always fit them better, so that without a penalty there "
+                f"is no finite optimum; stopped at gradient norm {self.gradient_norm_:.1e}; write a finite C, such as "
+                "C=100, or drop a column that gives the label away"
+            )
+        elif not self.converged_:
+            self._warn(solution.cause)
         return self
 
-    def decision_function(self, X: ArrayLike) -> Array:
-        """Return the logits W x + b, shape (N, K); for two classes the second's less the first's, shape (N,).
+    def partial_fit(
+        self, X: Any, y: Any, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> SoftmaxRegression:
+        r"""Learn a batch of rows, and keep what earlier batches taught.
 
-        That is scikit-learn's convention: for two classes, positive means the second.
+        .. math:: \theta_t = \arg\min_\theta \sum_{n \in \text{batch}} s_n \operatorname{CE}(W x_n + b,\; y_n)
+                  + \tfrac12 (\theta - \theta_{t-1})^\top A_{t-1} (\theta - \theta_{t-1}), \quad
+                  A_t = A_{t-1} + \nabla^2 \text{loss of the batch at } \theta_t
+
+        Each earlier batch counts as its quadratic expansion, and A_0 is the penalty. If the losses were quadratic,
+        this would be `fit` to all rows. After `fit`, the rows of the fit count as the first batch.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`; a batch need not hold every class.
+        classes : array_like of shape (K,), optional
+            Every label that will come; needed at the first call, unless y holds class probabilities.
+
+        Returns
+        -------
+        SoftmaxRegression
+            The model itself. ``loss_``, ``objective_``, ``history_`` and the rest are those of this batch;
+            ``gradient_norm_`` is taken in variables in which the curvature so far is 1.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `fit`; also if `classes` is missing at first or changes later, y holds another label, class_weight is
+            "balanced", or the model comes from a file, which keeps nothing of the past but the coefficients.
+
+        Notes
+        -----
+        A is the exact Hessian, in float64, while K (D + 1) is at most 1000, and its diagonal beyond; it starts at 1e-4
+        at least, also for b and for C=inf, so that a class which a batch lacks stays finite. L-BFGS finds the minimum,
+        whatever `solver` says.
+
+        The expansion holds where the batches agree: shuffle the rows first. After a batch of one class alone the model
+        is sure of that class, and a sure model has little curvature to remember the others by.
+
+        References
+        ----------
+        Opper, "A Bayesian approach to on-line learning", in *On-Line Learning in Neural Networks*, 1998.
+
+        Examples
+        --------
+        >>> from softgrad.linear_model import SoftmaxRegression
+        >>> model = SoftmaxRegression()
+        >>> for X, y in [([[0.0], [3.0]], [0, 1]), ([[1.0], [4.0]], [0, 1])]:
+        ...     model = model.partial_fit(X, y, classes=[0, 1])
+        >>> model.predict([[0.5], [3.5]])
+        array([0, 1])
+        """
+        began = time.perf_counter()
+        options = _options.checked(self, self.C)
+        stream = self._past()
+        x = validated(self, X, reset=stream is None)
+        weight = row_weights(sample_weight, x.shape[0])
+        labels = labels_of(y, x.shape[0], type(self).__name__)
+        known = stream_classes(classes, labels, None if stream is None else self.classes_)
+        targets = among(labels, weight, known, self.class_weight, options.label_smoothing)
+        with _options.limited_threads(options.n_threads):
+            if stream is None:
+                stream = _streaming.begin(x, targets, options)
+            stream, objective, solution = _streaming.step(
+                stream, x, targets, options, _follower(options.verbose, None), began
+            )
+        self._keep(objective, solution, known)
+        self._training = None
+        self._stream = stream
+        if not self.converged_:
+            self._warn(solution.cause)
+        return self
+
+    def temperature_scale(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> SoftmaxRegression:
+        r"""Find the temperature at which the probabilities are best calibrated.
+
+        .. math:: T = \arg\min_{T > 0} \sum_n s_n \operatorname{CE}((W x_n + b)/T,\; y_n)
+
+        From then on `decision_function`, `predict_proba` and `predict_log_proba` divide the logits by T; `predict`
+        and `score` stay as they are. `fit` and `partial_fit` set T back to 1.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`: rows that the model was not fitted to. Class weights and label smoothing do not apply.
+
+        Returns
+        -------
+        SoftmaxRegression
+            The model itself, with ``temperature_``.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
-            If `fit` has not been called.
-        ValueError
-            If X has another number of columns than in `fit`, or holds NaN or infinity.
+            If the model is not fitted.
+        TypeError, ValueError
+            As `fit`; also if y holds a label that is no class of the model.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the loss has no minimum between 1e-3 and 1e3, for example because every row is predicted right; T is
+            then the end of that range.
+
+        References
+        ----------
+        Guo, Pleiss, Sun & Weinberger, "On calibration of modern neural networks", ICML 2017, §4.2.
+
+        Examples
+        --------
+        >>> from softgrad.linear_model import SoftmaxRegression
+        >>> model = SoftmaxRegression(C=1e6).fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
+        >>> round(float(model.predict_proba([[1.2]])[0, 0]), 3)
+        0.999
+        >>> model = model.temperature_scale([[0.0], [1.2], [1.4], [1.4], [1.8], [3.0]], [0, 1, 0, 1, 1, 1])
+        >>> round(float(model.predict_proba([[1.2]])[0, 0]), 3)
+        0.659
         """
         logits = self._logits(X)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+        weight = row_weights(sample_weight, len(logits))
+        targets = among(labels_of(y, len(logits), type(self).__name__), weight, self.classes_)
+        self.temperature_ = temperature(logits, targets)
+        return self
 
-    def predict(self, X: ArrayLike) -> Array:
-        """Return the most probable class of every row, shape (N,). Raises as `decision_function`."""
-        logits = self._logits(X)  # first: it says so if the model is not fitted
-        return self.classes_[logits.argmax(axis=1)]
+    def _past(self) -> Stream | None:
+        """What earlier calls of partial_fit taught, or a fit; None for a new model."""
+        stream: Stream | None = getattr(self, "_stream", None)
+        if stream is None and hasattr(self, "coef_"):
+            return _streaming.after(*self._optimum())
+        return stream
 
-    def predict_proba(self, X: ArrayLike) -> Array:
-        """Return the probability of every class, shape (N, K), in the order of ``classes_``.
+    def _start(self, objective: Objective, classes: Array) -> Array:
+        if not self.warm_start or not hasattr(self, "coef_"):
+            return np.zeros(objective.shape)
+        if self.coef_.shape != (len(classes), len(objective.scale)) or self.classes_.tolist() != classes.tolist():
+            raise ValueError(
+                f"warm_start=True: the model was fitted to {self.coef_.shape[1]} columns and the classes "
+                f"{self.classes_.tolist()}, these rows have {len(objective.scale)} columns and the classes "
+                f"{classes.tolist()}; write warm_start=False, or start with a new model"
+            )
+        return objective.variables(self.coef_, self.intercept_)
 
-        Raises as `decision_function`.
-        """
-        return softmax(self._logits(X))
+    def _keep(self, objective: Objective, solution: Solution, classes: Array) -> None:
+        self.coef_, self.intercept_ = objective.coefficients(solution.theta)
+        self.classes_ = classes
+        self.n_iter_ = len(solution.history)
+        self.n_passes_ = objective.passes
+        self.loss_ = solution.loss
+        self.objective_ = solution.objective
+        self.gradient_norm_ = solution.gradient_norm
+        self.converged_ = solution.converged
+        self.solver_ = solution.solver
+        self.history_ = solution.history
+        self.temperature_ = 1.0
 
-    def predict_log_proba(self, X: ArrayLike) -> Array:
-        """Return the logarithms of `predict_proba`, in nats, accurate also where those are 0 or 1.
-
-        Raises as `decision_function`.
-        """
-        return log_softmax(self._logits(X))
-
-    def _logits(self, X: ArrayLike) -> Array:
+    def _optimum(self) -> tuple[Objective, Array]:
+        """The objective of the last fit, made again of its rows, and the point where it is least."""
         check_is_fitted(self)
-        x: Array = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite=False)
-        _reject_non_finite(x)
-        return x @ self.coef_.T + self.intercept_
+        training = getattr(self, "_training", None)
+        if training is None:
+            raise ValueError(
+                "the rows of the fit are not at hand: they stay with the model on which fit was called, not with a "
+                "copy or a file, and partial_fit keeps none; call fit"
+            )
+        X, y, sample_weight = training
+        options = _options.checked(self, self.C)
+        x = validated(self, X, reset=False)
+        weight = row_weights(sample_weight, x.shape[0])
+        labels = labels_of(y, x.shape[0], type(self).__name__)
+        _, targets = learnt(labels, weight, self.class_weight, options.label_smoothing)
+        objective = _objective(x, targets, options)
+        theta = objective.variables(self.coef_, self.intercept_)
+        value, _ = objective.value_and_grad(theta)
+        if not np.isclose(value, self.objective_, rtol=1e-6, atol=1e-12):
+            raise ValueError(
+                f"at the coefficients the objective is {value:g}, but was {self.objective_:g} in fit: X, y, "
+                "sample_weight or an option has changed since; call fit again"
+            )
+        return objective, theta
 
-    def _options(self) -> tuple[float, float, int]:
-        C = _validation.real(self.C, "C")
-        if not (C > 0 and np.isfinite(1 / C)):
-            raise ValueError(f"C={self.C!r}; expected a number above 0; write C=numpy.inf for no penalty")
-        tol = _validation.non_negative(self.tol, "tol")
-        try:
-            max_iter = operator.index(self.max_iter)
-        except TypeError:
-            raise TypeError(f"max_iter={self.max_iter!r}; expected a positive integer") from None
-        if max_iter < 1:
-            raise ValueError(f"max_iter={self.max_iter!r}; expected a positive integer, such as the default 1000")
-        return C, tol, max_iter
-
-    def _warn(self) -> None:
-        if self.n_iter_ >= self.max_iter:
-            cause, advice = f"max_iter={self.max_iter} reached", "raise max_iter"
+    def _warn(self, cause: str) -> None:
+        if cause == "max_iter":
+            stopped, advice = f"max_iter={self.max_iter} reached", "raise max_iter"
         else:
-            cause, advice = "float64 resolves no further decrease of the objective", "raise tol"
-        warnings.warn(
-            f"{cause} with gradient norm {self.gradient_norm_:.1e}, above tol={self.tol:.1e}; {advice}, or bring "
-            "the columns of X to one scale (sklearn.preprocessing.StandardScaler), or lower C",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
+            stopped, advice = "rounding leaves no further decrease of the objective", "raise tol"
+        _warn(f"{stopped} with gradient norm {self.gradient_norm_:.1e}, above tol={self.tol:.1e}; {advice}, or lower C")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle or a copy holds: all but the training rows."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_training"}
 
 
-def _reject_non_finite(X: Array) -> None:
-    finite = np.isfinite(X)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        value = "NaN" if np.isnan(X[row, column]) else str(X[row, column])
-        raise ValueError(
-            f"X[{row}, {column}] is {value}; expected finite numbers; drop such rows, or fill them in, for example "
-            "with sklearn.impute.SimpleImputer"
+def _objective(x: Any, targets: Targets, options: Options) -> Objective:
+    mean, scale = location_and_scale(x, targets.weight, centred=options.fit_intercept)
+    return Objective(x, targets, C=options.C, fit_intercept=options.fit_intercept, mean=mean, scale=scale)
+
+
+def _follower(verbose: int, on_iteration: Callable[[Iteration], object] | None) -> Callable[[Iteration], object] | None:
+    if not verbose:
+        return on_iteration
+    count = 0
+
+    def follow(iteration: Iteration) -> None:
+        nonlocal count
+        count += 1
+        print(
+            f"iteration {count}: objective {iteration.objective:.9f}, gradient norm {iteration.gradient_norm:.1e}, "
+            f"{iteration.passes:g} passes, {iteration.seconds:.3f} s",
+            file=sys.stderr,
         )
+        if on_iteration is not None:
+            on_iteration(iteration)
+
+    return follow
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, ConvergenceWarning, stacklevel=4)

@@ -1,0 +1,207 @@
+"""Choosing C by cross-validation, along a path from strong to weak penalties."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
+
+from softgrad import cross_entropy
+from softgrad.linear_model import _options
+from softgrad.linear_model._design_matrix import validated
+from softgrad.linear_model._labels import among, labels_of, learnt, positions, row_weights, target_of
+from softgrad.linear_model._prediction import LinearSoftmax
+from softgrad.linear_model._softmax_regression import SoftmaxRegression
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Array = NDArray[Any]
+
+
+class SoftmaxRegressionCV(LinearSoftmax):
+    """Softmax regression whose C is the one that predicts held-out rows best.
+
+    For every fold, `SoftmaxRegression` is fitted along `Cs` from the strongest penalty to the weakest, each fit
+    starting from the last one's coefficients.
+
+    Parameters
+    ----------
+    Cs : int or array_like, default 10
+        The values of C, each above 0; an integer means as many from 1e-4 to 1e4, evenly on a logarithmic scale.
+    cv : int, splitter or iterable of (training, held-out) indices, optional
+        The folds, as in scikit-learn: 5 folds by default, stratified by the labels.
+    scoring : str or callable, optional
+        A scikit-learn scorer, larger is better. By default the negative mean cross-entropy of the held-out rows, by
+        weight, in nats.
+    refit : bool, default True
+        Whether to fit all rows with the best C. If not, the coefficients are the means of the folds' at the best C.
+    fit_intercept, class_weight, label_smoothing, solver, tol, max_iter, n_threads, verbose
+        As for `SoftmaxRegression`.
+
+    Attributes
+    ----------
+    C_ : float
+        The best of `Cs`, the smallest if several are.
+    Cs_ : ndarray of shape (P,)
+        The path, ascending.
+    scores_ : ndarray of shape (F, P)
+        The scores of the held-out rows for every fold.
+    coefs_path_ : ndarray of shape (F, P, K, D)
+        The coefficients of every fit; zeros for a class that a fold's training rows lack.
+    intercepts_path_ : ndarray of shape (F, P, K)
+        The intercepts of every fit; -inf for a class that a fold's training rows lack.
+    n_iter_ : ndarray of shape (F, P)
+        The iterations of every fit.
+    best_estimator_ : SoftmaxRegression
+        The fit to all rows, if there is one: for `save_model`, `summary` and `temperature_scale`.
+    coef_, intercept_, classes_, n_features_in_, feature_names_in_
+        As of `SoftmaxRegression`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from softgrad.linear_model import SoftmaxRegressionCV
+    >>> model = SoftmaxRegressionCV(Cs=[0.01, 1.0, 100.0]).fit(*load_iris(return_X_y=True))
+    >>> model.C_
+    100.0
+    >>> model.scores_.mean(axis=0).round(3)
+    array([-0.639, -0.14 , -0.055])
+    """
+
+    def __init__(
+        self,
+        Cs: int | ArrayLike = 10,
+        *,
+        cv: Any = None,
+        scoring: str | Callable[..., float] | None = None,
+        refit: bool = True,
+        fit_intercept: bool = True,
+        class_weight: Mapping[Any, float] | str | None = None,
+        label_smoothing: float = 0.0,
+        solver: str = "auto",
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        n_threads: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.Cs = Cs
+        self.cv = cv
+        self.scoring = scoring
+        self.refit = refit
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_threads = n_threads
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> SoftmaxRegressionCV:
+        """Score every C on held-out rows, and fit with the best.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `SoftmaxRegression.fit`.
+
+        Returns
+        -------
+        SoftmaxRegressionCV
+            The model itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `SoftmaxRegression.fit`; also if `Cs` is empty, scikit-learn refuses `cv` or `scoring`, held-out rows
+            have a class that their training rows lack (whose loss would be infinite), or a score is NaN.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            As `SoftmaxRegression.fit`; of the folds' fits it says how many, in one warning.
+        """
+        self.Cs_ = _path(self.Cs)
+        options = [_options.checked(self, C) for C in self.Cs_.tolist()]
+        refit = _options.truth(self.refit, "refit")
+        x = validated(self, X, reset=True)
+        weight = row_weights(sample_weight, x.shape[0])
+        labels = labels_of(y, x.shape[0], type(self).__name__)
+        self.classes_, _ = learnt(labels, weight, self.class_weight, options[0].label_smoothing)
+        given = labels.names[labels.codes] if labels.probabilities is None else labels.probabilities
+        folds = list(check_cv(self.cv, given, classifier=True).split(x, given))
+        shape = len(folds), len(self.Cs_), len(self.classes_)
+        self.scores_, self.n_iter_ = np.empty(shape[:2]), np.empty(shape[:2], int)
+        self.coefs_path_ = np.zeros((*shape, x.shape[1]))
+        self.intercepts_path_ = np.full(shape, -np.inf)
+        unfinished = 0
+        for fold, (training, held_out) in enumerate(folds):
+            model = self._model(self.Cs_[0], warm_start=True)
+            for i, C in enumerate(self.Cs_):
+                model.C = C
+                unfinished += _fit_quietly(model, x[training], given[training], weight[training])
+                place = positions(model.classes_, self.classes_)
+                self.coefs_path_[fold, i, place], self.intercepts_path_[fold, i, place] = model.coef_, model.intercept_
+                self.n_iter_[fold, i] = model.n_iter_
+                self.scores_[fold, i] = self._score(model, fold, x[held_out], given[held_out], weight[held_out])
+        if np.isnan(self.scores_).any():
+            fold, i = np.argwhere(np.isnan(self.scores_))[0]
+            raise ValueError(
+                f"the score of fold {fold} at C={self.Cs_[i]:g} is NaN; use another scoring or other folds"
+            )
+        if unfinished:
+            warnings.warn(
+                f"{unfinished} of {self.scores_.size} fits of the folds did not converge; raise max_iter or tol, or "
+                "leave out the largest of Cs",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        best = int(self.scores_.mean(axis=0).argmax())
+        self.C_ = float(self.Cs_[best])
+        self.temperature_ = 1.0
+        if refit:
+            self.best_estimator_ = self._model(self.C_, warm_start=False).fit(X, y, sample_weight)
+            self.coef_, self.intercept_ = self.best_estimator_.coef_, self.best_estimator_.intercept_
+        else:
+            self.coef_, self.intercept_ = (
+                self.coefs_path_[:, best].mean(axis=0),
+                self.intercepts_path_[:, best].mean(axis=0),
+            )
+        return self
+
+    def _model(self, C: float, *, warm_start: bool) -> SoftmaxRegression:
+        options = self.get_params(deep=False)
+        shared = SoftmaxRegression().get_params(deep=False).keys() & options.keys()
+        return SoftmaxRegression(C=C, warm_start=warm_start, **{name: options[name] for name in shared})
+
+    def _score(self, model: SoftmaxRegression, fold: int, x: Any, y: Array, weight: Array) -> float:
+        if self.scoring is not None:
+            return float(check_scoring(model, self.scoring)(model, x, y, sample_weight=weight))
+        labels = labels_of(y, len(y), type(self).__name__)
+        targets = among(labels, weight, model.classes_)
+        losses = cross_entropy(model._logits(x), target_of(targets), reduction="none")
+        return -float(weight @ losses / weight.sum())
+
+
+def _path(Cs: Any) -> Array:
+    path = np.asarray(Cs)
+    if path.ndim == 0 and path.dtype.kind in "iu" and path > 0:
+        return np.logspace(-4, 4, int(path))
+    if path.ndim != 1 or not path.size or path.dtype.kind not in "iuf":
+        raise ValueError(f"Cs={Cs!r}; expected an integer above 0, or a list of values of C")
+    return np.sort(path.astype(np.float64))
+
+
+def _fit_quietly(model: SoftmaxRegression, x: Any, y: Array, weight: Array) -> bool:
+    """Fit, and return whether it failed to converge."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(x, y, weight)
+    return not model.converged_

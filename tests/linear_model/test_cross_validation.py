@@ -1,0 +1,141 @@
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from softgrad.linear_model import SoftmaxRegression, SoftmaxRegressionCV
+from tests.overlapping import overlapping
+
+CS = [1e-3, 0.1, 10.0]
+
+
+def rows():
+    X, y = overlapping()
+    return X / [1.0, 20.0, 0.05], y
+
+
+@pytest.mark.parametrize("scoring", [None, "accuracy", "neg_log_loss"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_scores_are_those_of_a_fit_to_every_fold(scoring, weighted):
+    X, y = rows()
+    weight = np.random.default_rng(0).uniform(0.1, 2, len(y)) if weighted else np.ones(len(y))
+    folds = list(StratifiedKFold(3).split(X, y))
+    model = SoftmaxRegressionCV(CS[::-1], cv=folds, scoring=scoring, tol=1e-7).fit(X, y, weight)
+    assert model.Cs_.tolist() == CS
+    assert model.scores_.shape == model.n_iter_.shape == (3, 3)
+    assert model.coefs_path_.shape == (3, 3, 3, 3)
+    for fold, (training, held_out) in enumerate(folds):
+        for i, C in enumerate(CS):
+            alone = SoftmaxRegression(C=C, tol=1e-7).fit(X[training], y[training], weight[training])
+            np.testing.assert_allclose(model.coefs_path_[fold, i], alone.coef_, rtol=1e-2, atol=1e-4)
+            if scoring == "accuracy":
+                expected = accuracy_score(y[held_out], alone.predict(X[held_out]), sample_weight=weight[held_out])
+            else:
+                expected = -log_loss(y[held_out], alone.predict_proba(X[held_out]), sample_weight=weight[held_out])
+            assert model.scores_[fold, i] == pytest.approx(expected, rel=1e-4)
+    assert CS.index(model.C_) == model.scores_.mean(axis=0).argmax()
+    whole = SoftmaxRegression(C=model.C_, tol=1e-7).fit(X, y, weight)
+    np.testing.assert_array_equal(model.coef_, whole.coef_)
+    np.testing.assert_array_equal(model.predict_proba(X), whole.predict_proba(X))
+    assert model.best_estimator_.summary().C == model.C_
+
+
+def test_default_path_and_folds():
+    X, y = load_iris(return_X_y=True)
+    model = SoftmaxRegressionCV().fit(X, y)
+    np.testing.assert_allclose(model.Cs_, np.logspace(-4, 4, 10))
+    assert model.scores_.shape == (5, 10)
+    assert model.best_estimator_.converged_
+    assert model.score(X, y) > 0.95
+
+
+def test_warm_starts_save_iterations():
+    X, y = load_iris(return_X_y=True)
+    folds = list(StratifiedKFold(3).split(X, y))
+    path = np.logspace(-1, 1, 9)
+    warm = SoftmaxRegressionCV(path, cv=folds).fit(X, y).n_iter_.sum()
+    cold = sum(SoftmaxRegression(C=C).fit(X[rows], y[rows]).n_iter_ for rows, _ in folds for C in path)
+    assert warm < cold
+
+
+def test_without_refit_the_folds_are_averaged():
+    X, y = rows()
+    model = SoftmaxRegressionCV(CS, cv=4, refit=False).fit(X, y)
+    best = CS.index(model.C_)
+    np.testing.assert_allclose(model.coef_, model.coefs_path_[:, best].mean(axis=0))
+    np.testing.assert_allclose(model.intercept_, model.intercepts_path_[:, best].mean(axis=0))
+    assert model.predict(X).shape == y.shape
+    assert not hasattr(model, "best_estimator_")
+
+
+def test_ties_go_to_the_stronger_penalty():
+    X, y = load_iris(return_X_y=True)
+    model = SoftmaxRegressionCV([0.5, 1.0], cv=3, scoring=lambda *_, **__: 0.25).fit(X, y)
+    assert model.C_ == 0.5
+
+
+def test_probabilities_and_options_reach_the_folds():
+    X, y = rows()
+    soft = 0.8 * np.eye(3)[y] + 0.2 / 3
+    model = SoftmaxRegressionCV(CS, fit_intercept=False, tol=1e-7).fit(X, soft)
+    smooth = SoftmaxRegressionCV(CS, fit_intercept=False, label_smoothing=0.2, tol=1e-7, cv=KFold(5)).fit(X, y)
+    np.testing.assert_allclose(model.coefs_path_, smooth.coefs_path_, atol=1e-3)
+    assert not np.allclose(model.scores_, smooth.scores_)  # scores are of the targets as given
+    np.testing.assert_array_equal(model.intercept_, 0.0)
+    balanced = SoftmaxRegressionCV([1.0], class_weight="balanced").fit(X[:250], y[:250])
+    plain = SoftmaxRegression(class_weight="balanced").fit(X[:250], y[:250])
+    np.testing.assert_array_equal(balanced.coef_, plain.coef_)
+
+
+def test_sparse_rows_and_frames():
+    X, y = load_iris(return_X_y=True)
+    dense = SoftmaxRegressionCV(CS).fit(X, y)
+    sparse = SoftmaxRegressionCV(CS).fit(scipy.sparse.csr_array(X), y)
+    np.testing.assert_allclose(sparse.scores_, dense.scores_, atol=1e-4)
+    named = SoftmaxRegressionCV(CS).fit(pd.DataFrame(X, columns=list("abcd")), np.array(["x", "y", "z"])[y])
+    assert named.feature_names_in_.tolist() == named.best_estimator_.feature_names_in_.tolist() == list("abcd")
+    np.testing.assert_array_equal(named.scores_, dense.scores_)
+
+
+def test_fits_that_did_not_converge_are_counted_in_one_warning():
+    X, y = load_iris(return_X_y=True)
+    with pytest.warns(ConvergenceWarning) as caught:
+        SoftmaxRegressionCV(CS, cv=2, max_iter=1, refit=False).fit(X, y)
+    assert len(caught) == 1
+    assert str(caught[0].message).startswith("6 of 6 fits of the folds did not converge; raise max_iter")
+
+
+def test_classes_that_a_fold_lacks():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=r"is 0, which is no class of this model"):
+        SoftmaxRegressionCV(CS, cv=KFold(3)).fit(X, y)  # sorted by class
+    model = SoftmaxRegressionCV(CS, cv=KFold(3), scoring="accuracy", refit=False).fit(X, y)
+    assert model.scores_.max() == 0.0
+    assert np.isneginf(model.intercepts_path_).sum() == 9
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        ({"Cs": []}, ValueError, r"Cs=\[\]; expected an integer above 0, or a list"),
+        ({"Cs": 0}, ValueError, "Cs=0"),
+        ({"Cs": [1.0, -1.0]}, ValueError, r"C=-1\.0; expected a number above 0"),
+        ({"Cs": "all"}, ValueError, "Cs='all'"),
+        ({"cv": 1}, ValueError, "k-fold"),
+        ({"scoring": "nonsense"}, ValueError, "nonsense"),
+        (
+            {"scoring": lambda *_, **__: np.nan},
+            ValueError,
+            "the score of fold 0 at C=0.001 is NaN; use another scoring",
+        ),
+        ({"refit": "yes"}, TypeError, "refit='yes'; expected True or False"),
+        ({"solver": "sag"}, ValueError, "solver='sag'"),
+    ],
+)
+def test_bad_options_are_refused(options, error, message):
+    with pytest.raises(error, match=message):
+        SoftmaxRegressionCV(**{"Cs": CS, **options}).fit(*load_iris(return_X_y=True))
