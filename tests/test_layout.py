@@ -15,7 +15,7 @@ LEVELS = [
     {"cli"},
     {"linear_model", "derivation", "checking", "torch", "jax"},
     {"_softmax", "_cross_entropy", "_linear_cross_entropy", "_hvp", "_operators", "_threads"},
-    {"_validation"},
+    {"_validation", "_whole_file"},
     {"_core"},
 ]
 # Built on another module of their own level.
@@ -33,8 +33,12 @@ OWNERS = {
     "scipy": {"linear_model", "cli", "_operators"},
     "sympy": {"derivation"},
     "mpmath": {"derivation"},
-    "matplotlib": {"cli", "linear_model", "derivation"},
+    "threadpoolctl": {"linear_model", "cli"},
+    "safetensors": {"linear_model", "cli"},
+    "onnx": {"linear_model"},
+    "matplotlib": {"cli"},
     "pandas": {"cli"},
+    "pyarrow": {"cli"},
     "rich": {"cli"},
     "typer": {"cli"},
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from softgrad.cli import CommandError
+from softgrad.cli._output import check_output, write_output
 
 if TYPE_CHECKING:
     from softgrad.derivation import Derivation, Verification
@@ -53,12 +54,12 @@ def derive(
     except ValueError as error:
         raise CommandError(str(error)) from None
     if output is not None:
-        _check_output(output)
+        check_output(output, "softmax.html")
     form = form or _form_of(output)
     verification = _verify(derivation) if check else None
     content = derivation.render(form, verification=verification)
     if output is not None:
-        _write(output, content)
+        write_output(output, content)
         verdict = f" ({verification.summary})" if verification else ""
         Console(highlight=False).print(Text(f"{derivation.title} written to {output}{verdict}"), soft_wrap=True)
     else:
@@ -124,27 +125,3 @@ def _print(text: Text) -> None:
         ) from None
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _check_output(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise CommandError(f"--output {path}: there is no folder {path.parent}; create it, or name another file")
-    if path.exists() and not path.is_file():
-        raise CommandError(f"--output {path} is not a file; name one to write, such as {path}/softmax.html")
-
-
-def _write(path: Path, content: str) -> None:
-    """Whole or not at all: under another name first, then renamed."""
-    place = Path(os.path.realpath(path))
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
-    try:
-        with open(part, "x", encoding="utf-8", newline="\n") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, place)
-    except OSError as error:
-        problem = (error.strerror or str(error)).lower()
-        raise CommandError(f"--output {path} cannot be written: {problem}; name another file", 1) from None
-    finally:
-        part.unlink(missing_ok=True)
