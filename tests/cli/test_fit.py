@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+from sklearn.model_selection import train_test_split
 
 import softgrad.cli
 import softgrad.linear_model
+from softgrad.cli._saved_model import open_model
 from softgrad.linear_model import load_model
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits.csv"
@@ -49,26 +52,35 @@ def write(path, *lines):
     return path
 
 
+PROGRESS = re.compile(r"\d+\.\d s: objective \d+\.\d{6}  gradient norm \d\.\de[+-]\d\d  \d+ passes\n")
+
+
 def test_digits_are_fitted_measured_and_saved(run, tmp_path):
     code, out, err = run(DIGITS, "--target", "digit")
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert PROGRESS.sub("", err) == ""
     for word in ("1797 rows", "64 features", "10 classes", "1437", "360", "loss (nats)", "accuracy", "held out"):
         assert word in out
     assert "converged in " in out
-    assert "model saved in digits.softgrad.npz" in out
-    assert [file.name for file in tmp_path.iterdir()] == ["digits.softgrad.npz"]
-    assert load_model("digits.softgrad.npz").coef_.shape == (10, 64)
+    assert max(map(len, out.splitlines()[1:7])) <= 80
+    assert "model saved in digits.softgrad.safetensors" in out
+    assert [file.name for file in tmp_path.iterdir()] == ["digits.softgrad.safetensors"]
+    assert load_model("digits.softgrad.safetensors").coef_.shape == (10, 64)
 
 
 def test_json_is_one_object_that_agrees_with_the_model(run, iris):
-    code, out, err = run(iris, "--target", "species", "--json", "--output", "m.npz", "--C", 10, "--tol", 1e-7)
-    assert (code, err) == (0, "")
+    code, out, err = run(iris, "--target", "species", "--json", "--output", "m", "--C", 10, "--tol", 1e-7)
+    assert code == 0
+    assert PROGRESS.sub("", err) == ""
     report = json.loads(out)
-    model = load_model("m.npz")
+    model = load_model("m")
     assert report["rows"] == {"training": 120, "held_out": 30}
     assert (report["features"], report["classes"], report["target"]) == (4, 3, "species")
-    assert (report["loss"]["training"], report["objective"]) == (model.loss_, model.objective_)
-    assert (report["iterations"], report["converged"], report["model"]) == (model.n_iter_, True, "m.npz")
+    assert report["loss"]["training"] == pytest.approx(model.loss_, rel=1e-12)
+    assert (report["objective"], report["passes"]) == (model.objective_, model.n_passes_)
+    assert (report["iterations"], report["converged"], report["model"]) == (model.n_iter_, True, "m")
+    assert (report["C"], report["solver"], report["cross_validation"]) == (10, model.solver_, None)
+    assert (report["remarks"], report["report"]) == ([], None)
     assert report["gradient_norm"] == model.gradient_norm_ <= 1e-7 == model.tol
     assert model.C == 10
     assert model.classes_.tolist() == ["setosa", "versicolor", "virginica"]
@@ -80,7 +92,7 @@ def test_json_is_one_object_that_agrees_with_the_model(run, iris):
 def test_held_out_figures_are_those_of_rows_that_were_not_fitted(run, iris):
     _, out, _ = run(iris, "--target", "species", "--json", "--seed", 3)
     report = json.loads(out)
-    model = load_model("iris.softgrad.npz")
+    model = load_model("iris.softgrad.safetensors")
     X, y = load_iris(return_X_y=True)
     log_probs = model.predict_log_proba(_named(model, X))
     losses = -log_probs[np.arange(150), y]
@@ -112,23 +124,23 @@ def test_nothing_is_held_out_at_fraction_zero(run, iris):
 def test_stopping_early_is_a_warning(run, iris):
     code, out, err = run(iris, "--target", "species", "--max-iter", 2)
     assert code == 0
-    assert err.startswith("warning: max_iter=2 reached with gradient norm")
+    assert "\nwarning: max_iter=2 reached with gradient norm" in err
     assert "not converged in 2 iterations" in out
 
 
 @pytest.mark.parametrize(
     "lines, message",
     [
-        (["a,b,y", "1,2,p", "3,4x,q"], "column 'b', row 2 below the header: '4x'; expected a finite number"),
-        (["a,b,y", "1,NA,p", "z,4,q"], "column 'a', row 2 below the header: 'z'"),
-        (["a,b,y", "1,2,p", "3,,q"], "column 'b', row 2 below the header: a missing value"),
-        (["a,b,y", "1,NA,p", "3,4,q"], "column 'b', row 1 below the header: 'NA'"),
-        (["a,b,y", "1,2,p", "-inf,4,q"], "column 'a', row 2 below the header: '-inf'"),
-        (["a,b,y", "1,2,p", "3,4,"], "column 'y', row 2 below the header: no label"),
-        (["a,b,y", "1,2,0.5", "3,4,1"], "column 'y', row 1 below the header: 0.5 is a measurement; expected labels"),
+        (["a,b,y", "1,2,p", "3,4x,q"], "column 'b', data row 2: '4x'; expected a finite number"),
+        (["a,b,y", "1,NA,p", "z,4,q"], "column 'a', data row 2: 'z'"),
+        (["a,b,y", "1,2,p", "3,,q"], "missing values, of 2 rows: 'b' in 1; write --missing mean"),
+        (["a,b,y", "1,NA,p", "3,4,q"], "column 'b', data row 1: 'NA'"),
+        (["a,b,y", "1,2,p", "-inf,4,q"], "column 'a', data row 2: '-inf'"),
+        (["a,b,y", "1,2,p", "3,4,"], "column 'y', data row 2: no label"),
+        (["a,b,y", "1,2,0.5", "3,4,1"], "column 'y', data row 1: 0.5 is a measurement; expected labels"),
         (["a,b,y", "1,2,p,9", "3,4,q"], "is not CSV in UTF-8"),
         (["a,b,y", '1,2,"p', "3,4,q"], "is not CSV in UTF-8"),
-        (["a,b,y", "1,2,p", "3,4"], "column 'y', row 2 below the header: no label"),
+        (["a,b,y", "1,2,p", "3,4"], "column 'y', data row 2: no label"),
         (["a,b,y"], "holds a header but no rows"),
         (["y", "p", "q"], "has no column but 'y'; expected at least one feature"),
         (["a,y", "1,p", "2,p", "3,q"], "class 'q' has one row, which cannot be both trained on and held out"),
@@ -137,7 +149,7 @@ def test_stopping_early_is_a_warning(run, iris):
         (["a,b,Y", "1,2,p"], "has no column 'y' (did you mean 'Y'?); its columns: a, b, Y"),
         (["a,b,c", "1,2,p"], "has no column 'y'; its columns: a, b, c"),
         (
-            [",".join(f"column{i}" for i in range(30)), ""],
+            [",".join(f"column{i}" for i in range(30)), ",".join("1" * 30)],
             "column6, column7, ..., column27, column28, column29 (30 in all)",
         ),
     ],
@@ -167,7 +179,31 @@ def test_files_that_are_no_tables_are_refused(run, tmp_path, content):
     "arguments, message",
     [
         ([], "Missing argument 'TABLE'"),
-        (["iris.csv"], "Missing option '--target'. (see softgrad fit --help)"),
+        (["iris.csv"], "--target is missing; name the column of labels: sepal length, sepal width,"),
+        (
+            ["iris.csv", "--target", "5"],
+            "--target 5: iris.csv has 5 columns; expected a name, or a position from 0 to 4",
+        ),
+        (
+            ["iris.csv", "--target", "species", "--drop", "petal"],
+            "--drop: iris.csv has no column 'petal' (did you mean",
+        ),
+        (["iris.csv", "--target", "species", "--drop", "-1"], "column 'species' is the target; leave it out of --drop"),
+        (["iris.csv", "--target", "species", "--categorical", "species"], "column 'species' is the target"),
+        (["iris.csv", "--target", "species", "--missing", "zero"], "'--missing'"),
+        (["iris.csv", "--target", "species", "--C", "1", "--cv", "3"], "--C 1 beside --cv 3, which chooses C"),
+        (["iris.csv", "--target", "species", "--cv", "1"], "'--cv'"),
+        (["iris.csv", "--target", "species", "--cv", "100"], "n_splits=100"),
+        (["iris.csv", "--target", "species", "--solver", "magic"], "solver='magic'; expected"),
+        (["iris.csv", "--target", "species", "--threads", "0"], "'--threads'"),
+        (["iris.csv", "--target", "species", "--label-smoothing", "1"], "label_smoothing=1.0; expected"),
+        (["iris.csv", "--target", "species", "--seed", "4294967296"], "--seed 4294967296; expected an integer from 0"),
+        (
+            ["iris.csv", "--target", "species", "--report", "nowhere/r.html"],
+            "--report nowhere/r.html: there is no folder",
+        ),
+        (["iris.csv", "--target", "species", "--report", "iris.csv"], "--report iris.csv would replace the table"),
+        (["iris.csv", "--target", "species", "--report", "m", "--output", "m"], "--report m would replace the model"),
         (["nowhere.csv", "--target", "species"], "nowhere.csv"),
         ([".", "--target", "species"], "is a directory"),
         (["iris.csv", "--target", "species", "--colour", "red"], "No such option: --colour"),
@@ -181,7 +217,7 @@ def test_files_that_are_no_tables_are_refused(run, tmp_path, content):
         (["iris.csv", "--target", "species", "--test-fraction", "0.99"], "--test-fraction 0.99: The train_size = 1"),
         (["iris.csv", "--target", "species", "--output", "nowhere/m.npz"], "there is no folder nowhere"),
         (["iris.csv", "--target", "species", "--output", "."], "--output . is not a file"),
-        (["iris.csv", "--target", "species", "--output", "./iris.csv"], "would replace the table"),
+        (["iris.csv", "--target", "species", "--output", "./iris.csv"], "would replace iris.csv, which is read"),
     ],
 )
 def test_bad_arguments_are_refused(run, iris, arguments, message):
@@ -209,26 +245,26 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_fit(run, iris, mo
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write anywhere
     code, _, err = run(iris, "--target", "species")
     assert code == 1
-    assert err.startswith("error: --output iris.softgrad.npz: no permission to write in ")
+    assert err.startswith("error: --output iris.softgrad.safetensors: no permission to write in ")
 
 
 def test_a_failure_to_write_leaves_the_former_model(run, iris, monkeypatch):
-    former = write(iris.parent / "iris.softgrad.npz", "former")
+    former = write(iris.parent / "iris.softgrad.safetensors", "former")
 
     def fail(*_):
-        raise OSError(28, "No space left on device", "iris.softgrad.npz")
+        raise OSError(28, "No space left on device", "iris.softgrad.safetensors")
 
     monkeypatch.setattr(os, "replace", fail)
     code, out, err = run(iris, "--target", "species")
     assert (code, out) == (1, "")
-    assert err == "error: [Errno 28] No space left on device: 'iris.softgrad.npz'\n"
+    assert PROGRESS.sub("", err) == "error: [Errno 28] No space left on device: 'iris.softgrad.safetensors'\n"
     assert former.read_text() == "former\n"
-    assert sorted(file.name for file in iris.parent.iterdir()) == ["iris.csv", "iris.softgrad.npz"]
+    assert sorted(file.name for file in iris.parent.iterdir()) == ["iris.csv", "iris.softgrad.safetensors"]
 
 
 def test_ctrl_c_exits_130_and_saves_nothing(run, iris, monkeypatch, request):
     def interrupt(self, X, y, *, on_iteration):
-        on_iteration(1, 1.0, 1.0)
+        on_iteration(softgrad.linear_model.Iteration(1.0, 1.0, 1.0, 0.0))
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(10)  # another thread may have received it; this one handles it
         raise AssertionError("the signal must arrive first")
@@ -250,7 +286,7 @@ def test_ctrl_c_before_the_command_has_started(run, monkeypatch):
     assert run("iris.csv", "--target", "species") == (130, "", "interrupted\n")
 
 
-@pytest.mark.parametrize("extra", ["typer", "rich", "sklearn", "pandas", "scipy"])
+@pytest.mark.parametrize("extra", ["typer", "rich", "sklearn", "pandas", "scipy", "safetensors"])
 def test_a_missing_extra_is_one_line(iris, extra):
     program = f"import sys; sys.modules[{extra!r}] = None; import softgrad.cli; softgrad.cli.main()"
     command = [sys.executable, "-c", program, "fit", str(iris), "--target", "species"]
@@ -261,31 +297,190 @@ def test_a_missing_extra_is_one_line(iris, extra):
     assert result.stderr.count("\n") == 1
 
 
-def terminal_output(command, cwd, **environment):
-    """What a command writes to a terminal."""
-    import pty  # noqa: PLC0415
+def test_text_is_encoded_and_missing_values_are_filled_in_if_asked(run, tmp_path):
+    rows = [f"{i / 7:.3f},{'?' if i == 5 else i},{('red', 'blue', '')[i % 3]},{'pq'[i % 2]}" for i in range(60)]
+    table = write(tmp_path / "t.csv", "a,b,colour,y", *rows)
+    code, _, err = run(table, "--target", "y")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "column 'b', data row 6: '?'; expected a finite number" in err
+    code, _, err = run(table, "--target", "y", "--na", "?")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "missing values, of 60 rows: 'b' in 1, 'colour' in 20; write --missing mean, median or most-frequent" in err
+    code, out, err = run(table, "--target", "y", "--na", "?", "--missing", "median", "--drop", "a", "--json")
+    assert code == 0
+    assert "warning: column 'b': 1 row without a value, filled in with " in err
+    assert "warning: column 'colour': 20 rows without a value, filled in with " in err
+    report = json.loads(out)
+    assert (report["features"], len(report["remarks"])) == (3, 2)
+    model = load_model("t.softgrad.safetensors")
+    assert model.feature_names_in_.tolist() == ["b", "colour=blue", "colour=red"]
 
-    parent, child = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", **environment}
-    with subprocess.Popen(command, stdin=child, stdout=child, stderr=child, cwd=cwd, env=environment) as process:
-        os.close(child)
-        chunks = []
-        try:
-            while chunk := os.read(parent, 65536):
-                chunks.append(chunk)
-        except OSError:  # Linux: the other end is closed
-            pass
-    os.close(parent)
-    assert process.returncode == 0
-    return b"".join(chunks).decode()
+
+def test_numbers_can_be_categories(run, tmp_path):
+    table = write(tmp_path / "t.csv", "zip,y", *[f"0{i % 4},{'pq'[i % 2]}" for i in range(40)])
+    assert run(table, "--target", "y", "--categorical", "zip")[0] == 0
+    names = load_model("t.softgrad.safetensors").feature_names_in_
+    assert names.tolist() == ["zip=00", "zip=01", "zip=02", "zip=03"]
 
 
-def test_a_terminal_shows_progress(tmp_path):
-    program = [sys.executable, "-c", "import softgrad.cli; softgrad.cli.main()"]
-    output = terminal_output([*program, "fit", str(DIGITS), "--target", "digit", "--tol", "1e-8"], tmp_path)
-    assert "reading digits.csv" in output
-    assert "iteration" in output
-    assert "gradient norm" in output
-    assert "\x1b[32mconverged" in output
-    plain = terminal_output([*program, "fit", str(DIGITS), "--target", "digit"], tmp_path, NO_COLOR="1")
-    assert "\x1b[32m" not in plain
+def test_tables_of_every_kind_give_the_same_model(run, iris, tmp_path):
+    import pandas as pd  # noqa: PLC0415
+    from sklearn.datasets import dump_svmlight_file  # noqa: PLC0415
+
+    frame = pd.read_csv(iris)
+    X, y = load_iris(return_X_y=True)
+    frame.to_csv("t.tsv", sep="\t", index=False)
+    frame.to_csv("t.csv.gz", index=False)
+    frame.to_parquet("t.parquet")
+    frame.to_csv("bare.csv", index=False, header=False)
+    np.save("x.npy", X)
+    np.save("y.npy", y)
+    np.save("both.npy", np.c_[y, X])
+    np.savez("t.npz", X=X, y=y)
+    dump_svmlight_file(X, y, "t.svm")
+    coefficients = []
+    for arguments in [
+        [iris, "--target", "species"],
+        [iris, "--target", "-1"],
+        ["t.tsv", "--target", "species"],
+        ["t.csv.gz", "--target", "4"],
+        ["t.parquet", "--target", "species"],
+        ["bare.csv", "--target", "4", "--no-header"],
+        ["x.npy", "--target", "y.npy"],
+        ["both.npy", "--target", "0"],
+        ["t.npz"],
+        ["t.svm"],
+    ]:
+        code, out, err = run(*arguments, "--json", "--output", "m", "--tol", 1e-8)
+        assert code == 0, err
+        report = json.loads(out)
+        assert report["target"] in ("species", "4", None)
+        coefficients.append(load_model("m").coef_)
+    for other in coefficients[1:]:
+        np.testing.assert_allclose(other, coefficients[0], atol=1e-5)
+    assert run("t.csv.gz", "--target", "4")[0] == 0
+    assert Path("t.softgrad.safetensors").is_file()
+
+
+def test_a_mapped_array_reaches_the_fit_as_it_is(run, tmp_path, monkeypatch):
+    X, y = load_iris(return_X_y=True)
+    np.save("x.npy", X.astype(np.float32))
+    np.save("y.npy", y)
+    seen = []
+    fit = softgrad.linear_model.SoftmaxRegression.fit
+
+    def watch(self, X, y, **options):
+        seen.append(X)
+        return fit(self, X, y, **options)
+
+    monkeypatch.setattr(softgrad.linear_model.SoftmaxRegression, "fit", watch)
+    assert run("x.npy", "--target", "y.npy", "--test-fraction", 0)[0] == 0
+    assert isinstance(seen[0], np.memmap)
+    assert seen[0].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "option, name",
+    [
+        (["--drop", "1"], "--drop"),
+        (["--categorical", "1"], "--categorical"),
+        (["--missing", "mean"], "--missing"),
+        (["--na", "?"], "--na"),
+        (["--no-header"], "--no-header"),
+    ],
+)
+def test_options_of_named_columns_are_refused_for_arrays(run, tmp_path, option, name):
+    np.savez("t.npz", X=np.eye(4), y=[0, 1, 0, 1])
+    code, _, err = run("t.npz", *option)
+    assert (code, err) == (2, f"error: {name} is for CSV, TSV and Parquet; t.npz has no named columns\n")
+
+
+def test_an_archive_without_labels_is_refused(run):
+    np.savez("t.npz", X=np.eye(4))
+    code, _, err = run("t.npz")
+    assert (code, err) == (
+        2,
+        "error: t.npz has no array called y, the labels; write --target with the name of theirs\n",
+    )
+
+
+def test_options_reach_the_model(run, iris):
+    options = ["--class-weight", "balanced", "--label-smoothing", 0.1, "--solver", "lbfgs", "--no-intercept"]
+    code, _, err = run(iris, "--target", "species", *options, "--threads", 1, "--C", "inf", "--max-iter", 77, "--json")
+    assert code == 0, err
+    given = {
+        "C": np.inf, "class_weight": "balanced", "label_smoothing": 0.1, "solver": "lbfgs", "fit_intercept": False,
+        "n_threads": 1, "max_iter": 77, "tol": 1e-6,
+    }  # fmt: skip
+    assert given.items() <= load_model("iris.softgrad.safetensors").get_params().items()
+
+
+def test_cross_validation_chooses_c_and_says_how(run, iris):
+    from sklearn.model_selection import StratifiedKFold, cross_val_score  # noqa: PLC0415
+
+    from softgrad.linear_model import SoftmaxRegression  # noqa: PLC0415
+
+    arguments = [iris, "--target", "species", "--cv", 3, "--test-fraction", 0, "--tol", 1e-6]
+    code, out, _ = run(*arguments, "--json")
+    assert code == 0
+    report = json.loads(out)
+    found = report["cross_validation"]
+    assert (found["folds"], len(found["C"])) == (3, 10)
+    assert report["C"] == load_model("iris.softgrad.safetensors").C == found["C"][int(np.argmin(found["loss"]))]
+    X, y = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)  # by --seed, 0
+    for i in (0, 4, 6):
+        model = SoftmaxRegression(C=found["C"][i], tol=1e-6)
+        scores = cross_val_score(model, X, names, cv=folds, scoring="neg_log_loss")
+        assert found["loss"][i] == pytest.approx(-scores.mean(), rel=1e-4)
+    code, out, _ = run(*arguments)
+    assert code == 0
+    assert "loss (nats), mean of 3 folds" in out
+    for loss in found["loss"]:
+        assert f"{loss:.6f}" in out
+
+
+def test_a_report_is_written_after_the_model(run, iris):
+    pytest.importorskip("matplotlib", reason="the extra report is not installed")
+    code, out, err = run(iris, "--target", "species", "--report", "r.html")
+    assert code == 0, err
+    assert out.splitlines()[-1] == "report written to r.html"
+    page = Path("r.html").read_text(encoding="utf-8")
+    assert "versicolor" in page
+    assert "held-out rows" in page
+
+
+def test_without_matplotlib_a_report_is_refused_before_the_fit(run, iris, monkeypatch):
+    import importlib.util  # noqa: PLC0415
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "matplotlib" else find(name, *a))
+    code, out, err = run(iris, "--target", "species", "--report", "r.html")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: matplotlib")
+    assert err.endswith('is not installed; write pip install "softgrad[report]"\n')
+    assert [file.name for file in iris.parent.iterdir()] == ["iris.csv"]
+
+
+def test_what_is_held_out_decides_nothing_of_the_encoding(run, tmp_path):
+    rows = [f"{i},{'pq'[i % 2]}" for i in range(20)]
+    table = write(tmp_path / "t.csv", "a,y", *rows, ",p")
+    for seed in range(3):
+        assert run(table, "--target", "y", "--missing", "mean", "--seed", seed)[0] == 0
+        (column,) = open_model(Path("t.softgrad.safetensors")).encoding.columns
+        labels = np.array([row[-1] for row in rows] + ["p"])
+        training, _ = train_test_split(np.arange(21), test_size=0.2, random_state=seed, stratify=labels)
+        assert column.fill == pytest.approx(training[training < 20].mean(), rel=1e-12)
+
+
+def test_folds_are_shuffled_for_tables_in_an_order(run):
+    # Each day has its label. Folds of neighbouring rows would hold days that their training rows never saw.
+    rng = np.random.default_rng(0)
+    days = np.repeat(np.arange(20), 20)
+    labels = (days + (rng.random(400) < 0.05)) % 2
+    lines = [f"day {day},{label}" for day, label in zip(days, labels, strict=True)]
+    Path("t.csv").write_text("day,y\n" + "\n".join(lines) + "\n")
+    code, out, _ = run("t.csv", "--target", "y", "--cv", "4", "--json")
+    assert code == 0
+    assert min(json.loads(out)["cross_validation"]["loss"]) < 0.4

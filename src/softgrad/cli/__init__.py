@@ -6,7 +6,7 @@ import sys
 from typing import Any, NoReturn
 
 # What the extra `cli` installs, by the names of import.
-_EXTRA = ("typer", "rich", "scipy", "sklearn", "threadpoolctl", "pandas", "sympy")
+_EXTRA = ("typer", "rich", "scipy", "sklearn", "threadpoolctl", "pandas", "safetensors", "sympy")
 
 
 class CommandError(Exception):

@@ -12,8 +12,10 @@ from softgrad.cli import CommandError
 from softgrad.cli._bench import bench
 from softgrad.cli._check import check
 from softgrad.cli._derive import derive
+from softgrad.cli._evaluate import evaluate
 from softgrad.cli._fit import fit
 from softgrad.cli._info import info
+from softgrad.cli._predict import predict
 
 app = typer.Typer(name="softgrad", add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -41,6 +43,8 @@ def softgrad_command(
 
 
 app.command()(fit)
+app.command()(predict)
+app.command()(evaluate)
 app.command()(derive)
 app.command()(check)
 app.command()(bench)

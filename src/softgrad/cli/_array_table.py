@@ -1,0 +1,210 @@
+"""Tables without names, taken as they are: .npy, .npz and LibSVM text."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from softgrad.cli import CommandError
+from softgrad.cli._table import kind_of, whole_labels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_BLOCK = 2**20  # entries that are looked at together
+_DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, NotImplementedError)
+
+
+class ArrayTable(NamedTuple):
+    """Rows as they stand in a file of arrays."""
+
+    features: Any
+    """A matrix, maybe mapped from the file; or of LibSVM text a SciPy CSR matrix."""
+    labels: Array | None
+    target: str | None
+    """The position of the column of labels, if they were one."""
+    first_index: int | None
+    """Of LibSVM text: whether its columns are counted from 0 or 1."""
+
+
+def read_array(
+    path: Path, target: str | None, *, features: int | None = None, first_index: int | None = None
+) -> ArrayTable:
+    """Features and labels.
+
+    Parameters
+    ----------
+    path : Path
+        A .npy, .npz or LibSVM file.
+    target : str or None
+        Where the labels are: a position of a column, a .npy file, or the name of an array in the .npz (default: y).
+    features : int, optional
+        What a model takes; then `target` is only a column where there is one more, and labels may lack.
+    first_index : int, optional
+        Of the LibSVM text that the model was fitted to.
+    """
+    kind = kind_of(path)
+    if kind == "libsvm":
+        table = _libsvm(path, target, features, first_index)
+    else:
+        table = _npz(path, target) if kind == "npz" else _npy(path, target, features)
+    rows, columns = table.features.shape
+    if not rows or not columns:
+        raise CommandError(f"{path} holds {rows} rows of {columns} features; expected at least one of both")
+    if table.labels is not None and len(table.labels) != rows:
+        raise CommandError(f"{path} holds {rows} rows but there are {len(table.labels)} labels; expected one for each")
+    if features is not None and columns != features:
+        raise CommandError(f"{path} has {columns} features; the model was fitted to {features}")
+    _check_finite(table.features, path)
+    return table
+
+
+def _npy(path: Path, target: str | None, features: int | None) -> ArrayTable:
+    matrix = _matrix(_mapped(path), str(path))
+    if target is not None and target.lower().endswith(".npy"):
+        return ArrayTable(matrix, _label_file(target), None, None)
+    columns = matrix.shape[1]
+    if features is not None and (target is None or columns == features):
+        return ArrayTable(matrix, None, None, None)
+    expected = f"a position from 0 to {columns - 1}, -1 for the last, or a .npy file of labels"
+    if target is None:
+        raise CommandError(f"--target is missing: {path} has {columns} columns; expected {expected}")
+    try:
+        position = range(columns)[int(target)]
+    except (ValueError, IndexError):
+        raise CommandError(f"--target {target}: {path} has {columns} columns; expected {expected}") from None
+    labels = whole_labels(np.array(matrix[:, position]), f"{path}, column {position}")
+    return ArrayTable(np.delete(matrix, position, axis=1), labels, str(position), None)
+
+
+def _npz(path: Path, target: str | None) -> ArrayTable:
+    wanted = ("X", target or "y")
+    try:
+        with open(path, "rb") as file:  # which numpy.load would leave open if it fails
+            archive = np.load(file, allow_pickle=False)
+            names = list(archive.files) if isinstance(archive, np.lib.npyio.NpzFile) else None
+            arrays = {name: archive[name] for name in names or () if name in wanted}
+    except _DAMAGE:  # whose text may recommend pickle
+        raise CommandError(_damaged(path)) from None
+    if names is None:
+        raise CommandError(f"{path} holds one array without a name; write numpy.savez(file, X=..., y=...)")
+    if "X" not in arrays:
+        raise CommandError(f"{path} has no array called X, the features; its arrays: {', '.join(names) or 'none'}")
+    matrix = _matrix(arrays["X"], f"{path}: X")
+    if target is not None and target not in arrays:
+        if target.lower().endswith(".npy"):
+            return ArrayTable(matrix, _label_file(target), None, None)
+        raise CommandError(f"--target {target}: {path} has no such array; its arrays: {', '.join(names)}")
+    labels = arrays.get(target or "y")
+    return ArrayTable(matrix, None if labels is None else _vector(labels, f"{path}: {target or 'y'}"), None, None)
+
+
+def _libsvm(path: Path, target: str | None, features: int | None, first_index: int | None) -> ArrayTable:
+    from scipy.sparse import csr_matrix  # noqa: PLC0415
+
+    if target is not None:
+        raise CommandError(f"--target {target}: in LibSVM text the label is the first field; leave --target out")
+    try:
+        matrix, labels = _parse_libsvm(path)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise CommandError(f"{path} is not packed by gzip, or damaged: {error}") from None
+    except (ValueError, OverflowError) as error:
+        line = _first_bad_line(path)
+        problem = str(error).replace("b'", "'").removesuffix(".")
+        raise CommandError(f"{path}, line {line}: {problem}; expected LibSVM text: LABEL INDEX:VALUE ...") from None
+    # The format does not say from where it counts. A file without column 0 counts from 1, as LibSVM does.
+    least = int(matrix.indices.min()) if matrix.nnz else 1
+    first = min(least, 1) if first_index is None else first_index
+    if least < first:
+        raise CommandError(f"{path} holds index 0, but the model was fitted to a file that counts columns from 1")
+    columns = (matrix.shape[1] if matrix.nnz else first) - first
+    if features is not None and columns > features:
+        raise CommandError(f"{path} holds index {columns - 1 + first}; the model was fitted to {features} features")
+    shape = (matrix.shape[0], columns if features is None else features)
+    shifted = csr_matrix((matrix.data, matrix.indices - first, matrix.indptr), shape=shape)
+    return ArrayTable(shifted, whole_labels(labels, f"{path}, label"), None, first)
+
+
+def _parse_libsvm(file: Path | BinaryIO) -> tuple[Any, Array]:
+    from sklearn.datasets import load_svmlight_file  # noqa: PLC0415
+
+    matrix, labels = load_svmlight_file(file, zero_based=True)
+    return matrix, labels
+
+
+def _first_bad_line(path: Path) -> int:
+    """The number of the first line that does not parse; scikit-learn does not say."""
+    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        lines = file.readlines()
+    good, end = 0, len(lines)  # those before `good` parse; one of those before `end` does not
+    while end - good > 1:
+        middle = (good + end) // 2
+        try:
+            _parse_libsvm(io.BytesIO(b"".join(lines[good:middle])))
+            good = middle
+        except (ValueError, OverflowError):
+            end = middle
+    return good + 1
+
+
+def _mapped(path: Path) -> Any:
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except _DAMAGE:
+        raise CommandError(_damaged(path)) from None
+
+
+def _damaged(path: Path) -> str:
+    return f"{path} is not {path.suffix}, is damaged, or holds Python objects, which are never loaded"
+
+
+def _matrix(array: Array, name: str) -> Array:
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
+        raise CommandError(
+            f"{name} has shape {array.shape} and dtype {array.dtype}; expected two axes, rows and features, of real "
+            "numbers"
+        )
+    # What the fit takes stays where it is, in the file.
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+
+
+def _vector(array: Array, name: str) -> Array:
+    if array.ndim != 1 or array.dtype.kind not in "biufU":
+        raise CommandError(
+            f"{name} has shape {array.shape} and dtype {array.dtype}; expected one axis of labels, integers or text"
+        )
+    return whole_labels(np.array(array), name)
+
+
+def _label_file(target: str) -> Array:
+    path = Path(target)
+    if not path.is_file():
+        raise CommandError(f"--target {target}: there is no such file")
+    return _vector(_mapped(path), target)
+
+
+def _check_finite(features: Any, path: Path) -> None:
+    if not isinstance(features, np.ndarray):
+        bad = ~np.isfinite(features.data)
+        if bad.any():
+            row = int(np.searchsorted(features.indptr, int(bad.argmax()), side="right"))
+            raise CommandError(f"{path}, data row {row} holds {features.data[bad.argmax()]}; expected finite numbers")
+        return
+    step = max(_BLOCK // features.shape[1], 1)
+    for start in range(0, len(features), step):
+        block = features[start : start + step]
+        finite = np.isfinite(block)
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            raise CommandError(
+                f"{path}, data row {start + row + 1}, column {column} holds {block[row, column]}; expected finite "
+                "numbers; drop such rows, or fill them in"
+            )

@@ -1,0 +1,177 @@
+"""How named columns become numbers: numbers as they are, text one-hot, missing values filled in if that is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from softgrad.cli import CommandError
+from softgrad.cli._typed_columns import row_number
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import pandas as pd
+
+Fill = Literal["refuse", "mean", "median", "most-frequent"]
+
+# More are no categories but an id or prose, and each would be a column of X.
+_MOST_CATEGORIES = 1000
+# From here on, they must not be more than half of the rows.
+_MANY_CATEGORIES = 20
+
+
+class Column(NamedTuple):
+    """One column of a table."""
+
+    name: str
+    categories: tuple[str, ...] | None
+    """Of text, sorted; None for numbers."""
+    fill: float | str | None
+    """What stands in for a missing value; None if there must be none."""
+
+    @property
+    def features(self) -> list[str]:
+        """The columns of X that it becomes."""
+        return [self.name] if self.categories is None else [f"{self.name}={value}" for value in self.categories]
+
+
+class Encoding(NamedTuple):
+    """How a table becomes X; learnt from the rows that are fitted to, and stored with the model."""
+
+    columns: tuple[Column, ...]
+    header: bool
+    """Whether the first line of CSV names the columns."""
+    missing: tuple[str, ...]
+    """Texts that mean a missing value in CSV, beside the empty field."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For the file of the model."""
+        columns = [{"name": c.name, "categories": c.categories, "fill": c.fill} for c in self.columns]
+        return {"columns": columns, "header": self.header, "missing": list(self.missing)}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Encoding:
+        """What `to_json` made."""
+        columns = []
+        for entry in record["columns"]:
+            categories = entry["categories"]
+            columns.append(Column(entry["name"], None if categories is None else tuple(categories), entry["fill"]))
+        return cls(tuple(columns), record["header"], tuple(record["missing"]))
+
+    @property
+    def text(self) -> list[str]:
+        """The names of the columns that are text."""
+        return [column.name for column in self.columns if column.categories is not None]
+
+    def apply(self, table: pd.DataFrame) -> pd.DataFrame:
+        """X, float64, of a table that `numbers_and_text` made."""
+        import pandas as pd  # noqa: PLC0415
+
+        names = [name for column in self.columns for name in column.features]
+        matrix = np.zeros((len(table), len(names)))
+        at = 0
+        for column in self.columns:
+            values = _checked(table[column.name], column)
+            if column.categories is None:
+                matrix[:, at] = values
+            else:
+                # A category that the fit has not seen has no column: all of its zeros stay.
+                code = pd.Index(column.categories, dtype=object).get_indexer(values)
+                rows = np.flatnonzero(code >= 0)
+                matrix[rows, at + code[rows]] = 1.0
+            at += len(column.features)
+        return pd.DataFrame(matrix, columns=names, copy=False)
+
+    def remarks(self, table: pd.DataFrame) -> list[str]:
+        """What the user should know of how this table was encoded."""
+        found = []
+        for column in self.columns:
+            values = table[column.name]
+            gaps = int(values.isna().sum())
+            if gaps:
+                found.append(f"column {column.name!r}: {_rows(gaps)} without a value, filled in with {column.fill!r}")
+            if column.categories is None:
+                continue
+            unknown = values[values.notna() & ~values.isin(column.categories)]
+            if len(unknown):
+                found.append(
+                    f"column {column.name!r}: {_rows(len(unknown))} with text that no row fitted to has, first "
+                    f"{unknown.iloc[0]!r} in data row {row_number(unknown.index[0])}; the column's features are 0 there"
+                )
+        return found if len(found) <= 8 else [*found[:8], f"and {len(found) - 8} more columns alike"]
+
+
+def learn(table: pd.DataFrame, fill: Fill, *, header: bool = True, missing: Collection[str] = ()) -> Encoding:
+    """The encoding of these rows, which are the ones to fit to.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What `numbers_and_text` made.
+    fill : str
+        What stands in for missing values: the mean, the median or the most frequent number of the column; text is
+        always filled with the most frequent. "refuse": nothing.
+    header, missing
+        How the table was read; kept for the tables to come.
+    """
+    return Encoding(tuple(_column(table[name], fill) for name in table.columns), header, tuple(missing))
+
+
+def _column(values: pd.Series[Any], fill: Fill) -> Column:
+    name = str(values.name)
+    there = values.dropna()
+    if there.empty:
+        raise CommandError(f"column {name!r} has no value in the rows to fit to; write --drop {name!r}")
+    if values.dtype.kind == "f":
+        return Column(name, None, _stand_in(there, fill))
+    categories = sorted(there.unique())
+    count = len(categories)
+    if count > _MOST_CATEGORIES or (count > _MANY_CATEGORIES and 2 * count > len(there)):
+        raise CommandError(
+            f"column {name!r} is text with {count} different values in {_rows(len(there))}, such as "
+            f"{categories[0][:40]!r}; expected categories, at most {_MOST_CATEGORIES} and no more than half of the "
+            f"rows; write --drop {name!r}"
+        )
+    return Column(name, tuple(categories), None if fill == "refuse" else str(there.mode().iloc[0]))
+
+
+def _stand_in(there: pd.Series[Any], fill: Fill) -> float | None:
+    match fill:
+        case "refuse":
+            return None
+        case "mean":
+            return float(there.mean())
+        case "median":
+            return float(there.median())
+        case "most-frequent":
+            return float(there.mode().iloc[0])
+
+
+def _checked(values: pd.Series[Any], column: Column) -> Any:
+    """The column's values, of the right kind and without gaps."""
+    import pandas as pd  # noqa: PLC0415
+
+    if column.categories is None and values.dtype.kind != "f":
+        there = values.dropna()
+        other = pd.to_numeric(there, errors="coerce").isna().to_numpy()
+        at = int(other.argmax())  # the first, if all are numbers in quotes
+        raise CommandError(
+            f"column {column.name!r}, data row {row_number(there.index[at])}: {there.iloc[at]!r}; expected a finite "
+            "number, as in the rows that the model was fitted to"
+        )
+    if column.fill is not None:
+        return values.fillna(column.fill).to_numpy()
+    gaps = values.isna().to_numpy()
+    if gaps.any():
+        row = row_number(values.index[int(gaps.argmax())])
+        raise CommandError(
+            f"column {column.name!r}, data row {row}: a missing value; fill it in, or fit a model with --missing mean, "
+            "median or most-frequent"
+        )
+    return values.to_numpy()
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' if count != 1 else ''}"

@@ -1,0 +1,237 @@
+"""`softgrad evaluate`: how good a saved model is on a table, or logits are beside their targets."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from softgrad.cli import CommandError
+from softgrad.cli._evaluation import Evaluation, evaluation, facts, macro, most_mistaken, shown_classes
+from softgrad.cli._report import check_report, write_evaluation
+from softgrad.cli._shown import nats, percent, shown
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from softgrad.linear_model import SoftmaxRegression
+
+    Array = NDArray[Any]
+
+_MOST_CLASSES = 30
+# Rounding probabilities to float16 moves the sum of a row by at most half of this.
+_SUM_TOLERANCE = 1e-3
+_BLOCK = 2**20  # entries that are looked at together
+
+
+def evaluate(
+    model: Annotated[
+        Path | None, typer.Argument(metavar="MODEL", exists=True, dir_okay=False, help="A file of softgrad fit.")
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Argument(metavar="TABLE", exists=True, dir_okay=False, help="Rows with labels, as softgrad fit takes."),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN|FILE",
+            help="The column of labels; with --logits, a .npy file of class indices (N) or of probabilities (N, K). "
+            "(default: the column of the fit)",
+        ),
+    ] = None,
+    logits: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="Instead of MODEL and TABLE, a .npy file of shape (N, K)."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with pictures, such as report.html.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the tables.")] = False,
+) -> None:
+    """Measure a model on the labelled rows of a table: loss, accuracy, calibration, and figures for every class.
+
+    The calibration error is the mean gap between confidence and accuracy over 15 bins of confidence (Guo et al. 2017).
+    """
+    if logits is not None and model is not None:
+        raise CommandError(f"--logits is instead of MODEL; leave out {model}")
+    if logits is None and table is None:
+        missing = "MODEL" if model is None else "TABLE"
+        raise CommandError(
+            f"no {missing}; write softgrad evaluate MODEL TABLE, or softgrad evaluate --logits z.npy --target y.npy"
+        )
+    if report is not None:
+        labels = Path(target) if logits is not None and target is not None else None
+        check_report(report, read=[path for path in (model, table, logits, labels) if path and path.exists()])
+    console = Console(stderr=True)
+    console.quiet = not console.is_terminal or console.is_dumb_terminal
+    with console.status(f"evaluating {(logits or table).name}"):  # type: ignore[union-attr]  # one of them is there
+        fitted, origin, found = (
+            _of_model(model, table, target)  # type: ignore[arg-type]  # both are there
+            if logits is None
+            else _of_logits(logits, target)
+        )
+        if report is not None:
+            data = {**origin, "rows": found.rows, "classes": len(found.classes)}
+            command = shlex.join(["softgrad", *sys.argv[1:]])
+            write_evaluation(report, model=fitted, found=found, data=data, command=command)
+    if not np.isfinite(found.loss):
+        print("warning: the loss is infinite: a row's class has probability 0, its logit -inf", file=sys.stderr)
+    if as_json:
+        print(json.dumps({**origin, **facts(found)}, ensure_ascii=False, allow_nan=False))
+    else:
+        _print(found, str(logits or table))
+    if report is not None and not as_json:
+        Console(highlight=False).print(Text(f"report written to {report}"), soft_wrap=True)
+
+
+def _of_model(path: Path, table: Path, target: str | None) -> tuple[SoftmaxRegression, dict[str, str], Evaluation]:
+    from softgrad.cli._saved_model import open_model  # noqa: PLC0415
+
+    saved = open_model(path)
+    features, labels = saved.read(table, target=target, labels=True)
+    model = saved.model
+    index = class_indices(np.asarray(labels), model.classes_, table)
+    try:
+        # Logits up to a shift of each row; log-probabilities are exact in the tails.
+        log_probs = model.predict_log_proba(features)
+    except ValueError as error:
+        raise CommandError(f"{table}: {error}") from None
+    return model, {"model": str(path), "table": str(table)}, evaluation(log_probs, index, model.classes_)
+
+
+def class_indices(labels: Array, classes: Array, table: Path) -> Array:
+    """Where each label stands among a model's classes; one that is none of them is an error."""
+    text = classes.dtype.kind in "US"
+    if (labels.dtype.kind in "US") == text:
+        place = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+        known = classes[place] == labels
+    else:
+        known = np.zeros(len(labels), bool)
+    if known.all():
+        return place
+    row = int((~known).argmax())
+    names = [repr(label) for label in classes.tolist()]
+    listed = ", ".join(names if len(names) <= 12 else [*names[:11], f"... ({len(names)} in all)"])
+    raise CommandError(
+        f"{table}, data row {row + 1}: label {labels[row].item()!r} is none of the model's classes, {listed}; leave "
+        "such rows out, or fit a model to rows of that class too"
+    )
+
+
+def _of_logits(path: Path, target: str | None) -> tuple[None, dict[str, str], Evaluation]:
+    if target is None:
+        raise CommandError("--logits needs --target: a .npy file of class indices (N) or of probabilities (N, K)")
+    z = _load(path, "--logits")
+    if z.ndim != 2 or 0 in z.shape:
+        raise CommandError(f"--logits {path} has shape {z.shape}; expected (N, K), a row for each of N examples")
+    if z.dtype.kind not in "iuf" or z.dtype.itemsize > 8:
+        raise CommandError(f"--logits {path} has dtype {z.dtype}; expected float16, float32, float64 or integers")
+    y = _load(Path(target), "--target")
+    if y.dtype.kind in "iu":
+        _check_indices(y, z, f"--target {target}")
+    else:
+        _check_probabilities(y, z, f"--target {target}")
+    try:
+        found = evaluation(z, y, np.arange(z.shape[1]))
+    except ValueError as error:
+        raise CommandError(f"--logits {path}: {error}") from None
+    return None, {"logits": str(path), "target": target}, found
+
+
+def _load(path: Path, option: str) -> Array:
+    try:
+        # In place, for it may be larger than the memory.
+        return np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, EOFError) as error:
+        raise CommandError(f"{option} {path} is no .npy file, damaged, or holds objects: {error}") from None
+    except OSError as error:
+        raise CommandError(f"{option} {path}: {error.strerror.lower() if error.strerror else error}") from None
+
+
+def _check_indices(y: Array, z: Array, what: str) -> None:
+    rows, count = z.shape
+    if y.shape != (rows,):
+        one_hot = "; for one-hot rows write y.astype(numpy.float32)" if y.shape == z.shape else ""
+        raise CommandError(f"{what} has shape {y.shape}; expected ({rows},), a class index for each row{one_hot}")
+    bad = (y < 0) | (y >= count)
+    if bad.any():
+        row = int(bad.argmax())
+        raise CommandError(f"{what}: row {row} is {y[row]}; expected class indices from 0 to {count - 1}")
+
+
+def _check_probabilities(y: Array, z: Array, what: str) -> None:
+    if y.dtype.kind != "f" or y.dtype.itemsize > 8:
+        raise CommandError(f"{what} has dtype {y.dtype}; expected integers, class indices, or floats, probabilities")
+    if y.shape != z.shape:
+        raise CommandError(
+            f"{what} has shape {y.shape} and dtype {y.dtype}; expected probabilities of shape {z.shape}, or class "
+            f"indices of shape {z.shape[:1]}: y.astype(numpy.int64)"
+        )
+    step = max(1, _BLOCK // z.shape[1])
+    for start in range(0, len(y), step):
+        block = y[start : start + step]
+        total = block.sum(axis=1, dtype=np.float64)
+        # NaN compares false.
+        good = (block >= 0).all(axis=1) & (np.abs(total - 1) <= _SUM_TOLERANCE)
+        if not good.all():
+            row = int((~good).argmax())
+            raise CommandError(
+                f"{what}: row {start + row} holds {block[row].min()} at least and sums to {total[row]:.6g}; expected "
+                f"probabilities, whose sum is 1"
+            )
+
+
+def _print(found: Evaluation, name: str) -> None:
+    console = Console(highlight=False)
+    console.print(Text(f"{name}: {found.rows} rows, {len(found.classes)} classes"), soft_wrap=True)
+    summary = Table(box=box.ROUNDED, show_header=False)
+    summary.add_column()
+    summary.add_column(justify="right")
+    rows = [
+        ("loss (nats)", nats(found.loss)),
+        ("loss of the class frequencies alone", nats(found.prior_loss)),
+        ("accuracy", percent(found.accuracy)),
+        ("top-5 accuracy", percent(found.top5_accuracy)),
+        ("mean confidence", percent(found.confidence)),
+        ("calibration error", percent(found.calibration_error)),
+        ("Brier score", f"{found.brier:.4f}"),
+    ]
+    for label, value in rows:
+        if label != "top-5 accuracy" or found.top5_accuracy is not None:
+            summary.add_row(label, value, style="bold" if label == "accuracy" else None)
+    console.print(summary)
+    console.print(_class_table(found))
+
+
+def _class_table(found: Evaluation) -> Table:
+    chosen = shown_classes(found, _MOST_CLASSES)
+    table = Table(box=box.ROUNDED, show_footer=True)
+    means = [percent(macro(figure), 1) for figure in (found.precision, found.recall, found.f1)]
+    table.add_column("class", "mean", style="bold", overflow="fold")
+    for title, mean in zip(("precision", "recall", "F1", "rows"), [*means, str(found.rows)], strict=True):
+        table.add_column(title, mean, justify="right", footer_style="dim", no_wrap=True)
+    table.add_column("taken for", justify="right", overflow="fold")
+    for index in chosen.tolist():
+        mistake = most_mistaken(found, index)
+        table.add_row(
+            Text(shown(found.classes[index])),
+            *(percent(figure[index], 1) for figure in (found.precision, found.recall, found.f1)),
+            str(found.support[index]),
+            Text("–" if mistake is None else f"{shown(found.classes[mistake[0]])} ({mistake[1]})"),
+        )
+    left_out = len(found.classes) - len(chosen)
+    if left_out:
+        table.caption = f"the {len(chosen)} classes of the lowest F1; {left_out} more: --json"
+    return table

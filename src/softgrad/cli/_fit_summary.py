@@ -1,0 +1,122 @@
+"""What `softgrad fit` says at its end, as one JSON object or for reading."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from softgrad.cli._evaluation import Evaluation
+    from softgrad.linear_model import SoftmaxRegression
+
+
+class Search(NamedTuple):
+    """What cross-validation found."""
+
+    folds: int
+    C: list[float]
+    loss: list[float]
+    """Held out, in nats, the mean over the folds."""
+
+
+class Summary(NamedTuple):
+    """A fit and how good it is."""
+
+    table: Path
+    target: str | None
+    model: SoftmaxRegression
+    training: Evaluation
+    held_out: Evaluation | None
+    search: Search | None
+    seconds: float
+    path: Path
+    report: Path | None
+    remarks: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, in plain values."""
+        model, search = self.model, self.search
+        parts = {"training": self.training, "held_out": self.held_out}
+        return {
+            "table": str(self.table),
+            "target": self.target,
+            "features": model.n_features_in_,
+            "classes": len(model.classes_),
+            "rows": {name: part.rows if part else 0 for name, part in parts.items()},
+            "loss": {name: part.loss if part else None for name, part in parts.items()},
+            "accuracy": {name: part.accuracy if part else None for name, part in parts.items()},
+            "C": float(model.C) if math.isfinite(model.C) else None,
+            "cross_validation": search and {"folds": search.folds, "C": search.C, "loss": search.loss},
+            "objective": model.objective_,
+            "gradient_norm": model.gradient_norm_,
+            "solver": model.solver_,
+            "iterations": model.n_iter_,
+            "passes": model.n_passes_,
+            "converged": model.converged_,
+            "seconds": self.seconds,
+            "model": str(self.path),
+            "report": None if self.report is None else str(self.report),
+            "remarks": self.remarks,
+        }
+
+    def data(self) -> dict[str, Any]:
+        """What the report says of the table."""
+        facts: dict[str, Any] = {
+            "table": str(self.table),
+            "target": self.target or "label",
+            "rows": self.training.rows + (self.held_out.rows if self.held_out else 0),
+            "training rows": self.training.rows,
+            "held-out rows": self.held_out.rows if self.held_out else 0,
+            "features": self.model.n_features_in_,
+            "classes": len(self.model.classes_),
+        }
+        return facts | ({"remarks": "; ".join(self.remarks)} if self.remarks else {})
+
+    def print(self) -> None:
+        """To stdout."""
+        console = Console(highlight=False)
+        model = self.model
+        rows = self.training.rows + (self.held_out.rows if self.held_out else 0)
+        title = Text.assemble((self.target or "labels", "bold"), f" from {self.table}: ")
+        title.append(f"{rows} rows, {model.n_features_in_} features, {len(model.classes_)} classes")
+        console.print(title, soft_wrap=True)
+        if self.search is not None:
+            console.print(_search_table(self.search, model.C))
+        console.print(_quality_table(self.training, self.held_out))
+        end = Text("converged", "green") if model.converged_ else Text("not converged", "yellow")
+        solver = Text.assemble(
+            end, f" in {model.n_iter_} iterations of {model.solver_}, {model.n_passes_:.0f} passes, "
+        )
+        solver.append(f"{self.seconds:.2f} s: objective {model.objective_:.6f}, ")
+        solver.append(f"gradient norm {model.gradient_norm_:.1e}")
+        console.print(solver, soft_wrap=True)
+        console.print(Text(f"model saved in {self.path}"), soft_wrap=True)
+        if self.report is not None:
+            console.print(Text(f"report written to {self.report}"), soft_wrap=True)
+
+
+def _quality_table(training: Evaluation, held_out: Evaluation | None) -> Table:
+    table = Table(box=box.ROUNDED)
+    table.add_column("")
+    table.add_column("training", justify="right")
+    table.add_column("held out", justify="right")
+    for name, form, style in (("rows", "d", ""), ("loss", ".6f", ""), ("accuracy", ".2%", "bold")):
+        values = ["-" if part is None else format(getattr(part, name), form) for part in (training, held_out)]
+        table.add_row("loss (nats)" if name == "loss" else name, *values, style=style)
+    return table
+
+
+def _search_table(search: Search, chosen: float) -> Table:
+    table = Table(box=box.ROUNDED)
+    table.add_column("C", justify="right")
+    table.add_column(f"loss (nats), mean of {search.folds} folds", justify="right")
+    for C, loss in zip(search.C, search.loss, strict=True):
+        table.add_row(f"{C:.4g}", f"{loss:.6f}", style="bold" if chosen == C else "")
+    return table

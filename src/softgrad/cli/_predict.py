@@ -1,0 +1,71 @@
+"""`softgrad predict`: labels or probabilities for the rows of a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from softgrad.cli import CommandError
+from softgrad.cli._output import check_output, print_data, write_output
+from softgrad.cli._saved_model import open_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def predict(
+    path: Annotated[
+        Path, typer.Argument(metavar="MODEL", exists=True, dir_okay=False, help="A model that softgrad fit saved.")
+    ],
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", exists=True, dir_okay=False, help="Rows, as softgrad fit reads them.")
+    ],
+    proba: Annotated[
+        bool, typer.Option("--proba", help="Print the probability of every class instead of the label.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it. (default: stdout)")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of CSV.")] = False,
+) -> None:
+    """Print the most probable label of every row, as CSV.
+
+    Columns are found by name, in any order; others, the labels too, are ignored.
+    Arrays and LibSVM text need as many features as the model takes.
+    Text that the model was not fitted to is none of the categories; a warning says so.
+    """
+    if output is not None:
+        check_output(output, "predictions.csv", replaces=table)
+        if output.exists() and output.samefile(path):
+            raise CommandError(f"--output {output} would replace the model; name another file")
+    saved = open_model(path)
+    features, _ = saved.read(table, labels=False)
+    model = saved.model
+    try:
+        values = model.predict_proba(features) if proba else model.predict(features)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    labels, found = model.classes_.tolist(), values.tolist()
+    if as_json:
+        result = {"classes": labels, "probabilities" if proba else "labels": found}
+        content = json.dumps(result, ensure_ascii=False, allow_nan=False) + "\n"
+    elif proba:
+        content = _csv(labels, found)
+    else:
+        name = saved.target if saved.encoding is not None and saved.target is not None else "label"
+        content = _csv([name], ([label] for label in found))
+    if output is None:
+        print_data(content)
+    else:
+        write_output(output, content)
+
+
+def _csv(header: list[Any], rows: Iterable[list[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,93 @@
+"""How a fit goes, on stderr: a bar on a terminal, else a line now and then."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from softgrad.linear_model import Iteration
+
+_PAUSE = 1.0  # seconds between lines
+
+
+class FitProgress(Protocol):
+    """What a fit tells."""
+
+    def stage(self, name: str) -> None:
+        """Another kind of work begins."""
+
+    def iteration(self, iteration: Iteration) -> None:
+        """A step of the solver is done."""
+
+
+@contextmanager
+def fit_progress(tol: float) -> Iterator[FitProgress]:
+    """Show progress while the block runs; `tol` is the gradient norm at which the fit ends."""
+    console = Console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal:
+        lines = _Lines()
+        yield lines
+        lines.end()
+        return
+    columns = TextColumn("{task.description}"), BarColumn(16), TextColumn("{task.fields[state]}"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield _Bar(progress, tol)
+
+
+class _Bar:
+    """On a logarithmic scale the gradient norm falls about evenly, though not at every step."""
+
+    def __init__(self, progress: Progress, tol: float) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=None, state="")
+        self._end = max(tol, sys.float_info.min)
+        self._start = self._best = math.inf
+
+    def stage(self, name: str) -> None:
+        self._progress.refresh()  # the last stage may have been over before it was ever drawn
+        self._start = self._best = math.inf
+        self._progress.update(self._task, description=name, total=None, state="")
+
+    def iteration(self, iteration: Iteration) -> None:
+        norm = iteration.gradient_norm
+        self._start = norm if self._start == math.inf else self._start
+        self._best = max(min(self._best, norm), self._end)
+        done = math.log(self._start / self._best) / math.log(self._start / self._end) if self._start > self._end else 1
+        self._progress.update(self._task, total=1.0, completed=done, state=_state(iteration))
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._next = math.inf
+        self._unsaid: str | None = None
+
+    def stage(self, name: str) -> None:
+        # A line of its own would say less than the next one does.
+        self._next = time.monotonic() + _PAUSE
+
+    def iteration(self, iteration: Iteration) -> None:
+        self._unsaid = f"{iteration.seconds:.1f} s: {_state(iteration)}"
+        if time.monotonic() >= self._next:
+            self.end()
+            self._next = time.monotonic() + _PAUSE
+
+    def end(self) -> None:
+        if self._unsaid is not None:
+            print(self._unsaid, file=sys.stderr, flush=True)
+        self._unsaid = None
+
+
+def _state(iteration: Iteration) -> str:
+    return (
+        f"objective {iteration.objective:.6f}  gradient norm {iteration.gradient_norm:.1e}  "
+        f"{iteration.passes:.0f} passes"
+    )

@@ -1,0 +1,142 @@
+"""The pictures of a fit and of an evaluation: convergence, confusion, reliability."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from softgrad.cli._report._svg import ACCENT, INK, LINE, MINUS, PAGE, PLUS, SOFT, svg, tints
+from softgrad.cli._shown import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from softgrad.cli._evaluation import Evaluation
+    from softgrad.linear_model import Iteration
+
+    Array = NDArray[Any]
+
+# Beyond, the numbers of a confusion matrix are too small to read.
+NUMBERED = 30
+# Beyond, a cell is less than a pixel.
+PICTURED = 1000
+_FROM_THE_LEFT = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 8.5}
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def convergence(history: Sequence[Iteration], tol: float) -> str | None:
+    """Objective above its least value, and gradient norm, against passes; None if there is no course to show."""
+    if not history:
+        return None
+    passes, objective, norm = np.array([(step.passes, step.objective, step.gradient_norm) for step in history]).T
+    panels = [
+        ("objective above its least value (nats)", objective - objective.min(), None),
+        ("gradient norm", norm, tol),
+    ]
+    # A logarithmic scale has no room for 0.
+    panels = [(title, values, level) for title, values, level in panels if (values > 0).sum() > 1]
+    if not panels:
+        return None
+
+    def draw(figure: Figure) -> None:
+        rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, (title, values, level) in zip(rows, panels, strict=True):
+            course = values > 0
+            marks = "o" if course.sum() <= 60 else ""
+            axes.semilogy(passes[course], values[course], color=ACCENT, marker=marks, markersize=3)
+            if level:
+                axes.axhline(level, color=SOFT, linewidth=1, linestyle="--")
+                axes.annotate("tol", (0, level), (3, 3), color=SOFT, **_FROM_THE_LEFT)
+            axes.set_title(title)
+            axes.yaxis.set_major_locator(LogLocator(numticks=6))
+            axes.yaxis.set_major_formatter(FuncFormatter(_power))
+            axes.yaxis.set_minor_locator(NullLocator())
+        rows[-1].set_xlabel("passes over the data")
+        rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    label = f"Convergence: gradient norm from {norm[0]:.1e} to {norm[-1]:.1e} in {passes[-1]:.0f} passes"
+    return svg(draw, "convergence", label, width=5, height=2.1 * len(panels) + 0.3)
+
+
+def _power(value: float, _position: object) -> str:
+    if value == 0:  # a tick below the least float64
+        return ""
+    exponent = round(np.log10(value))
+    return f"10{str(exponent).translate(_SUPERSCRIPTS)}"
+
+
+def confusion(found: Evaluation) -> str:
+    """Rows of each class by the predicted one: what is right in blue, what is wrong in orange."""
+    counts = found.confusion.toarray()
+    share = counts / np.maximum(found.support, 1)[:, None]
+    share[np.diag_indices_from(share)] *= -1
+    size = len(counts)
+    names = [shown(label) for label in found.classes]
+    numbered = size <= NUMBERED
+    cell = max(0.3, 0.08 * len(str(counts.max())) + 0.1) if numbered else 7 / size
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        # Numbers stand on the tint, and must be read.
+        axes.imshow(tints(share, strongest=0.6 if numbered else 1.0), interpolation="none")
+        axes.grid(visible=False)
+        axes.set(xlabel="predicted", ylabel="class")
+        axes.xaxis.set_label_position("top")
+        axes.tick_params(length=0, labeltop=True, labelbottom=False, labelcolor=INK)
+        if numbered:
+            _number_cells(axes, counts)
+            places = np.arange(size)
+        else:
+            places = np.unique(np.linspace(0, size - 1, 20).round().astype(int))
+        axes.set_yticks(places, [names[i] for i in places])
+        upright = numbered and max(map(len, names)) <= 3
+        axes.set_xticks(places, [names[i] for i in places], rotation=0 if upright else 90)
+        axes.spines[:].set(visible=not numbered, color=LINE)
+
+    label = f"Confusion matrix of {size} classes: {np.trace(counts)} of {found.rows} rows are right"
+    margin = 0.55 + 0.08 * max(map(len, names))
+    return svg(draw, "confusion", label, width=margin + cell * size, height=margin + cell * size)
+
+
+def _number_cells(axes: Axes, counts: Array) -> None:
+    for edge in np.arange(len(counts) + 1) - 0.5:
+        axes.axhline(edge, color=PAGE, linewidth=1.5)
+        axes.axvline(edge, color=PAGE, linewidth=1.5)
+    for (i, j), count in np.ndenumerate(counts):
+        if count:
+            axes.text(j, i, str(count), ha="center", va="center", fontsize=8.5)
+
+
+def reliability(found: Evaluation) -> str:
+    """Accuracy of the rows of each confidence, beside the confidence itself; below, how many rows those are."""
+    edges, rows, confidence, accuracy = found.calibration
+    filled = rows > 0
+    left, width = edges[:-1][filled], 1 / len(rows)
+    right, trust = accuracy[filled], confidence[filled]
+
+    def draw(figure: Figure) -> None:
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        style = {"width": width, "align": "edge", "edgecolor": PAGE, "linewidth": 1}
+        above.bar(left, right, color=MINUS, label="accuracy", **style)
+        more = np.maximum(trust - right, 0)
+        above.bar(left, more, bottom=right, color=PLUS, label="too confident", **style)
+        less = np.maximum(right - trust, 0)
+        above.bar(left, less, bottom=right - less, color=ACCENT, label="not confident enough", **style)
+        above.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--")
+        above.set(xlim=(0, 1), ylim=(0, 1))
+        above.legend(
+            loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=3, fontsize=9, handlelength=1.2, columnspacing=1.2
+        )
+        below.bar(left, rows[filled] / found.rows, color=SOFT, **style)
+        below.set(title="share of the rows", xlabel="confidence: the probability of the predicted class")
+        for axis in (above.xaxis, above.yaxis, below.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+
+    label = f"Reliability diagram: mean confidence {found.confidence:.1%}, accuracy {found.accuracy:.1%}"
+    return svg(draw, "reliability", label, width=5, height=4.5)

@@ -1,0 +1,137 @@
+"""A saved model with what it takes to apply it to a table."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from softgrad.cli import CommandError
+from softgrad.cli._array_table import read_array
+from softgrad.cli._encoding import Column, Encoding
+from softgrad.cli._table import FRAMES, column_named, kind_of, labels_of, listing, read_frame
+from softgrad.cli._typed_columns import numbers_and_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from softgrad.linear_model import SoftmaxRegression
+
+    Array = NDArray[Any]
+
+
+class SavedModel(NamedTuple):
+    """A fitted model, and how tables become what it takes."""
+
+    model: SoftmaxRegression
+    encoding: Encoding | None
+    """Of named columns; None for a model that was fitted to an array."""
+    target: str | None
+    """The column of labels, by name, or by position in an array; None if they were not in a column."""
+    first_index: int | None = None
+    """Of LibSVM text: whether it counts columns from 0 or 1."""
+
+    def save(self, path: Path) -> None:
+        """Write it all to one file, whole or not at all."""
+        from softgrad.linear_model._model_file import save_with_table  # noqa: PLC0415
+
+        table = {
+            "encoding": None if self.encoding is None else self.encoding.to_json(),
+            "target": self.target,
+            "first_index": self.first_index,
+        }
+        save_with_table(self.model, path, table)
+
+    def read(self, table: Path, *, target: str | None = None, labels: bool) -> tuple[Any, Array | None]:
+        """Rows as the model takes them, and if asked their labels.
+
+        What the user should know, such as values filled in, goes to stderr.
+
+        Parameters
+        ----------
+        table : Path
+            Of any kind. Named columns may stand in any order, beside others; the columns of arrays are taken as they
+            stand.
+        target : str, optional
+            Where the labels are, if not where they were for the fit.
+        labels : bool
+            Whether labels are needed; without, the table need not have them.
+        """
+        if kind_of(table) in FRAMES:
+            return self._read_frame(table, target, labels)
+        if self.encoding is not None and self.encoding.text:
+            raise CommandError(
+                f"{table} has columns without names; the model was fitted to text in column "
+                f"{self.encoding.text[0]!r}; expected CSV, TSV or Parquet"
+            )
+        # A label's column is remembered by position in .npy alone; the other kinds say themselves where labels are.
+        if target is None and self.encoding is None and kind_of(table) == "npy":
+            target = self.target
+        found = read_array(table, target, features=self.model.n_features_in_, first_index=self.first_index)
+        if labels and found.labels is None:
+            raise CommandError(f"{table} has no labels; write --target with a .npy file of them")
+        return self._named(found.features), found.labels if labels else None
+
+    def _read_frame(self, path: Path, target: str | None, labels: bool) -> tuple[pd.DataFrame, Array | None]:
+        encoding = self.encoding
+        if encoding is None:
+            raise CommandError(
+                f"{path} has named columns; the model was fitted to an array of {self.model.n_features_in_} columns; "
+                "expected .npy, .npz or LibSVM text"
+            )
+        wanted = target or self.target
+        if labels and wanted is None:
+            raise CommandError("--target is missing: the model does not say which column holds the labels")
+        frame = read_frame(path, header=encoding.header, missing=encoding.missing, text=encoding.text)
+        names = [str(name) for name in frame.columns]
+        absent = [column.name for column in encoding.columns if column.name not in names]
+        if absent:
+            raise CommandError(
+                f"{path} lacks what the model takes: {listing([repr(name) for name in absent])}; its columns: "
+                f"{listing(names)}"
+            )
+        chosen = frame[[column.name for column in encoding.columns]]
+        rows = numbers_and_text(chosen, text=encoding.text, declared=True)
+        features = encoding.apply(rows)
+        for remark in encoding.remarks(rows):
+            print(f"warning: {remark}", file=sys.stderr)
+        if not labels:
+            return features, None
+        label = column_named(str(wanted), names, path, "--target")
+        if self.model.classes_.dtype.kind == "U" and frame[label].dtype.kind != "O":
+            # Labels that all look like numbers, 01 for one, have become some.
+            frame = read_frame(path, header=encoding.header, missing=encoding.missing, text=[label])
+        return features, labels_of(frame[label])
+
+    def _named(self, features: Any) -> Any:
+        """An array under the names that the model knows its columns by."""
+        if self.encoding is None:
+            return features
+        import pandas as pd  # noqa: PLC0415
+
+        dense = features if isinstance(features, np.ndarray) else features.toarray()
+        return pd.DataFrame(dense, columns=[column.name for column in self.encoding.columns], copy=False)
+
+
+def open_model(path: Path) -> SavedModel:
+    """Read a model of `softgrad fit`, or of `save_model`, whose columns are numbers."""
+    from softgrad.linear_model._model_file import load_with_table  # noqa: PLC0415
+
+    try:
+        model, table = load_with_table(path)
+        if table is not None:
+            record = table["encoding"]
+            encoding = None if record is None else Encoding.from_json(record)
+            return SavedModel(model, encoding, table["target"], table["first_index"])
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CommandError(f"{path} cannot be used: {error} in its description of tables") from None
+    if not hasattr(model, "feature_names_in_"):
+        return SavedModel(model, None, None)
+    columns = tuple(Column(str(name), None, None) for name in model.feature_names_in_)
+    return SavedModel(model, Encoding(columns, header=True, missing=()), None)

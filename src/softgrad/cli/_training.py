@@ -1,0 +1,131 @@
+"""The rows of a fit: read, split into training and held-out rows, and encoded by what the training rows say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from softgrad.cli import CommandError
+from softgrad.cli._array_table import read_array
+from softgrad.cli._encoding import Encoding, Fill, learn
+from softgrad.cli._table import FRAMES, column_named, kind_of, labels_of, listing, read_frame
+from softgrad.cli._typed_columns import numbers_and_text, refuse_missing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+class Columns(NamedTuple):
+    """What the user says of a table with named columns."""
+
+    drop: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    fill: Fill = "refuse"
+    missing: tuple[str, ...] = ()
+    header: bool = True
+
+
+class Training(NamedTuple):
+    """Training and held-out rows as the model takes them, and how they came about."""
+
+    x_train: Any
+    y_train: Array
+    x_test: Any
+    y_test: Array
+    encoding: Encoding | None
+    target: str | None
+    first_index: int | None
+    remarks: list[str]
+
+
+def training_rows(path: Path, target: str | None, columns: Columns, test_fraction: float, seed: int) -> Training:
+    """Read a table, hold out a part of every class, and encode."""
+    if kind_of(path) in FRAMES:
+        return _of_frame(path, target, columns, test_fraction, seed)
+    given = [name for name, value in zip(_OPTIONS, columns, strict=True) if value != Columns._field_defaults[name]]
+    if given:
+        raise CommandError(f"{_OPTIONS[given[0]]} is for CSV, TSV and Parquet; {path} has no named columns")
+    table = read_array(path, target)
+    if table.labels is None:
+        raise CommandError(f"{path} has no array called y, the labels; write --target with the name of theirs")
+    train, test = _split(table.labels, test_fraction, seed)
+    x, y = table.features, table.labels
+    if not len(test):  # and a mapped file stays mapped
+        return Training(x, y, x[:0], y[:0], None, table.target, table.first_index, [])
+    return Training(x[train], y[train], x[test], y[test], None, table.target, table.first_index, [])
+
+
+# What the user writes for the fields of Columns.
+_OPTIONS = {
+    "drop": "--drop",
+    "categorical": "--categorical",
+    "fill": "--missing",
+    "missing": "--na",
+    "header": "--no-header",
+}
+
+
+def _of_frame(path: Path, target: str | None, columns: Columns, test_fraction: float, seed: int) -> Training:
+    frame = read_frame(path, header=columns.header, missing=columns.missing)
+    names = [str(name) for name in frame.columns]
+    if target is None:
+        raise CommandError(f"--target is missing; name the column of labels: {listing(names)}")
+    label = column_named(target, names, path, "--target")
+    dropped = {column_named(name, names, path, "--drop") for name in columns.drop}
+    text = [column_named(name, names, path, "--categorical") for name in columns.categorical]
+    for name in (*dropped, *text):
+        if name == label:
+            raise CommandError(f"column {name!r} is the target; leave it out of --drop and --categorical")
+    if text:  # as they stand in the file, 007 for one
+        frame = read_frame(path, header=columns.header, missing=columns.missing, text=text)
+    labels = labels_of(frame[label])
+    frame = frame[[name for name in names if name != label and name not in dropped]]
+    if not len(frame.columns):
+        raise CommandError(f"{path} has no column but {label!r}; expected at least one feature beside it")
+    rows = numbers_and_text(frame, text=text, declared=kind_of(path) == "parquet")
+    if columns.fill == "refuse":
+        refuse_missing(rows)
+    train, test = _split(labels, test_fraction, seed)
+    encoding = learn(rows.iloc[train], columns.fill, header=columns.header, missing=columns.missing)
+    return Training(
+        encoding.apply(rows.iloc[train]),
+        labels[train],
+        encoding.apply(rows.iloc[test]),
+        labels[test],
+        encoding,
+        label,
+        None,
+        encoding.remarks(rows),
+    )
+
+
+def _split(labels: Array, test_fraction: float, seed: int) -> tuple[Array, Array]:
+    """Rows to train on and rows to hold out, in the order of the table."""
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+
+    every = np.arange(len(labels))
+    if not test_fraction:
+        return every, every[:0]
+    classes, counts = np.unique(labels, return_counts=True)
+    if len(classes) > 1 and counts.min() < 2:
+        rare = classes[counts.argmin()].item()
+        raise CommandError(
+            f"class {rare!r} has one row, which cannot be both trained on and held out; drop it, or write "
+            "--test-fraction 0"
+        )
+    try:
+        train, test = train_test_split(every, test_size=test_fraction, random_state=seed, stratify=labels)
+    except ValueError as error:
+        raise CommandError(f"--test-fraction {test_fraction}: {error}") from None
+    untrained = np.setdiff1d(labels[test], labels[train])
+    if untrained.size:
+        raise CommandError(
+            f"--test-fraction {test_fraction} leaves class {untrained[0].item()!r} no row to train on; write a "
+            "smaller one"
+        )
+    return np.sort(train), np.sort(test)

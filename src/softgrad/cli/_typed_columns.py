@@ -1,0 +1,109 @@
+"""What the columns of a table are: numbers or text, each with its missing values; anything else is refused."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from softgrad.cli import CommandError
+from softgrad.cli._table import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import pandas as pd
+
+
+def numbers_and_text(table: pd.DataFrame, *, text: Collection[str] = (), declared: bool = False) -> pd.DataFrame:
+    """Every column as float64 or as text, NaN where a value is missing.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As it was read.
+    text : collection of str
+        Columns that are text whatever they hold.
+    declared : bool
+        Whether the file says which columns are text, as Parquet does; otherwise numbers and text in one column are
+        refused, because one of them is a mistake.
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    columns = [
+        _as_text(table[name]) if name in text else _as_numbers_or_text(table[name], declared) for name in table.columns
+    ]
+    return pd.concat(columns, axis=1)
+
+
+def refuse_missing(table: pd.DataFrame) -> None:
+    """Name all columns that miss values at once."""
+    gaps = table.isna().sum()
+    gaps = gaps[gaps > 0]
+    if len(gaps):
+        shown = listing([f"{name!r} in {count}" for name, count in gaps.items()])
+        raise CommandError(
+            f"missing values, of {len(table)} rows: {shown}; write --missing mean, median or most-frequent to fill "
+            "them in, or --drop COLUMN"
+        )
+
+
+def row_number(label: Any) -> int:
+    """For a message: from 1, as the table had it before it was split."""
+    return int(label) + 1
+
+
+def _as_numbers_or_text(values: pd.Series[Any], declared: bool) -> pd.Series[Any]:
+    if values.dtype.kind in "biuf":
+        return _finite(values)
+    name = str(values.name)
+    if values.dtype.kind in "Mm":
+        raise CommandError(f"column {name!r} holds {values.dtype}; expected numbers or text; write --drop {name!r}")
+    kinds = {type(value) for value in values.dropna()}
+    if kinds == {str}:
+        if not declared:
+            _refuse_mixture(values)
+        return _as_text(values)
+    if all(issubclass(kind, Real) or kind.__name__ == "Decimal" for kind in kinds):
+        return _finite(values.astype(object))
+    found = " and ".join(sorted(kind.__name__ for kind in kinds))
+    raise CommandError(f"column {name!r} holds {found}; expected numbers or text; write --drop {name!r}")
+
+
+def _finite(values: pd.Series[Any]) -> pd.Series[Any]:
+    numbers = values.astype(np.float64)
+    infinite = np.isinf(numbers.to_numpy())
+    if infinite.any():
+        row, name = int(infinite.argmax()), str(values.name)
+        raise CommandError(
+            f"column {name!r}, data row {row + 1}: {str(numbers.iloc[row])!r}; expected a finite number; "
+            f"drop such rows, or write --drop {name!r}"
+        )
+    return numbers
+
+
+def _refuse_mixture(values: pd.Series[Any]) -> None:
+    import pandas as pd  # noqa: PLC0415
+
+    there = values.dropna()
+    other = pd.to_numeric(there, errors="coerce").isna().to_numpy()
+    if other.any() and not other.all():
+        at = int(other.argmax())
+        text, name = there.iloc[at], str(values.name)
+        raise CommandError(
+            f"column {name!r}, data row {row_number(there.index[at])}: {text!r}; expected a finite number, as in other "
+            f"rows; write --na {text!r} if it means a missing value, --categorical {name!r} if the numbers are names, "
+            f"or --drop {name!r}"
+        )
+
+
+def _as_text(values: pd.Series[Any]) -> pd.Series[Any]:
+    return values.astype(object).map(_text, na_action="ignore").astype(object)
+
+
+def _text(value: object) -> str:
+    # Integers beside missing values come as floats.
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

@@ -1,0 +1,282 @@
+"""`softgrad predict` as a user meets it: the same predictions from every kind of table, and what it refuses."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import dump_svmlight_file, load_iris
+
+import softgrad.cli
+from softgrad.cli import CommandError
+from softgrad.cli._saved_model import open_model
+from softgrad.linear_model import SoftmaxRegression, load_model, save_model
+from softgrad.linear_model._model_file import save_with_table
+
+X, Y = load_iris(return_X_y=True)
+NAMES = np.array(["setosa", "versi,color", "Jungfrau ü"])
+COLUMNS = ["a", "b", "c", "d"]
+FRAME = pd.DataFrame(X, columns=COLUMNS).assign(species=NAMES[Y])
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Models of the command: of iris by name, by array and by LibSVM text, and of text with values missing."""
+    folder = tmp_path_factory.mktemp("models")
+    FRAME.to_csv(folder / "iris.csv", index=False)
+    np.save(folder / "both.npy", np.c_[X, Y])
+    dump_svmlight_file(X, Y, str(folder / "one.svm"), zero_based=False)
+    pets = pd.DataFrame({"age": np.arange(60.0), "pet": ["dog", "cat", "owl"] * 20, "id": np.arange(60)})
+    pets.loc[7, ["age", "pet"]] = np.nan
+    pets.assign(label=["01", "1", "x"] * 20).to_csv(folder / "pets.csv", index=False)
+    fits = [
+        ["iris.csv", "--target", "species"],
+        ["both.npy", "--target", "-1"],
+        ["one.svm"],
+        ["pets.csv", "--target", "label", "--drop", "id", "--missing", "mean"],
+    ]
+    for table, *options in fits:
+        model = str(folder / Path(table).stem)
+        with pytest.raises(SystemExit) as stop:
+            softgrad.cli.main(["fit", str(folder / table), *options, "--output", model, "--tol", "1e-4"])
+        assert stop.value.code == 0
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run `softgrad predict` in an empty folder; returns its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+
+    def predict(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            softgrad.cli.main(["predict", *map(str, arguments)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return stop.value.code, out, err
+
+    return predict
+
+
+def rows(text):
+    return list(csv.reader(io.StringIO(text)))
+
+
+def test_labels_are_csv_under_the_targets_name(run, models):
+    code, out, err = run(models / "iris", models / "iris.csv")
+    assert (code, err) == (0, "")
+    model = load_model(models / "iris")
+    assert rows(out) == [["species"], *([name] for name in model.predict(FRAME[COLUMNS]))]
+    assert "\r" not in out
+
+
+def test_probabilities_are_csv_under_the_classes_names_to_the_last_digit(run, models):
+    code, out, err = run(models / "iris", models / "iris.csv", "--proba")
+    assert (code, err) == (0, "")
+    header, *values = rows(out)
+    model = load_model(models / "iris")
+    assert header == sorted(NAMES)
+    np.testing.assert_array_equal(np.array(values, float), model.predict_proba(FRAME[COLUMNS]))
+
+
+def test_json_is_one_object(run, models):
+    model = load_model(models / "iris")
+    out = run(models / "iris", models / "iris.csv", "--json")[1]
+    assert json.loads(out) == {"classes": sorted(NAMES), "labels": model.predict(FRAME[COLUMNS]).tolist()}
+    out = run(models / "iris", models / "iris.csv", "--json", "--proba")[1]
+    expected = model.predict_proba(FRAME[COLUMNS]).tolist()
+    assert json.loads(out) == {"classes": sorted(NAMES), "probabilities": expected}
+
+
+@pytest.mark.parametrize("options", [[], ["--proba"], ["--json"]])
+def test_a_file_gets_what_stdout_gets(run, models, options):
+    printed = run(models / "iris", models / "iris.csv", *options)[1]
+    code, out, err = run(models / "iris", models / "iris.csv", *options, "--output", "p.csv")
+    assert (code, out, err) == (0, "", "")
+    assert Path("p.csv").read_bytes() == printed.encode()
+
+
+def test_tables_of_every_kind_are_predicted_alike(run, models):
+    shuffled = FRAME.assign(other="x", more=1.0)[["more", "d", "other", "a", "species", "c", "b"]]
+    shuffled.to_csv("t.csv", index=False)
+    shuffled.drop(columns="species").to_csv("t.tsv", index=False, sep="\t")
+    shuffled.to_parquet("t.parquet")
+    np.save("t.npy", X)
+    np.save("both.npy", np.c_[X, Y])
+    np.savez("t.npz", X=X)
+    dump_svmlight_file(X, np.zeros(150), "t.svm", zero_based=False)
+    expected = run(models / "iris", models / "iris.csv", "--json")[1]
+    for table in ("t.csv", "t.tsv", "t.parquet", "t.npy", "t.npz", "t.svm"):
+        assert run(models / "iris", table, "--json") == (0, expected, ""), table
+    expected = run(models / "both", models / "both.npy")[1]
+    assert rows(expected)[0] == ["label"]
+    for table in ("t.npy", "both.npy", "t.npz"):
+        assert run(models / "both", table) == (0, expected, ""), table
+    assert run(models / "one", "t.svm")[1] == expected
+
+
+def test_libsvm_text_counts_columns_as_the_fit_did(run, models):
+    dump_svmlight_file(X, Y, "t.svm", zero_based=True)
+    assert run(models / "one", "t.svm")[2] == (
+        "error: t.svm holds index 0, but the model was fitted to a file that counts columns from 1\n"
+    )
+    Path("t.svm").write_text("0 2:3.5\n0\n", encoding="utf-8")
+    model = load_model(models / "one")
+    assert [int(label) for (label,) in rows(run(models / "one", "t.svm")[1])[1:]] == model.predict(
+        np.array([[0, 3.5, 0, 0], [0, 0, 0, 0]])
+    ).tolist()
+
+
+def test_text_and_missing_values_are_treated_as_in_the_fit(run, models):
+    Path("t.csv").write_text("pet,age\ncat,3\nfox,3\n,\n12,3\n", encoding="utf-8")
+    code, out, err = run(models / "pets", "t.csv", "--proba")
+    assert code == 0
+    age = open_model(models / "pets").encoding.columns[0].fill
+    model = load_model(models / "pets")
+    assert model.feature_names_in_.tolist() == ["age", "pet=cat", "pet=dog", "pet=owl"]
+    pet = open_model(models / "pets").encoding.columns[1].fill
+    filled = model.predict_proba(
+        pd.DataFrame([[age, *(pet == name for name in ("cat", "dog", "owl"))]], columns=model.feature_names_in_)
+    )
+    known, unknown, missing, number = np.array(rows(out)[1:], float)
+    np.testing.assert_array_equal(missing, filled[0])
+    np.testing.assert_array_equal(unknown, number)
+    assert np.abs(known - unknown).max() > 1e-3
+    assert err.splitlines() == [
+        f"warning: column 'age': 1 row without a value, filled in with {age!r}",
+        f"warning: column 'pet': 1 row without a value, filled in with {pet!r}",
+        "warning: column 'pet': 2 rows with text that no row fitted to has, first 'fox' in data row 2; the column's "
+        "features are 0 there",
+    ]
+
+
+def test_labels_are_read_as_the_model_has_them(models):
+    """Of 01 and 1, two classes, a table of both alone must not make one number."""
+    table = models / "two.csv"
+    table.write_text("age,pet,label\n1,dog,01\n2,cat,1\n", encoding="utf-8")
+    saved = open_model(models / "pets")
+    assert saved.target == "label"
+    features, labels = saved.read(table, labels=True)
+    assert labels.tolist() == ["01", "1"]
+    assert features.columns.tolist() == saved.model.feature_names_in_.tolist()
+    assert saved.read(table, target="-1", labels=True)[1].tolist() == ["01", "1"]
+    assert saved.read(table, labels=False)[1] is None
+    with pytest.raises(CommandError, match="has no column 'lable'"):
+        saved.read(table, target="lable", labels=True)
+
+
+def test_labels_of_arrays(models, tmp_path):
+    saved = open_model(models / "both")
+    assert saved.target == "4"
+    np.testing.assert_array_equal(saved.read(models / "both.npy", labels=True)[1], Y)
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", Y)
+    with pytest.raises(CommandError, match=r"has no labels; write --target with a .npy file of them"):
+        saved.read(tmp_path / "x.npy", labels=True)
+    np.testing.assert_array_equal(saved.read(tmp_path / "x.npy", target=str(tmp_path / "y.npy"), labels=True)[1], Y)
+    np.testing.assert_array_equal(open_model(models / "one").read(models / "one.svm", labels=True)[1], Y)
+
+
+def test_models_of_python_take_tables(run):
+    save_model(SoftmaxRegression(tol=1e-4).fit(FRAME[COLUMNS], FRAME["species"]), "named")
+    save_model(SoftmaxRegression(tol=1e-4).fit(X, Y), "bare")
+    FRAME.to_csv("t.csv", index=False)
+    np.save("t.npy", X)
+    out = run("named", "t.csv")[1]
+    assert rows(out)[0] == ["label"]
+    assert rows(out)[1:] == [[name] for name in load_model("named").predict(FRAME[COLUMNS])]
+    assert rows(run("bare", "t.npy")[1])[1:] == [[str(label)] for label in load_model("bare").predict(X)]
+    with pytest.raises(CommandError, match="--target is missing: the model does not say which column holds the labels"):
+        open_model(Path("named")).read(Path("t.csv"), labels=True)
+    assert open_model(Path("named")).read(Path("t.csv"), target="species", labels=True)[1].tolist() == NAMES[Y].tolist()
+
+
+@pytest.mark.parametrize(
+    "model, table, message",
+    [
+        ("iris", "lacks.csv", "lacks.csv lacks what the model takes: 'b', 'd'; its columns: a, c, species"),
+        ("iris", "text.csv", "column 'b', data row 2: '4x'; expected a finite number, as in the rows that the model"),
+        ("iris", "gap.csv", "column 'b', data row 2: a missing value; fill it in, or fit a model with --missing"),
+        ("iris", "inf.csv", "column 'b', data row 2: 'inf'; expected a finite number"),
+        ("iris", "narrow.npy", "narrow.npy has 3 features; the model was fitted to 4"),
+        ("iris", "nan.npy", "nan.npy, data row 2, column 0 holds nan; expected finite numbers"),
+        ("iris", "empty.csv", "empty.csv is empty; expected CSV with a header line"),
+        ("iris", "t.foo", "t.foo: unknown kind of table"),
+        ("both", "lacks.csv", "lacks.csv has named columns; the model was fitted to an array of 4 columns"),
+        ("pets", "narrow.npy", "narrow.npy has columns without names; the model was fitted to text in column 'pet'"),
+        ("lacks.csv", "lacks.csv", "lacks.csv is damaged, or no file that save_model wrote"),
+        ("nowhere", "lacks.csv", "nowhere"),
+        ("iris", "nowhere.csv", "nowhere.csv"),
+    ],
+)
+def test_unusable_tables_and_models_are_refused(run, models, model, table, message):
+    Path("lacks.csv").write_text("a,c,species\n1,2,setosa\n", encoding="utf-8")
+    for name, cell in (("text", "4x"), ("gap", ""), ("inf", "inf")):
+        Path(f"{name}.csv").write_text(f"a,b,c,d\n1,2,3,4\n1,{cell},3,4\n", encoding="utf-8")
+    np.save("narrow.npy", X[:, :3])
+    np.save("nan.npy", np.array([[1.0] * 4, [np.nan] * 4]))
+    Path("empty.csv").touch()
+    Path("t.foo").touch()
+    before = sorted(Path().iterdir())
+    path = models / model if (models / model).exists() else model
+    code, out, err = run(path, table, "--output", "p.csv")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "output, message",
+    [
+        ("nowhere/p.csv", "--output nowhere/p.csv: there is no folder nowhere"),
+        (".", "--output . is not a file; name one to write, such as ./predictions.csv"),
+        ("t.csv", "--output t.csv would replace t.csv, which is read"),
+        ("model", "--output model would replace the model"),
+    ],
+)
+def test_bad_outputs_are_refused(run, models, output, message):
+    FRAME.to_csv("t.csv", index=False)
+    Path("model").write_bytes((models / "iris").read_bytes())
+    before = {path: path.read_bytes() for path in Path().iterdir()}
+    code, out, err = run("model", "t.csv", "--output", output)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert {path: path.read_bytes() for path in Path().iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "record", [{}, {"encoding": 3}, {"encoding": {"columns": [5]}}, {"encoding": {"columns": [{}]}}, 7]
+)
+def test_a_model_with_a_wrong_description_of_tables_is_refused(run, tmp_path, record):
+    save_with_table(SoftmaxRegression(tol=1e-2).fit(X, Y), tmp_path / "m", record)
+    FRAME.to_csv("t.csv", index=False)
+    code, out, err = run("m", "t.csv")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: m cannot be used: ")
+
+
+def test_a_reader_that_stops_early_is_no_error(models):
+    program = [sys.executable, "-c", "import softgrad.cli; softgrad.cli.main()"]
+    command = [*program, "predict", str(models / "iris"), str(models / "iris.csv"), "--proba"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
+def test_labels_that_the_terminal_cannot_write_are_one_line(models):
+    program = [sys.executable, "-c", "import softgrad.cli; softgrad.cli.main()"]
+    command = [*program, "predict", str(models / "iris"), str(models / "iris.csv")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    result = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith(b"error: this terminal's encoding, ascii, has no '\\xfc'; write PYTHONIOENCODING")

@@ -1,0 +1,488 @@
+"""Reports: what the page holds, refuses and escapes, and what Chromium makes of it."""
+
+import base64
+import functools
+import importlib.util
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html import escape, unescape
+from html.parser import HTMLParser
+
+import matplotlib as mpl
+import matplotlib.image
+import numpy as np
+import pytest
+
+from softgrad.cli import CommandError
+from softgrad.cli._evaluation import evaluation
+from softgrad.cli._report import check_report, write_evaluation, write_report
+from softgrad.cli._report._coefficients import grid_shape
+from softgrad.cli._report._style import CSS
+from softgrad.cli._shown import nats, percent, shown
+from softgrad.derivation._style import CSS as DERIVATION_CSS
+from softgrad.linear_model import Iteration, SoftmaxRegression
+
+HOSTILE = ["<script>alert(1)</script>", "a & b", "\"quoted\" 'label'", "$x^2$ paid", "zäh 猫 עברית", "\x1b[31m\x00red"]
+
+
+def fitted(classes, names=None, *, features=16, steps=40, seed=0):
+    """What a fit leaves, without one."""
+    random = np.random.default_rng(seed)
+    coef = random.normal(size=(len(classes), features))
+    history = [Iteration(1 + 0.5**n, 0.4**n, float(2 * n + 1), 0.01 * n) for n in range(steps)]
+    model = SoftmaxRegression()
+    vars(model).update(
+        classes_=np.array(classes), coef_=coef, intercept_=np.zeros(len(classes)), n_iter_=steps, n_passes_=2.0 * steps,
+        loss_=0.5, objective_=1.0, gradient_norm_=1e-7, converged_=True, solver_="lbfgs", history_=history,
+        n_features_in_=features, temperature_=1.0,
+    )  # fmt: skip
+    if names is not None:
+        model.feature_names_in_ = np.array(names, dtype=object)
+    return model
+
+
+def judged(classes, rows=400, *, seed=0):
+    random = np.random.default_rng(seed)
+    z = 3 * random.normal(size=(rows, len(classes)))
+    return evaluation(z, (z + random.gumbel(size=z.shape)).argmax(axis=1), np.array(classes))
+
+
+@functools.cache
+def written(kind, folder):
+    """A page of each kind, as text."""
+    path = folder / f"{kind}.html"
+    command = "softgrad fit 't & <u>.csv' --target x"
+    if kind == "logits":
+        write_evaluation(path, model=None, found=judged(range(40)), data={"logits": "z.npy"}, command=command)
+        return path.read_text(encoding="utf-8")
+    classes, model = {
+        "images": (list("0123456789"), lambda c: fitted(c, features=784)),
+        "bars": (HOSTILE, lambda c: fitted(c, [f"{name} {i}" for i, name in enumerate(HOSTILE * 3)], features=18)),
+        "letters": ([*"ABCDEFGHIJKLMN"], lambda c: fitted(c, [f"{i} wide" for i in range(5)], features=5)),
+        "many": (list(range(45)), fitted),
+    }[kind]
+    data = {"table": "t & <u>.csv", "target": "<b>x</b>", "rows": {"training": 400, "held_out": 100}}
+    parts = {"training": judged(classes), "held_out": judged(classes, 100, seed=1)}
+    write_report(path, model=model(classes), **parts, data=data, command=command)
+    return path.read_text(encoding="utf-8")
+
+
+KINDS = ["images", "bars", "letters", "many", "logits"]
+
+
+@pytest.fixture
+def page(tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp()
+    return lambda kind: written(kind, folder)
+
+
+class Reader(HTMLParser):
+    """Checks that elements are closed in order, and collects what a page holds."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.open, self.seen, self.attributes, self.text = [], [], [], []
+        self.feed(content)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attributes]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.seen.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attributes]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text.append(data)
+
+
+# ---- the page
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_page_that_asks_for_nothing(page, kind):
+    content = page(kind)
+    reader = Reader(content)
+    assert content.startswith("<!DOCTYPE html>")
+    assert len(content.encode()) < 1_000_000
+    assert not {"script", "link", "img", "iframe", "object", "b:script"} & set(reader.seen)
+    assert "http" not in content
+    assert "@import" not in content
+    for _tag, name, value in reader.attributes:
+        assert name not in {"src", "onclick", "onload"}
+        assert name != "href" or value.startswith(("#", "data:image/png;base64,"))
+    assert set(re.findall(r"url\((.)", content)) <= {"#"}
+    # What is referred to is there, once.
+    ids = [value for _, name, value in reader.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert {value[1:] for _, name, value in reader.attributes if name == "href" and value[0] == "#"} <= set(ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", content)) <= set(ids)
+    # One style for the page; what matplotlib writes has none of its own, and no colours.
+    assert reader.seen.count("style") == 1
+    drawn = re.sub(r"<style>.*?</style>", "", content, flags=re.DOTALL)
+    assert not re.search(r"(?:fill|stroke): ?#", drawn)
+    assert "font-family" not in drawn
+    assert "00be0" not in content
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_headings_captions_and_labels(page, kind):
+    reader = Reader(page(kind))
+    assert reader.seen.count("h1") == reader.seen.count("title") == reader.seen.count("main") == 1
+    assert reader.seen.count("caption") == reader.seen.count("table") >= 2
+    labels = [value for tag, name, value in reader.attributes if (tag, name) == ("svg", "aria-label")]
+    assert len(labels) == reader.seen.count("svg") >= 2
+    assert all(labels)
+    assert sum(value == "img" for _, name, value in reader.attributes if name == "role") == len(labels)
+
+
+def test_everything_is_on_the_page(page):
+    text = " ".join(Reader(page("images")).text)
+    for heading in ("Results", "Classes", "Confusion", "Calibration", "Convergence", "Data and fit", "Coefficients"):
+        assert heading in text
+    found = judged(list("0123456789"), 100, seed=1)
+    for figure in (percent(found.accuracy), nats(found.loss), percent(found.calibration_error), f"{found.brier:.4f}"):
+        assert figure in text
+    assert "400 training, 100 held out" in text
+    assert "softgrad fit 't & <u>.csv' --target x" in re.sub(r"\s+", " ", text)
+    assert "lbfgs" in text
+
+
+def test_the_confusion_matrix_has_its_numbers(page):
+    svg = re.search(r'<svg[^>]*aria-label="Confusion.*?</svg>', page("images"), re.DOTALL).group()
+    numbers = [int(text) for text in re.findall(r"<text[^>]*font-size: 8.5px[^>]*>(\d+)</text>", svg)]
+    counts = judged(list("0123456789"), 100, seed=1).confusion.toarray()
+    assert numbers == counts[counts > 0].tolist()
+    assert not re.search(
+        r"font-size: 8.5px", re.search(r'<svg[^>]*"Confusion.*?</svg>', page("many"), re.DOTALL).group()
+    )
+
+
+def test_names_from_the_data_stay_text(page):
+    reader = Reader(page("bars"))
+    text = " ".join(reader.text)
+    for label in HOSTILE:
+        assert text.count(shown(label)) >= 4
+    assert "\x1b" not in page("bars")
+    assert "\x00" not in page("bars")
+    assert page("bars").count("<h1>") == 1
+    assert "<h1>Softmax regression of &lt;b&gt;x&lt;/b&gt;</h1>" in page("bars")
+    # In pictures too: a dollar begins no formula.
+    svg = "".join(re.findall(r"<svg.*?</svg>", page("bars"), re.DOTALL))
+    assert "$x^2$ paid 3" in svg
+    assert escape("a & b", quote=False) in svg
+
+
+def test_many_classes_are_cut_and_said_to_be(page):
+    text = " ".join(Reader(page("many")).text)
+    assert "The 30 classes of the lowest F1; 15 more are not shown" in text
+    assert "The first 30 classes are shown; 15 more are not." in text
+
+
+def test_a_vocabulary_has_no_picture_of_its_confusion(tmp_path):
+    z = np.random.default_rng(0).normal(size=(20, 50_000))
+    found = evaluation(z, np.arange(20), np.arange(50_000))
+    write_evaluation(tmp_path / "r.html", model=None, found=found, data={"logits": "z.npy"}, command="x")
+    assert "A matrix of 50000 classes is too large for a picture" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "history, panels",
+    [
+        ([], 0),
+        ([Iteration(1.0, 0.5, 1.0, 0.0)], 0),
+        ([Iteration(1.0, 0.5, 1.0, 0.0), Iteration(1.0, 0.0, 2.0, 0.0)], 0),
+        ([Iteration(1.0, 0.5, 1.0, 0.0), Iteration(1.0, 0.1, 2.0, 0.0)], 1),
+        ([Iteration(1.0 / n, 0.5 / n, n, 0.0) for n in range(1, 4)], 2),
+        ([Iteration(float(n), 10.0**-n, 2.5 * n, 0.0) for n in range(1, 300)], 2),
+    ],
+)
+def test_a_course_of_any_length(tmp_path, history, panels):
+    model = fitted(["a", "b"])
+    model.history_, model.temperature_ = history, 1.25
+    found = judged(["a", "b"])
+    write_report(tmp_path / "r.html", model=model, training=found, held_out=None, data={}, command="x")
+    content = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert content.count(">Convergence</h2>") == (panels > 0)
+    assert content.count("objective above its least value (nats)</text>") == (panels > 1)
+    assert content.count(">gradient norm</text>") == (panels > 0)
+    assert "<dd>1.25</dd>" in content
+    assert "<h1>Softmax regression</h1>" in content
+    assert "400 training rows, 16 features, 2 classes." in content
+
+
+def test_zero_coefficients(tmp_path):
+    for features in (3, 16):
+        model = fitted(["a", "b"], features=features)
+        model.coef_ = np.zeros((2, features))
+        write_report(tmp_path / "r.html", model=model, training=judged(["a", "b"]), held_out=None, data={}, command="x")
+        assert (tmp_path / "r.html").stat().st_size > 10_000
+
+
+def test_reports_of_the_same_are_the_same(page, tmp_path):
+    assert written.__wrapped__("bars", tmp_path) == page("bars")
+
+
+def test_the_users_settings_of_matplotlib_change_nothing(page, tmp_path):
+    with mpl.rc_context({"font.size": 40, "text.usetex": True, "svg.fonttype": "path", "axes.facecolor": "red"}):
+        before = dict(mpl.rcParams)
+        assert written.__wrapped__("bars", tmp_path) == page("bars")
+        assert dict(mpl.rcParams) == before
+
+
+# ---- coefficients
+
+
+@pytest.mark.parametrize(
+    "names, features, shape",
+    [
+        (None, 64, (8, 8)),
+        (None, 16, (4, 4)),
+        (None, 9, None),
+        (None, 54, None),
+        ([f"pixel_{i}_{j}" for i in range(8) for j in range(8)], 64, (8, 8)),
+        ([f"pixel_{i}_{j}" for i in range(1, 5) for j in range(1, 7)], 24, (4, 6)),
+        ([f"{i}x{j}" for i in range(1, 29) for j in range(1, 29)], 784, (28, 28)),
+        ([f"pixel{i}" for i in range(1, 785)], 784, (28, 28)),
+        ([str(i) for i in range(16)], 16, (4, 4)),
+        ([f"x {i:03}" for i in range(16)], 16, (4, 4)),
+        ([f"pixel{i}" for i in range(2, 18)], 16, None),
+        ([f"pixel{i}" for i in range(20)], 20, None),
+        ([f"pixel{i}" for i in reversed(range(16))], 16, None),
+        ([f"pixel_{j}_{i}" for i in range(4) for j in range(4)], 16, None),
+        ([f"pixel_{i}_0" for i in range(16)], 16, None),
+        ([*(f"pixel{i}" for i in range(15)), "age"], 16, None),
+        ([*(f"pixel{i}" for i in range(15)), "other15"], 16, None),
+        ([*(f"pixel_{i}_{j}" for i in range(4) for j in range(3)), *(f"pixel_{i}" for i in range(4))], 16, None),
+        ([f"colour={i}" for i in range(16)], 16, None),
+        (["x-box", "y-box", *"abcdefghijklmn"], 16, None),
+        (["pixel0", "pixel1", "pixel2"], 3, None),
+    ],
+)
+def test_features_that_are_pixels(names, features, shape):
+    assert grid_shape(names, features) == shape
+
+
+def test_an_image_is_the_coefficients(page):
+    pictures = re.findall(r'"Coefficients of class (\d), 28 by 28"><image[^>]*base64,([^"]+)"', page("images"))
+    assert [label for label, _ in pictures] == list("0123456789")
+    coef = fitted(list("0123456789"), features=784).coef_
+    for (_, data), weights in zip(pictures, coef, strict=True):
+        pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(data)), format="png").reshape(784, 4)
+        np.testing.assert_allclose(pixels[:, 3], np.sqrt(np.abs(weights) / np.abs(coef).max()), atol=0.5 / 255 + 1e-6)
+        seen = pixels[:, 3] > 0
+        np.testing.assert_array_equal((pixels[:, 0] > pixels[:, 2])[seen], (weights > 0)[seen])
+
+
+def test_bars_are_the_largest_coefficients(page):
+    model = fitted(HOSTILE, features=18)
+    svg = re.findall(r"<svg.*?</svg>", page("bars"), re.DOTALL)[-len(HOSTILE) :]
+    for picture, weights in zip(svg, model.coef_, strict=True):
+        order = np.argsort(-np.abs(weights))[:12]
+        colours = re.findall(r"<path[^>]*fill: var\(--(plus|minus)\)", picture)
+        assert colours == ["plus" if weights[i] > 0 else "minus" for i in order]
+        ends = [int(name) for name in re.findall(r">[^<]* (\d+)</text>", picture)]
+        assert ends == order.tolist()
+
+
+# ---- colours
+
+
+def variables(css, block):
+    return dict(re.findall(r"--(\w+): (#\w+)", re.search(block, css, re.DOTALL).group(1)))
+
+
+THEMES = {"light": r"\A[^{]*\{(.*?)\}", "dark": r"prefers-color-scheme: dark\) \{[^{]*\{(.*?)\}"}
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_colours_are_those_of_derivations(theme):
+    ours, theirs = (variables(css, THEMES[theme]) for css in (CSS, DERIVATION_CSS))
+    assert len(ours) == 8
+    assert ours == {name: theirs[name] for name in ours}
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_numbers_can_be_read_on_every_tint(page, theme):
+    colours = {name: np.array(list(bytes.fromhex(value[1:]))) for name, value in variables(CSS, THEMES[theme]).items()}
+    matrix = re.search(r'"Confusion matrix.*?base64,([^"]+)"', page("images"), re.DOTALL).group(1)
+    pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(matrix)), format="png")
+    assert pixels.shape == (10, 10, 4)
+    *rgb, alpha = np.moveaxis(pixels, -1, 0)
+    cells = 255 * np.stack(rgb, axis=-1) * alpha[..., None] + colours["page"] * (1 - alpha[..., None])
+    pair = np.stack([luminance(cells), np.full(alpha.shape, luminance(colours["ink"]))])
+    assert ((pair.max(axis=0) + 0.05) / (pair.min(axis=0) + 0.05)).min() >= 4.5  # WCAG AA
+    found = judged(list("0123456789"), 100, seed=1)
+    shares = found.confusion.toarray() / found.support[:, None]
+    np.testing.assert_allclose(alpha, 0.6 * np.sqrt(shares), atol=0.5 / 255 + 1e-6)
+
+
+def luminance(rgb):
+    parts = np.asarray(rgb) / 255
+    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+
+# ---- what cannot be written
+
+
+def test_without_matplotlib_the_report_is_refused_before_the_fit(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(CommandError, match=r'not installed; write pip install "softgrad\[report\]"') as caught:
+        check_report(tmp_path / "r.html")
+    assert caught.value.exit_code == 1
+
+
+def test_only_the_page_needs_matplotlib():
+    program = (
+        "import sys; sys.modules['matplotlib'] = None; import softgrad.cli._report, softgrad.cli._evaluate;"
+        "softgrad.cli.main(['evaluate', '--help'])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_places_that_cannot_be_written_are_refused(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("a")
+    with pytest.raises(CommandError, match=r"--report .*: there is no folder"):
+        check_report(tmp_path / "nowhere" / "r.html")
+    with pytest.raises(CommandError, match="is not a file"):
+        check_report(tmp_path)
+    with pytest.raises(CommandError, match="would replace"):
+        check_report(table, read=[tmp_path / "t.csv"])
+    check_report(table)
+    check_report(tmp_path / "r.html", read=[table])
+    assert importlib.util.find_spec("matplotlib")
+
+
+def test_a_failure_leaves_the_former_report(tmp_path, monkeypatch):
+    import os  # noqa: PLC0415
+
+    path = tmp_path / "r.html"
+    path.write_text("former")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(CommandError, match=r"--report .* cannot be written: no space left on device"):
+        write_evaluation(path, model=None, found=judged(["a", "b"]), data={"logits": "z.npy"}, command="x")
+    assert path.read_text() == "former"
+    assert [file.name for file in tmp_path.iterdir()] == ["r.html"]
+
+
+def test_labels_are_cut_in_the_middle():
+    assert shown("Horizontal_Distance_To_Hydrology") == "Horizontal_D…o_Hydrology"
+    assert len(shown("x" * 100)) == 24
+    assert shown("x" * 24) == "x" * 24
+    assert shown(3) == "3"
+    assert (percent(float("nan")), percent(None), nats(np.inf), nats(1e-9), nats(0.0)) == (
+        "–",
+        "–",
+        "∞",
+        "1e-09",
+        "0.0000",
+    )
+
+
+# ---- in a browser
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+WIDTHS = [320, 400, 1200]
+PROBE = """
+<script>
+const measure = (frame) => {
+  const page = frame.contentDocument, root = page.documentElement, view = frame.contentWindow;
+  const luminance = (color) => {
+    const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255).map(
+      (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (; element; element = element.parentElement) {
+      const color = view.getComputedStyle(element).backgroundColor;
+      if (color !== "rgba(0, 0, 0, 0)") return color;
+    }
+  };
+  const contrast = (element) => {
+    const style = view.getComputedStyle(element);
+    const pair = [element.closest("svg") ? style.fill : style.color, ground(element)].map(luminance);
+    pair.sort((a, b) => b - a);
+    return (pair[0] + 0.05) / (pair[1] + 0.05);
+  };
+  const all = (selector) => [...page.querySelectorAll(selector)];
+  const boxes = all("svg").map((element) => element.getBoundingClientRect());
+  const inside = (text) => {
+    const box = text.getBoundingClientRect(), outer = text.closest("svg").getBoundingClientRect();
+    return box.left >= outer.left - 2 && box.right <= outer.right + 2;
+  };
+  return {
+    width: view.innerWidth, scroll: root.scrollWidth - root.clientWidth, pictures: boxes.length,
+    smallest: Math.min(...boxes.map((box) => Math.min(box.width, box.height))),
+    letters: Math.min(...all("svg text").map((text) => text.getBoundingClientRect()).map(
+      (box) => Math.min(box.width, box.height) > 0 ? Math.max(box.width, box.height) : 0)),
+    cut: all("svg text").filter((text) => !inside(text)).map((text) => text.textContent),
+    requests: view.performance.getEntriesByType("resource").filter((entry) => !entry.name.startsWith("data:")).length,
+    contrast: Math.min(...all("p, dd, dt, td, th, h1, h2, small, b, figcaption, caption, code, footer, svg text")
+      .map(contrast)),
+    ground: luminance(ground(page.querySelector("h1"))),
+    images: all("svg image").filter((image) => image.getBoundingClientRect().width > 20).length,
+  };
+};
+addEventListener("load", () => {
+  document.body.dataset.report = JSON.stringify([...document.querySelectorAll("iframe")].map(measure));
+});
+</script>
+"""
+
+
+@functools.cache
+def drawn(folder, theme):
+    """What Chromium makes of all pages."""
+    frames = "".join(
+        f'<iframe srcdoc="{escape(written(kind, folder))}" width="{width}" height="900" style="border:0"></iframe>'
+        for kind in KINDS
+        for width in WIDTHS
+    )
+    path = folder / f"reports-{theme}.html"
+    path.write_text(f'<!DOCTYPE html><meta charset="utf-8"><body>{frames}{PROBE}</body>', encoding="utf-8")
+    run = subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'report-profile'}",
+            f"--blink-settings=preferredColorScheme={theme}", "--virtual-time-budget=10000", "--dump-dom",
+            path.as_uri(),
+        ],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    reports = json.loads(unescape(re.search(r'data-report="([^"]*)"', run.stdout).group(1)))
+    return {kind: reports[len(WIDTHS) * number : len(WIDTHS) * (number + 1)] for number, kind in enumerate(KINDS)}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")
+@pytest.mark.parametrize("theme, light", [(1, True), (0, False)], ids=["light", "dark"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_chromium_draws_the_page(tmp_path_factory, kind, theme, light):
+    reports = drawn(tmp_path_factory.getbasetemp(), theme)[kind]
+    assert [report["width"] for report in reports] == WIDTHS
+    for report in reports:
+        assert report["scroll"] == 0
+        assert report["pictures"] >= 2
+        assert report["smallest"] > 60
+        assert report["letters"] > 3
+        assert report["cut"] == []
+        assert report["requests"] == 0
+        assert report["contrast"] >= 4.5  # WCAG AA
+        assert (report["ground"] > 0.5) is light
+        assert report["images"] == {"images": 11, "many": 31}.get(kind, 1)
