@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _EVALUATIONS = 25  # in a line search
+_PATIENCE = 30  # iterations without progress
 _DECREASE, _CURVATURE = 1e-4, 0.9  # Wolfe's conditions, the customary values for steps of about 1
 
 
@@ -53,21 +54,31 @@ def descend(
     precision: float,
     report: Callable[[Point], None],
 ) -> tuple[Point, str]:
-    """Return the last point, and why it is the last: "converged", "max_iter" or "precision"."""
-    point = Point(start, *evaluate(start))
-    iteration = 0
+    """Return the point of the smallest gradient since the value last fell, and why the descent ended.
+
+    That is "converged", "max_iter", or "precision": no direction leads down, or for many iterations neither the
+    value fell by more than rounding nor the gradient to less than before.
+    """
+    point = best = Point(start, *evaluate(start))
+    iteration = stalled = 0
     while point.norm > tol:
         if iteration == max_iter:
-            return point, "max_iter"
+            return best, "max_iter"
         after = search(evaluate, point, method.direction(point), precision)
         if after is None:
             if not method.forget():
-                return point, "precision"
+                return best, "precision"
             continue
         method.advanced(point, after)
         point = after
         iteration += 1
         report(point)
+        fell = point.value < best.value - precision * abs(best.value)
+        stalled = 0 if fell or point.norm < best.norm else stalled + 1
+        if not stalled:
+            best = point
+        elif stalled == _PATIENCE:
+            return best, "precision"
     return point, "converged"
 
 

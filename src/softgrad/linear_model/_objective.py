@@ -98,8 +98,11 @@ class Objective:
         )
         self.passes += 1
         self.loss = loss / self.total
-        penalties = self.penalties * theta
-        return self.loss + 0.5 * float(np.vdot(penalties, theta)), self._pull_back(g_W, g_b) + penalties
+        return self.loss + self.penalty_at(theta), self._pull_back(g_W, g_b) + self.penalties * theta
+
+    def penalty_at(self, theta: Array) -> float:
+        """The part of f that is not cross-entropy."""
+        return 0.5 * float(np.vdot(self.penalties * theta, theta))
 
     def hessian_product(self, direction: Array) -> Array:
         """The Hessian at the last point whose probabilities were kept, times a direction, in one pass over X."""

@@ -75,7 +75,8 @@ def minimise(
         evaluate, _method(solver, objective), start,
         tol=tol, max_iter=max_iter, precision=objective.precision, report=report,
     )  # fmt: skip
-    return Solution(point.theta, point.value, objective.loss, point.norm, cause == "converged", cause, solver, history)
+    loss = point.value - objective.penalty_at(point.theta)
+    return Solution(point.theta, point.value, loss, point.norm, cause == "converged", cause, solver, history)
 
 
 def _method(solver: str, objective: Objective) -> Method:
