@@ -13,7 +13,15 @@ import typer
 from typer.testing import CliRunner
 
 import softgrad as sg
-from softgrad.cli import _bench, _bench_accuracy, _bench_core, _bench_curvature, _bench_reference, _bench_timing
+from softgrad.cli import (
+    _bench,
+    _bench_accuracy,
+    _bench_core,
+    _bench_curvature,
+    _bench_figures,
+    _bench_reference,
+    _bench_timing,
+)
 
 app = typer.Typer()
 app.command()(_bench.bench)
@@ -113,7 +121,7 @@ def test_table_shows_every_case_and_goal(no_peers):
 
 
 def test_range_is_in_one_unit():
-    assert _bench._range(4.7e-4, 0.032) == "0.47 … 32 ms"
+    assert _bench_figures.span(4.7e-4, 0.032) == "0.47 … 32 ms"
 
 
 @pytest.mark.parametrize("load", [0.0, 1e3])
@@ -177,7 +185,7 @@ def test_ratios_are_medians_over_rounds_and_goals_follow_from_them(monkeypatch):
     monkeypatch.setattr(_bench_timing, "interleaved", lambda *_: times)
     variants = [_bench_timing.Variant(name, "", lambda: None, lambda: _bench_timing.Verdict(0.5)) for name in times]
     goals = [_bench_timing.Goal("a", 20, "≥ 20×"), _bench_timing.Goal("b", 2, "≥ 2×")]
-    record = _bench_timing.Case("work", "float32", (1, 1), variants, goals).measure(3, lambda: None)
+    record = _bench_timing.Case("work", "float32", (1, 1), variants, goals).measure(3, lambda _: None)
     assert [variant["ratio"] for variant in record["variants"]] == [None, 20, 1.5]
     assert [goal["reached"] for goal in record["goals"]] == [True, False]
 
@@ -186,8 +194,8 @@ def test_variants_take_turns_and_each_round_starts_with_another(monkeypatch):
     order = []
     monkeypatch.setattr(_bench_timing, "_batch_size", lambda call: 1)
     calls = {name: functools.partial(order.append, name) for name in "abc"}
-    seconds = _bench_timing.interleaved(calls, 3, lambda: order.append("|"))
-    assert "".join(order) == "aabbcc|bbccaa|ccaabb|"  # one call to wake the workers, one that is timed
+    seconds = _bench_timing.interleaved(calls, 3, lambda _: order.append("|"))
+    assert "".join(order) == "|aabbcc|bbccaa|ccaabb"  # one call to wake the workers, one that is timed
     assert [len(times) for times in seconds.values()] == [3, 3, 3]
 
 

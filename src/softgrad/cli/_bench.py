@@ -10,7 +10,8 @@ import platform
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -23,52 +24,76 @@ from rich.text import Text
 import softgrad as sg
 from softgrad import _core
 from softgrad.cli import _bench_peers
+from softgrad.cli._bench_figures import seconds, span, times, ulp
 from softgrad.cli._info import cpu_model
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 WIDTH = 100  # of the output where it goes to no terminal
 
 
 class Suite(StrEnum):
-    """What to measure: module `_bench_NAME`, with `cases(peers)` and the default `ROUNDS`."""
+    """What to measure: module `_bench_NAME`, with `cases(peers)`, its `PEERS`, and the default `ROUNDS`."""
 
     CORE = "core"
     CURVATURE = "curvature"
     ACCURACY = "accuracy"
+    REGRESSION = "regression"
 
 
 def bench(
     suite: Annotated[
-        Suite, typer.Option(help="core, curvature: speed; accuracy: errors in units in the last place.")
+        Suite,
+        typer.Option(
+            help="core, curvature: speed; accuracy: errors in units in the last place; regression: fits, beside "
+            "scikit-learn, in minutes."
+        ),
     ] = Suite.CORE,
     rounds: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Timings of every variant, or draws of rows. (default: 20; curvature: 10; accuracy: 4)"
+            min=1,
+            help="Timings of every variant, or draws of rows. (default: 20; curvature: 10; accuracy: 4; regression: 3)",
         ),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads for softgrad and its peers alike. (default: softgrad's own)")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            metavar="FOLDER",
+            help="For regression: fit the CSV tables of this folder. (default: synthetic ones)",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
-    """Measure softgrad beside torch, SciPy and JAX, whichever are installed.
+    """Measure softgrad beside torch, SciPy, JAX and scikit-learn, whichever are installed.
 
-    Every result is compared with a reference in higher precision before anything is timed. The exit
-    code is 1 if one is wrong; a goal that is missed does not change it.
+    Every result is compared with a reference in higher precision. The exit code is 1 if one is wrong; a
+    goal that is missed does not change it.
     """
+    if data is not None and suite is not Suite.REGRESSION:
+        raise typer.BadParameter(f"--data is for --suite regression, not {suite}; leave it out")
     module = importlib.import_module(f"softgrad.cli._bench_{suite}")
     threads = threads or sg.get_num_threads()
     rounds = rounds or module.ROUNDS
-    with _bench_peers.loaded(threads) as peers:
+    with _bench_peers.loaded(module.PEERS, threads) as peers:
         report = _environment(suite, rounds, threads, peers)
-        report["cases"] = _measure(module.cases(peers), rounds)
+        report["not_installed"] = _bench_peers.missing(module.PEERS, peers)
+        report["cases"] = _measure(module.cases(peers, **({} if data is None else {"folder": data})), rounds)
+    if suite is Suite.REGRESSION:
+        report["summary"] = module.summary(report["cases"])
     problems = _problems(report["cases"])
     if as_json:
         print(json.dumps(_finite(report), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
         console.print(_header(report))
-        console.print(_accuracy_table(report["cases"]) if suite is Suite.ACCURACY else _speed_table(report["cases"]))
+        console.print(_shown(report))
     for problem in problems:
         print(f"softgrad bench: {problem}", file=sys.stderr)
     if problems:
@@ -85,13 +110,11 @@ def _measure(cases: Any, rounds: int) -> list[dict[str, Any]]:
     ) as progress:
         task = progress.add_task("preparing")
         for case in cases:
-            done = iter(range(1, rounds + 1))
 
-            def advance(title: str = case.title, done: Any = done) -> None:
-                progress.update(task, description=f"{title}, round {next(done)} of {rounds}", refresh=True)
+            def show(stage: str, title: str = case.title) -> None:
+                progress.update(task, description=f"{title}, {stage}", refresh=True)
 
-            progress.update(task, description=f"{case.title}, checking", refresh=True)
-            records.append(case.measure(rounds, advance))
+            records.append(case.measure(rounds, show))
     return records
 
 
@@ -119,7 +142,8 @@ def _problems(cases: list[dict[str, Any]]) -> list[str]:
         for function, errors in case.get("largest_error_ulp", {}).items()
         if not errors["softgrad"] <= case["allowed_ulp"]
     ]
-    return refused + broken
+    wrong = [f"{case['title']}: {problem}" for case in cases for problem in case.get("problems", ())]
+    return refused + broken + wrong
 
 
 def _environment(suite: Suite, rounds: int, threads: int, peers: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +158,6 @@ def _environment(suite: Suite, rounds: int, threads: int, peers: dict[str, Any])
         "threads": threads,
         "rounds": rounds,
         "versions": versions | _bench_peers.versions(peers),
-        "not_installed": _bench_peers.missing(peers),
     }
 
 
@@ -154,14 +177,28 @@ def _header(report: dict[str, Any]) -> Text:
         ]
         if not any(case["dtype"] == "float64" for case in report["cases"]):
             lines.append("float64 is left out: long double is no wider on this platform.")
+    elif report["suite"] == Suite.REGRESSION:
+        lines += [
+            f"fit() alone, C=1; {threads} for softgrad. How soon its coefficients are as",
+            "good as those that scikit-learn ends with, by the objective computed in float64.",
+            "gap: the objective's, to the optimum, relative.",
+        ]
     else:
         lines += [
             f"float32 if nothing else is said; {threads} for softgrad, torch and JAX; SciPy and the copy use one.",
             f"{report['rounds']} rounds in which the variants take turns; results checked against float64.",
         ]
-        if report["load"] and report["load"] > report["cpus"] / 2:
-            lines.append(f"The machine was busy before (load {report['load']:.1f}): the figures may be disturbed.")
+    if report["suite"] != Suite.ACCURACY and report["load"] and report["load"] > report["cpus"] / 2:
+        lines.append(f"The machine was busy before (load {report['load']:.1f}): the figures may be disturbed.")
     return Text("\n".join(lines) + "\n")
+
+
+def _shown(report: dict[str, Any]) -> RenderableType:
+    if report["suite"] == Suite.REGRESSION:
+        from softgrad.cli._bench_regression import _table  # noqa: PLC0415
+
+        return _table.shown(report)
+    return (_accuracy_table if report["suite"] == Suite.ACCURACY else _speed_table)(report["cases"])
 
 
 def _speed_table(cases: list[dict[str, Any]]) -> Table:
@@ -178,15 +215,15 @@ def _speed_table(cases: list[dict[str, Any]]) -> Table:
             name = Text(
                 "  softgrad" if ours else f"  {variant['name']}, {variant['what']}", style="cyan" if ours else ""
             )
-            error = "" if variant["error_ulp"] is None else _ulp(variant["error_ulp"])
+            error = "" if variant["error_ulp"] is None else ulp(variant["error_ulp"])
             if variant["refused"]:
                 table.add_row(name, Text("refused", style="red"), "", error)
                 continue
             goal = next((goal for goal in case["goals"] if goal["peer"] == variant["name"]), None)
             table.add_row(
                 name,
-                _seconds(variant["median_s"]),
-                _range(variant["min_s"], variant["max_s"]),
+                seconds(variant["median_s"]),
+                span(variant["min_s"], variant["max_s"]),
                 error,
                 _comparison(variant),
                 _goal(goal) if goal else "",
@@ -200,39 +237,12 @@ def _comparison(variant: dict[str, Any]) -> str:
     ratio, words = variant["ratio"], "as fast"
     if variant["name"] == "one copy":
         ratio, words = 1 / ratio, "its time"
-    return f"{_digits(ratio, 3 if ratio >= 1 else 2)}× {words}"
+    return f"{times(ratio)} {words}"
 
 
 def _goal(goal: dict[str, Any]) -> Text:
     words = {True: ("reached", "green"), False: ("missed ", "red"), None: ("       ", "")}
     return Text.assemble(goal["text"], " ", words[goal["reached"]])
-
-
-def _unit(seconds: float) -> tuple[float, str]:
-    """How many of a unit make a second, and its name."""
-    return (1, "s") if seconds >= 1 else (1e3, "ms") if seconds >= 1e-3 else (1e6, "µs")
-
-
-def _seconds(seconds: float) -> str:
-    factor, name = _unit(seconds)
-    return f"{_digits(seconds * factor, 3)} {name}"
-
-
-def _range(least: float, most: float) -> str:
-    factor, name = _unit(most)
-    return f"{_digits(least * factor, 2)} … {_digits(most * factor, 2)} {name}"
-
-
-def _digits(value: float, count: int) -> str:
-    """That many significant digits, zeros at the end included, never in exponential form."""
-    rounded = float(f"{value:.{count - 1}e}")
-    return f"{rounded:.{max(0, count - 1 - math.floor(math.log10(rounded)))}f}"
-
-
-def _ulp(error: float) -> str:
-    if error < 9.995:
-        return f"{error:.2f}"
-    return f"{error:.0f}" if error < 99999.5 else f"{error:.0e}".replace("e+0", "e").replace("e+", "e")
 
 
 def _accuracy_table(cases: list[dict[str, Any]]) -> Table:
@@ -257,6 +267,6 @@ def _accuracy_table(cases: list[dict[str, Any]]) -> Table:
                     error = case["largest_error_ulp"][function][library]
                     ours = library == "softgrad"
                     style = "" if not ours else "green" if error <= case["allowed_ulp"] else "red"
-                    cells.append(Text(_ulp(error), style=style))
+                    cells.append(Text(ulp(error), style=style))
             table.add_row(f"  {title}", *cells)
     return table

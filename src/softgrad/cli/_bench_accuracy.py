@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Draw = Callable[[np.random.Generator, tuple[int, int], np.dtype[Any]], Rows]
     Library = Callable[[Array, Array], dict[str, Array]]  # the results of FUNCTIONS
 
+PEERS = ("SciPy", "torch", "JAX")
 ROUNDS = 4
 
 TOLERANCE_ULP = 2.0
@@ -58,11 +59,12 @@ class Case:
     libraries: dict[str, Library]
     entries: int
 
-    def measure(self, rounds: int, progress: Callable[[], object]) -> dict[str, Any]:
+    def measure(self, rounds: int, progress: Callable[[str], object]) -> dict[str, Any]:
         """The largest error of every library in every function, over `rounds` draws of rows."""
         rng = np.random.default_rng(0)
         errors = {function: dict.fromkeys(self.libraries, 0.0) for function in FUNCTIONS}
-        for _ in range(rounds):
+        for i in range(rounds):
+            progress(f"draw {i + 1} of {rounds}")
             for classes in _CLASSES:
                 shape = max(1, self.entries // classes), classes
                 logits, target = self.draw(rng, shape, self.dtype)
@@ -71,7 +73,6 @@ class Case:
                     for function, result in library(logits, target).items():
                         error = _bench_reference.ulp_error(result, exact[function], self.dtype)
                         errors[function][name] = max(errors[function][name], error)
-            progress()
         return {
             "title": self.title,
             "dtype": self.dtype.name,

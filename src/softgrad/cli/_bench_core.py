@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Results = list[tuple[Array, Array]]  # of the variant, and exact
 
+PEERS = ("SciPy", "torch", "JAX")
 ROUNDS = 20
 
 # softgrad is held to the bound that its documentation gives. The peers give none; theirs only has to be the

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+PEERS = ("SciPy", "torch", "JAX")
 ROUNDS = 10
 
 # In ULP of p_j (|v_j − v_*| + Σ p_i |v_i − v_*|), as the documentation says; of the largest eigenvalue. A peer only

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import os
 import sys
 from contextlib import contextmanager
@@ -11,27 +12,35 @@ from typing import TYPE_CHECKING, Any
 import softgrad as sg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     Peers = dict[str, Any]
 
-MODULES = {"SciPy": "scipy.special", "torch": "torch", "JAX": "jax"}
+# By the name of the distribution.
+MODULES = {
+    "SciPy": "scipy.special",
+    "torch": "torch",
+    "JAX": "jax",
+    "scikit-learn": "sklearn.linear_model",
+    "scikit-learn-intelex": "sklearnex.linear_model",
+}
 
 
 @contextmanager
-def loaded(threads: int) -> Iterator[Peers]:
-    """The peers that can be imported, by name; they and softgrad keep to `threads` threads meanwhile.
+def loaded(names: Collection[str], threads: int) -> Iterator[Peers]:
+    """Those of the peers that can be imported, by name; they and softgrad keep to `threads` threads meanwhile.
 
     SciPy's softmax uses one thread whatever the limit. JAX takes its limit from the environment and
-    once only, when it first computes: one that is at work already keeps the threads it has.
+    once only, when it first computes: one that is at work already keeps the threads it has. scikit-learn's
+    suite limits it fit by fit.
     """
-    if "jax" not in sys.modules:
+    if "JAX" in names and "jax" not in sys.modules:
         os.environ["NPROC"] = str(threads)  # the size of XLA's thread pool on the CPU
         os.environ["JAX_PLATFORMS"] = "cpu"
     peers = {}
-    for name, module in MODULES.items():
+    for name in names:
         try:
-            peers[name] = importlib.import_module(module)
+            peers[name] = importlib.import_module(MODULES[name])
         except ImportError:
             continue
     limits = [(sg.get_num_threads, sg.set_num_threads)]
@@ -47,14 +56,14 @@ def loaded(threads: int) -> Iterator[Peers]:
             set_(n)
 
 
-def missing(peers: Peers) -> list[str]:
+def missing(names: Collection[str], peers: Peers) -> list[str]:
     """The names of the peers that are not installed."""
-    return [name for name in MODULES if name not in peers]
+    return [name for name in names if name not in peers]
 
 
 def versions(peers: Peers) -> dict[str, str]:
     """The version of every peer at hand."""
-    return {name: sys.modules[MODULES[name].partition(".")[0]].__version__ for name in peers}
+    return {name: importlib.metadata.version(name) for name in peers}
 
 
 def jax_cross_entropy(jax: Any) -> Any:

@@ -66,8 +66,9 @@ class Case:
     variants: Sequence[Variant]
     goals: Sequence[Goal]
 
-    def measure(self, rounds: int, progress: Callable[[], object]) -> dict[str, Any]:
-        """Check every variant, then time those whose result is right; `progress` is called after every round."""
+    def measure(self, rounds: int, progress: Callable[[str], object]) -> dict[str, Any]:
+        """Check every variant, then time those whose result is right; `progress` is told what comes next."""
+        progress("checking")
         verdicts = {variant.name: variant.check() for variant in self.variants}
         accepted = {v.name: v.call for v in self.variants if verdicts[v.name].refused is None}
         seconds = interleaved(accepted, rounds, progress)
@@ -106,7 +107,7 @@ class Case:
 
 
 def interleaved(
-    calls: dict[str, Callable[[], object]], rounds: int, progress: Callable[[], object]
+    calls: dict[str, Callable[[], object]], rounds: int, progress: Callable[[str], object]
 ) -> dict[str, list[float]]:
     """Seconds per call, for every variant one figure a round; each round starts with another variant."""
     sizes = {name: _batch_size(call) for name, call in calls.items()}
@@ -116,12 +117,12 @@ def interleaved(
     gc.disable()
     try:
         for i in range(rounds):
+            progress(f"round {i + 1} of {rounds}")
             first = i % len(names) if names else 0
             for name in names[first:] + names[:first]:
                 time.sleep(PAUSE)
                 calls[name]()  # wakes the variant's own workers, as its previous call would in a training loop
                 seconds[name].append(_batch(calls[name], sizes[name]) / sizes[name])
-            progress()
     finally:
         if collecting:
             gc.enable()
