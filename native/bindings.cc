@@ -224,7 +224,10 @@ double linear_head(int dtype, nb::handle x, nb::handle data, nb::handle indices,
   a.label_smoothing = label_smoothing;
   a.sum_W = outer.data<double>();
   a.sum_bias = sums.data<double>();
-  a.threads = threads_for((a.x.data ? a.x.entries : a.x.rows * a.x.features) + a.x.rows * a.classes);
+  // An element of X costs a product for each class, at least a vector of them; 64 of those count as one element. At
+  // 1797 x 64 x 10 a second thread saves 0.1 ms, and waiting for one that the system has put aside costs 20.
+  int64_t elements = a.x.data ? a.x.entries : a.x.rows * a.x.features, products = a.classes < 16 ? 16 : a.classes;
+  a.threads = threads_for(elements * products / 64);
   nb::gil_scoped_release released;
   return kernels_in_use().linear_head(a);
 }
