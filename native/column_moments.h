@@ -1,5 +1,6 @@
 // Weighted moments of the columns of a matrix, in one read of it: Σ_n s_n (x_nd - r_d), Σ_n s_n (x_nd - r_d)² with
-// r the first row, which is near enough to the mean that nothing cancels, and the largest |x|. A column
+// r the row of largest weight, which is near enough to the mean that
+// little cancels, and the largest |x|. A column
 // that holds NaN or infinity has no finite mean. Sums are double, by groups of rows that the shape alone decides.
 #pragma once
 
@@ -23,7 +24,10 @@ class ColumnMoments {
     Scratch sums(groups_.count * group_size() * sizeof(double)), reference(padded_ * sizeof(double));
     double* totals = reinterpret_cast<double*>(sums.data());
     origin_ = reinterpret_cast<double*>(reference.data());
-    for (int64_t d = 0; d < columns_; ++d) origin_[d] = *element(0, d);
+    int64_t row = 0;
+    for (int64_t n = 1; n < a_.x.count; ++n)
+      if (a_.weight[n] > a_.weight[row]) row = n;
+    for (int64_t d = 0; d < columns_; ++d) origin_[d] = *element(row, d);
     bool adjacent_rows = x_.row_stride == int64_t(sizeof(T)) && x_.column_stride != int64_t(sizeof(T));
     int64_t scratch = (adjacent_rows ? 64 : columns_) * sizeof(T);
     for_groups(groups_, scratch, a_.threads, [&](int64_t group, int64_t first, int64_t end, char* packed) {

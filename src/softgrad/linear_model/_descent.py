@@ -61,7 +61,7 @@ def descend(
     """
     point = best = Point(start, *evaluate(start))
     iteration = stalled = 0
-    while point.norm > tol:
+    while not point.norm <= tol:  # a NaN is no success
         if iteration == max_iter:
             return best, "max_iter"
         after = search(evaluate, point, method.direction(point), precision)

@@ -10,12 +10,12 @@ from sklearn.utils.validation import validate_data
 from softgrad import _core, _validation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
-# Far below the root of the largest float64, for sums of squares over any number of rows.
-_LARGEST = 1e100
 # The scale of a column that does not vary: its weight is then as good as 0, and nothing divides by 0.
 CONSTANT = 1e100
 # A column that varies by less, relative to its mean, varies by rounding.
@@ -33,9 +33,9 @@ def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
     mean, largest = _mean_and_largest(x)
     if not np.isfinite(mean).all():
         _reject_non_finite(x)
-    if largest > _LARGEST:
+    if largest > _largest(x):
         raise ValueError(
-            f"X reaches {largest:.1e}; expected at most {_LARGEST:.0e}, so that products stay finite; scale its "
+            f"X reaches {largest:.1e}; expected at most {_largest(x):.0e}, so that products stay finite; scale its "
             "columns, for example with sklearn.preprocessing.StandardScaler"
         )
     return x
@@ -48,7 +48,7 @@ def _mean_and_largest(x: Any) -> tuple[Array, float]:
         return mean, largest
     if not x.data.size:
         return np.zeros(1), 0.0
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return np.asarray(x.data.sum(dtype=np.float64)), float(max(x.data.max(), -x.data.min()))
 
 
@@ -64,6 +64,11 @@ def _reject_non_finite(x: Any) -> None:
                 f"X[{row}, {column}] is {'NaN' if np.isnan(value) else value}; expected finite numbers; drop such "
                 "rows, or fill them in, for example with sklearn.impute.SimpleImputer"
             )
+
+
+def _largest(x: Any) -> float:
+    """Far enough inside the range of the dtype for sums of squares, or of products with weights, over any rows."""
+    return 1e30 if x.dtype == np.float32 else 1e100
 
 
 def buffers(x: Any) -> tuple[int, Any, Any, Any, Any]:
@@ -84,7 +89,7 @@ def location_and_scale(x: Any, weight: Array, *, centred: bool) -> tuple[Array, 
     """
     mean, variance, _ = _moments(x, weight) if isinstance(x, np.ndarray) else _sparse_moments(x, weight)
     scale = np.sqrt(variance if centred else variance + mean**2)
-    spreads = scale > (_ROUNDING * np.abs(mean) if centred else 0)
+    spreads = scale > np.maximum(_ROUNDING * np.abs(mean) if centred else 0, 1 / _largest(x))
     return mean, np.where(spreads, scale, CONSTANT)
 
 
@@ -95,12 +100,28 @@ def _moments(x: Array, weight: Array) -> tuple[Array, Array, float]:
 
 
 def _sparse_moments(x: Any, weight: Array) -> tuple[Array, Array, float]:
-    linear, square = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    total, columns = weight.sum(), x.shape[1]
+    linear, square, stored = np.zeros(columns), np.zeros(columns), np.zeros(columns)
+    for part, of_rows in _weighted_entries(x, weight):
+        linear += np.bincount(part.indices, of_rows * part.data, columns)
+    mean = linear / total
+    error, entries = np.zeros(columns), np.zeros(columns, np.int64)
+    for part, of_rows in _weighted_entries(x, weight):
+        offset = part.data - mean[part.indices]
+        square += np.bincount(part.indices, of_rows * offset**2, columns)
+        error += np.bincount(part.indices, of_rows * offset, columns)
+        stored += np.bincount(part.indices, of_rows, columns)
+        entries += np.bincount(part.indices, minlength=columns)
+    # What is not stored is 0; the sum of all offsets is what rounding took from the mean.
+    zeros = np.where(entries < x.shape[0], np.maximum(total - stored, 0), 0)
+    error = (error - zeros * mean) / total
+    return mean + error, np.maximum((square + zeros * mean**2) / total - error**2, 0), np.nan
+
+
+def _weighted_entries(x: Any, weight: Array) -> Iterator[tuple[Any, Array]]:
+    """Parts of the rows, entries that stand twice added up, and the weight of every entry."""
     rows = max(1, _CHUNK_ELEMENTS // max(1, x.nnz // x.shape[0]))
     for start in range(0, x.shape[0], rows):
         part = x[start : start + rows].astype(np.float64)
-        linear += weight[start : start + rows] @ part
-        square += weight[start : start + rows] @ part.multiply(part)
-    mean = linear / weight.sum()
-    # Entries that are 0 keep the mean small beside the spread, so nothing is lost to the difference.
-    return mean, np.maximum(square / weight.sum() - mean**2, 0), np.nan
+        part.sum_duplicates()
+        yield part, np.repeat(weight[start : start + rows], np.diff(part.indptr))

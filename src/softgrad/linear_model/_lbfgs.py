@@ -37,6 +37,7 @@ class LBFGS:
         self._changes: list[Array] = []
         self._iteration = 0
         self._last_renewal = 0
+        self._fresh = True
 
     def direction(self, point: Point) -> Array:
         self._renew_if_due(point)
@@ -65,12 +66,16 @@ class LBFGS:
 
     def advanced(self, before: Point, after: Point) -> None:
         self._iteration += 1
+        self._fresh = False
         step, change = after.theta - before.theta, after.gradient - before.gradient
         if np.vdot(step, change) > 0:
             self._steps = [*self._steps, step][-_MEMORY:]
             self._changes = [*self._changes, change][-_MEMORY:]
 
     def forget(self) -> bool:
-        had = bool(self._steps)
+        if self._fresh:
+            return False
         self._steps, self._changes = [], []
-        return had
+        self._preconditioner = self._plan.at_start(self._objective)
+        self._fresh = True
+        return True

@@ -25,17 +25,20 @@ class NewtonCG:
 
     The residual that ends the conjugate gradients is tied to progress: with the decrement gᵀM⁻¹g falling from its
     first value, it tightens as that value's fourth root, so the first steps cost few products and the last converge
-    faster than linearly.
+    faster than linearly. Where a step leads nowhere, one by Böhning's bound takes its place.
     """
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
         self._plan = Plan.of(objective)
         self._first_decrement = 0.0
+        self._bounded = False
         self._passes_at_renewal = -np.inf
         self._preconditioner: Preconditioner | None = None
 
     def direction(self, point: Point) -> Array:
+        if self._bounded:
+            return -self._plan.at_start(self._objective).solve(point.gradient)
         preconditioner = self._renewed(point)
         residual = -point.gradient
         solved = preconditioner.solve(residual)
@@ -68,7 +71,8 @@ class NewtonCG:
         return self._preconditioner
 
     def advanced(self, before: Point, after: Point) -> None:
-        """Nothing is carried from step to step but the preconditioner."""
+        self._bounded = False
 
     def forget(self) -> bool:
-        return False
+        bounded, self._bounded = self._bounded, True
+        return not bounded

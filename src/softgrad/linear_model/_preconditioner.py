@@ -179,7 +179,7 @@ class Diagonal:
         moments = (square - 2 * linear * objective.mean + mass * objective.mean**2) / objective.scale**2
         diagonal = np.maximum(np.hstack([moments, mass] if objective.fit_intercept else [moments]), 0)
         diagonal += objective.penalties
-        self._diagonal = np.maximum(diagonal, _RIDGE * diagonal.max())
+        self._diagonal = np.maximum(diagonal, _RIDGE * (diagonal.max() or 1.0))
 
     def solve(self, vectors: Array) -> Array:
         return _centred(_centred(vectors) / self._diagonal)

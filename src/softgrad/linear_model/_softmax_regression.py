@@ -117,7 +117,8 @@ class SoftmaxRegression(Inference, LinearSoftmax):
     or 2²⁴ numbers ("newton-cg" also N K probabilities, "newton" the square of the number of coefficients).
 
     ``objective_`` of float32 rows carries rounding of about 1e-7; the coefficients are better than that, because near
-    the minimum the steps are judged by the gradient.
+    the minimum the steps are judged by the gradient. Of float32 columns whose mean is a hundred times their spread or
+    more, digits are lost to the mean, and tol may be out of reach: fit them as float64.
 
     Class probabilities need not sum to one; the sum of a row acts as its weight, as in `softgrad.cross_entropy`.
 
@@ -216,9 +217,9 @@ class SoftmaxRegression(Inference, LinearSoftmax):
             If an option or weight is of the wrong kind.
         ValueError
             If an option is out of range; X, y and sample_weight do not match in length; X holds NaN, infinity or
-            values beyond 1e100; y holds fewer than two classes of positive weight, numbers that are no labels, or
-            probabilities that are negative, NaN, all zero in a row or in a column; a weight is negative, infinite or
-            NaN, or all are zero; or warm_start meets a model of other classes or columns.
+            values beyond 1e100 (float32: 1e30); y holds fewer than two classes of positive weight, numbers that are
+            no labels, or probabilities that are negative, NaN, all zero in a row or in a column; a weight is
+            negative, infinite or NaN, or all are zero; or warm_start meets a model of other classes or columns.
 
         Warns
         -----
@@ -444,6 +445,8 @@ class SoftmaxRegression(Inference, LinearSoftmax):
             stopped, advice = f"max_iter={self.max_iter} reached", "raise max_iter"
         else:
             stopped, advice = "rounding leaves no further decrease of the objective", "raise tol"
+            if self._training is not None and getattr(self._training[0], "dtype", None) == np.float32:
+                advice += ", or fit X.astype(numpy.float64), whose columns may lie far from 0"
         _warn(f"{stopped} with gradient norm {self.gradient_norm_:.1e}, above tol={self.tol:.1e}; {advice}, or lower C")
 
     def __getstate__(self) -> dict[str, Any]:

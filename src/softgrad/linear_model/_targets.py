@@ -38,7 +38,8 @@ class Targets:
         """s_n Σ_j y_nj, the factor of the softmax's Jacobian in every row's Hessian."""
         if self.probabilities is None:
             return self.weight
-        return self.weight * self.probabilities.sum(axis=1)
+        of_rows = self.probabilities.sum(axis=1)
+        return self.weight * ((1 - self.label_smoothing) * of_rows + self.label_smoothing)
 
     def class_weights(self) -> Array:
         """Σ_n s_n y_nk of every class k, before smoothing."""
