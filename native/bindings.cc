@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "huge_pages.h"
 #include "isa.h"
 #include "targets.h"
 #include "threads.h"
@@ -14,13 +15,14 @@ using namespace nb::literals;
 namespace softgrad {
 namespace {
 
-// A view of a NumPy array's memory, released at the end of the scope; empty for None.
+// A view of an array's memory, released at the end of the scope; empty for None. The array is anything with a
+// buffer, or (address, item bytes, shape, strides in items) of memory that the caller keeps alive.
 class Array {
  public:
   Array(nb::handle object, bool writable) : Array(object, PyBUF_STRIDES, writable) {}
 
   ~Array() {
-    if (held_) PyBuffer_Release(&view_);
+    if (held_ && view_.obj) PyBuffer_Release(&view_);
   }
   Array(const Array&) = delete;
   Array& operator=(const Array&) = delete;
@@ -48,7 +50,9 @@ class Array {
 
  protected:
   Array(nb::handle object, int layout, bool writable) : held_(!object.is_none()) {
-    if (held_ && PyObject_GetBuffer(object.ptr(), &view_, layout | (writable ? PyBUF_WRITABLE : 0)) != 0)
+    if (PyTuple_Check(object.ptr()))
+      describe(object.ptr());
+    else if (held_ && PyObject_GetBuffer(object.ptr(), &view_, layout | (writable ? PyBUF_WRITABLE : 0)) != 0)
       throw nb::python_error();
   }
 
@@ -68,7 +72,25 @@ class Array {
     ++rows.outer_axes;
   }
 
+  void describe(PyObject* array) {
+    PyObject *shape = PyTuple_GetItem(array, 2), *strides = PyTuple_GetItem(array, 3);
+    view_.obj = nullptr;
+    view_.buf = PyLong_AsVoidPtr(PyTuple_GetItem(array, 0));
+    view_.itemsize = PyLong_AsSsize_t(PyTuple_GetItem(array, 1));
+    view_.ndim = static_cast<int>(PyTuple_Size(shape));
+    view_.shape = extents_;
+    view_.strides = extents_ + Rows::max_outer_axes;
+    view_.len = view_.itemsize;
+    for (int i = 0; i < view_.ndim; ++i) {
+      view_.shape[i] = PyLong_AsSsize_t(PyTuple_GetItem(shape, i));
+      view_.strides[i] = PyLong_AsSsize_t(PyTuple_GetItem(strides, i)) * view_.itemsize;
+      view_.len *= view_.shape[i];
+    }
+    if (PyErr_Occurred()) throw nb::python_error();
+  }
+
   Py_buffer view_;
+  Py_ssize_t extents_[2 * Rows::max_outer_axes];
   bool held_;
 };
 
@@ -136,20 +158,35 @@ void apply_operator(int kind, int dtype, nb::handle probs, int axis, nb::handle 
   kernels_in_use().apply_operator(a);
 }
 
-void hvp(int dtype, nb::handle logits, int axis, nb::handle v, nb::handle out, nb::handle mass, nb::handle skip,
-         double z_loss, double denominator, double denominator_rest) {
+void hvp(int dtype, nb::handle logits, int axis, nb::handle v, nb::handle out, nb::handle mass, nb::handle row_scale,
+         nb::handle skip, double z_loss, double denominator, double denominator_rest) {
   Array z(logits, false), direction(v, false), result(out, true);
-  Flat masses(mass, false), skipped(skip, false);
+  Flat masses(mass, false), scale(row_scale, false), skipped(skip, false);
   HvpArguments a = {};
   a.dtype = static_cast<DType>(dtype);
   a.logits = z.rows(axis);
   a.v = direction.rows(axis);
   a.out = result.rows(axis);
   a.mass = masses.data<const double>();
+  a.row_scale = scale.data<const double>();
   a.skip = skipped.data<const bool>();
   a.z_loss = z_loss;
   a.denominator = denominator;
   a.denominator_rest = denominator_rest;
+  a.threads = threads_for(a.logits.count * a.logits.classes);
+  nb::gil_scoped_release released;
+  kernels_in_use().hvp(a);
+}
+
+void softmax_vjp(int dtype, nb::handle probs, int axis, nb::handle v, nb::handle out) {
+  Array p(probs, false), direction(v, false), result(out, true);
+  HvpArguments a = {};
+  a.dtype = static_cast<DType>(dtype);
+  a.logits = p.rows(axis);
+  a.probabilities = true;
+  a.v = direction.rows(axis);
+  a.out = result.rows(axis);
+  a.denominator = 1;
   a.threads = threads_for(a.logits.count * a.logits.classes);
   nb::gil_scoped_release released;
   kernels_in_use().hvp(a);
@@ -331,8 +368,11 @@ NB_MODULE(_core, m) {
         "pivot"_a, "jacobian"_a.none(), "outer"_a.none(), "rest"_a.none(),
         "Write (a (Diag(p) - p p^T) + b p p^T) v (kind 0; a is jacobian or 1, b outer or 0), v - 1 p^T v (1) or "
         "v - p 1^T v (2) into out, for every row of probs.");
-  m.def("hvp", &hvp, "dtype"_a, "logits"_a, "axis"_a, "v"_a, "out"_a, "mass"_a.none(), "skip"_a.none(), "z_loss"_a,
-        "denominator"_a, "denominator_rest"_a, "Write the Hessian of the cross-entropy, times v, into out.");
+  m.def("hvp", &hvp, "dtype"_a, "logits"_a, "axis"_a, "v"_a, "out"_a, "mass"_a.none(), "row_scale"_a.none(),
+        "skip"_a.none(), "z_loss"_a, "denominator"_a, "denominator_rest"_a,
+        "Write the Hessian of the cross-entropy, times v and row_scale, into out.");
+  m.def("softmax_vjp", &softmax_vjp, "dtype"_a, "probs"_a, "axis"_a, "v"_a, "out"_a,
+        "Write the Jacobian of softmax, times v, into out, for every row of softmax's result probs.");
   m.def("secular", &secular, "classes"_a, "probs"_a, "jacobian"_a, "outer"_a, "origin"_a, "offset"_a,
         "Write the eigenvalues of a (Diag(p) - p p^T) + b p p^T of every row of ascending float64 probs, times "
         "secular_unit, "
@@ -351,6 +391,8 @@ NB_MODULE(_core, m) {
   m.def("column_moments", &column_moments, "dtype"_a, "x"_a, "weight"_a, "mean"_a, "variance"_a,
         "Write the weighted mean and variance of every column of a dense matrix; return the largest |x|. "
         "A column with NaN or infinity has no finite mean.");
+  m.def("prefer_huge_pages", &prefer_huge_pages, "address"_a, "bytes"_a,
+        "Ask the system to back memory that has not been touched yet by huge pages.");
   m.def("exp_difference", &exp_difference, "dtype"_a, "z"_a, "m"_a, "out"_a,
         "Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out.");
   m.def("log1p", &log1p_of, "s"_a, "out"_a, "Write log(1 + s) of float64 s >= 0 into out.");

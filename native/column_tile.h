@@ -72,6 +72,17 @@ class ColumnTile {
     store_rest(sum, batch);
   }
 
+  // Keeps the elements in place of their exponentials, and returns the rows' largest.
+  V keep_as_is() {
+    V m = V::load(tile_);
+    for (int64_t c = 0; c < n_; ++c) {
+      V p = V::load(tile_ + c * W);
+      p.store(exponentials_ + c * W);
+      m = maximum(p, m);
+    }
+    return m;
+  }
+
   double logit(int i, int64_t c) const { return tile_[c * W + i]; }
   double exponential(int i, int64_t c) const { return exponentials_[c * W + i]; }
   V logits(int64_t c) const { return V::load(tile_ + c * W); }

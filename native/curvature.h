@@ -22,6 +22,7 @@ struct Curvature {
   alignas(64) double dot_lo[Batch::rows];
   alignas(64) double jacobian[Batch::rows];  // a
   alignas(64) double outer[Batch::rows];     // b
+  alignas(64) double row_scale[Batch::rows];
   // and out: result_j = e_j·(slope·((v_j - pivot) - mean) + offset)·scale, the scale in the batch.
   alignas(64) double mean_hi[Batch::rows];  // c - v_*
   alignas(64) double mean_lo[Batch::rows];

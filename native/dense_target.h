@@ -67,8 +67,9 @@ class DenseRow {
     int64_t step = scratch_bytes(a_.logits.classes) / (4 * int64_t(sizeof(double)));
     double* memory = reinterpret_cast<double*>(scratch);
     double *z = memory, *hi = memory + step, *lo = memory + 2 * step, *buffer = memory + 3 * step;
-    widen_logits(begin, n, z, reinterpret_cast<S*>(buffer));
-    load_target(begin, n, hi);
+    const char* row = a_.logits.row(row_) + begin * a_.logits.class_stride;
+    widen<V>(row, a_.logits.class_stride, n, z, reinterpret_cast<S*>(buffer));
+    load_target(begin, n, hi, buffer);
     weigh_target(begin, n, hi, lo);
     return {z, hi, lo, n};
   }
@@ -135,18 +136,18 @@ class DenseRow {
   }
 
  private:
-  void widen_logits(int64_t begin, int64_t n, double* z, S* buffer) const {
-    const char* row = a_.logits.row(row_) + begin * a_.logits.class_stride;
-    const S* from = contiguous(row, a_.logits.class_stride, n, buffer);
-    for (int64_t i = 0; i < n; i += V::lanes) {
-      int count = n - i < V::lanes ? static_cast<int>(n - i) : V::lanes;
+  template <class U, class E>
+  static void widen(const char* row, int64_t stride, int64_t n, double* to, E* buffer) {
+    const E* from = contiguous(row, stride, n, buffer);
+    for (int64_t i = 0; i < n; i += U::lanes) {
+      int count = n - i < U::lanes ? static_cast<int>(n - i) : U::lanes;
       double wide[Batch::rows];
-      store_wide(V::load_first(from + i, count, 0), wide);
-      __builtin_memcpy(z + i, wide, count * sizeof(double));
+      store_wide(U::load_first(from + i, count, 0), wide);
+      __builtin_memcpy(to + i, wide, count * sizeof(double));
     }
   }
 
-  void load_target(int64_t begin, int64_t n, double* q) const {
+  void load_target(int64_t begin, int64_t n, double* q, double* buffer) const {
     if (a_.target) {
       __builtin_memset(q, 0, n * sizeof(double));
       int64_t y = a_.target[row_] - begin;
@@ -154,14 +155,15 @@ class DenseRow {
       return;
     }
     const char* row = a_.target_probs.row(row_) + begin * a_.target_probs.class_stride;
-    if (a_.target_dtype == DType::float64) {
-      gather(row, a_.target_probs.class_stride, n, q);
-      return;
-    }
-    for (int64_t i = 0; i < n; ++i) {
-      float narrow;
-      __builtin_memcpy(&narrow, row + i * a_.target_probs.class_stride, sizeof narrow);
-      q[i] = narrow;
+    switch (a_.target_dtype) {
+      case DType::float16:
+        return widen<F32>(row, a_.target_probs.class_stride, n, q, reinterpret_cast<Half*>(buffer));
+      case DType::bfloat16:
+        return widen<F32>(row, a_.target_probs.class_stride, n, q, reinterpret_cast<BFloat16*>(buffer));
+      case DType::float32:
+        return widen<F32>(row, a_.target_probs.class_stride, n, q, reinterpret_cast<float*>(buffer));
+      case DType::float64:
+        return gather(row, a_.target_probs.class_stride, n, q);
     }
   }
 

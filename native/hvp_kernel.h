@@ -3,7 +3,8 @@
 //   H = a·(Diag(p) - p pᵀ) + b·p pᵀ,  a = (M + 2ζ·lse)/denominator,  b = 2ζ/denominator
 //
 // straight from the logits, in one read of them and of the vectors while a row fits in the cache. M = Σ y
-// is all that the Hessian sees of the targets.
+// is all that the Hessian sees of the targets. Or, with a = 1 and b = 0, the Jacobian of softmax from its
+// result p: exponentials that are normalised already.
 #pragma once
 
 #include "column_tile.h"
@@ -33,11 +34,20 @@ inline int64_t first_equal(const S* z, int64_t n, typename V::Scalar m) {
   return 0;  // NaN: so will be the result
 }
 
+// Lane i of a batch for a row of probabilities.
+inline void set_normalised(Batch& batch, int i, double maximum) {
+  batch.maximum[i] = maximum;
+  batch.rest_hi[i] = batch.rest_lo[i] = batch.headroom[i] = 0;
+  batch.ties[i] = 1;
+}
+
 template <class Number>
 inline void finish_hvp(const HvpArguments& a, int64_t first, int count, Batch& batch, Curvature& curvature) {
   for (int i = 0; i < count; ++i) {
+    double row_scale = a.row_scale ? a.row_scale[first + i] : 1;
     curvature.jacobian[i] = a.mass ? a.mass[first + i] : 1;
-    curvature.outer[i] = 2 * a.z_loss / a.denominator;
+    curvature.outer[i] = 2 * a.z_loss * row_scale / a.denominator;
+    curvature.row_scale[i] = row_scale;
   }
   const Number denominator = number<Number>(F64(a.denominator), F64(a.denominator_rest));
   for (int i = 0; i < count; i += F64::lanes) {
@@ -47,6 +57,7 @@ inline void finish_hvp(const HvpArguments& a, int64_t first, int count, Batch& b
       Number lse = add(normalizer.log_sum(), normalizer.maximum);
       slope = add(slope, multiply(lse, F64(2 * a.z_loss)));
     }
+    slope = multiply(slope, F64::load(curvature.row_scale + i));
     F64 headroom = F64::load(batch.headroom + i);
     finish_curvature<Number>(normalizer.sum, divide(slope, denominator), headroom, i, batch, curvature);
   }
@@ -70,7 +81,10 @@ inline void hvp_batches(const HvpArguments& a) {
       batch.set_headroom(hvp_headroom);
       for (int i = 0; i < count; ++i) batch.skip[i] = a.skip && a.skip[first + i];
       rows.load(first, count);
-      rows.template statistics<true>(batch);
+      if (a.probabilities)
+        for (int i = 0; i < count; ++i) set_normalised(batch, i, rows.keep_as_is(i));
+      else
+        rows.template statistics<true>(batch);
       for (int i = 0; i < count; ++i) {
         if (batch.skip[i]) continue;
         const S* v = direction(first + i);
@@ -99,6 +113,13 @@ inline void hvp_batches(const HvpArguments& a) {
   for_groups(Groups(a.logits, capacity), bytes, a.threads, group);
 }
 
+template <class V, class S>
+inline void keep_as_is(ColumnTile<V, S>& probabilities, Batch& batch) {
+  alignas(64) double top[Batch::rows] = {};
+  store_wide(probabilities.keep_as_is(), top);
+  for (int i = 0; i < V::lanes; ++i) set_normalised(batch, i, top[i]);
+}
+
 // One row per lane, for few classes.
 template <class V, class S>
 inline void hvp_tiles(const HvpArguments& a) {
@@ -114,7 +135,10 @@ inline void hvp_tiles(const HvpArguments& a) {
       for (int i = 0; i < count; ++i) batch.skip[i] = a.skip && a.skip[first + i];
       logits.load(first, count);
       v.load(first, count);
-      logits.template statistics<true>(batch);
+      if (a.probabilities)
+        keep_as_is(logits, batch);
+      else
+        logits.template statistics<true>(batch);
       V top = load_narrow<V>(batch.maximum), pivot = v.logits(0);
       for (int64_t c = 1; c < n; ++c) pivot = select(equal(logits.logits(c), top), v.logits(c), pivot);
       CurvatureSum<V> sum{pivot};
@@ -142,16 +166,12 @@ struct Exponentials {
   }
 };
 
-template <class V, class S>
-inline void hvp_long_row(const HvpArguments& a, int64_t r) {
+// exponentials(z): those of a block, as a source of vectors.
+template <class V, class S, class Source>
+inline void hvp_long_row(const HvpArguments& a, int64_t r, LongRow<V, S>& row, Batch& batch, Source exponentials) {
   using T = typename V::Scalar;
-  Batch batch;
   Curvature curvature;
-  batch.headroom[0] = hvp_headroom;
-  LongRow<V, S> row(a.logits.row(r), a.logits.class_stride, a.logits.classes, a.threads);
-  row.statistics(batch);
   T top = static_cast<T>(batch.maximum[0]);
-  Pivot<V> pivot{V(top), V(T(hvp_headroom))};
   const char* v = a.v.row(r);
   char* out = a.out.row(r);
   int64_t block_bytes = block_classes<V> * int64_t(sizeof(S));
@@ -178,7 +198,7 @@ inline void hvp_long_row(const HvpArguments& a, int64_t r) {
 
   row.for_blocks([&](int64_t b, const S* z, int64_t n, int thread) {
     const S* part = direction(b * block_classes<V>, n, thread);
-    partial[b] = curvature_dot<V>(Exponentials<V, S>{z, pivot}, part, n, curvature.pivot[0]);
+    partial[b] = curvature_dot<V>(exponentials(z), part, n, curvature.pivot[0]);
   });
   ScalarDD dot;
   for (int64_t b = 0; b < blocks; ++b) dot.add(partial[b]);
@@ -193,9 +213,24 @@ inline void hvp_long_row(const HvpArguments& a, int64_t r) {
     char* to = out + begin * a.out.class_stride;
     bool direct = a.out.class_stride == int64_t(sizeof(S));
     S* result = reinterpret_cast<S*>(direct ? to : packed.data() + (2 * thread + 1) * block_bytes);
-    curvature_write<V>(Exponentials<V, S>{z, pivot}, part, n, map, result);
+    curvature_write<V>(exponentials(z), part, n, map, result);
     if (!direct) scatter(result, n, to, a.out.class_stride);
   });
+}
+
+template <class V, class S>
+inline void hvp_long_row(const HvpArguments& a, int64_t r) {
+  using T = typename V::Scalar;
+  Batch batch;
+  batch.headroom[0] = hvp_headroom;
+  LongRow<V, S> row(a.logits.row(r), a.logits.class_stride, a.logits.classes, a.threads);
+  if (a.probabilities) {
+    set_normalised(batch, 0, row.maximum());
+    return hvp_long_row<V, S>(a, r, row, batch, [](const S* p) { return Stored<V, S>{p}; });
+  }
+  row.statistics(batch);
+  Pivot<V> pivot{V(static_cast<T>(batch.maximum[0])), V(T(hvp_headroom))};
+  hvp_long_row<V, S>(a, r, row, batch, [=](const S* z) { return Exponentials<V, S>{z, pivot}; });
 }
 
 template <class V, class S>

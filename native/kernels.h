@@ -23,7 +23,7 @@ struct CrossEntropyArguments {
   Rows logits;
   Rows gradient;          // data == nullptr: not wanted
   const int64_t* target;  // class indices, one per row; nullptr: target_probs
-  Rows target_probs;      // class probabilities, float32 or float64
+  Rows target_probs;      // class probabilities
   DType target_dtype;
   const double* weight;     // per class, or nullptr
   const double* row_scale;  // per row, multiplies the gradient; or nullptr
@@ -62,10 +62,12 @@ struct OperatorArguments {
 struct HvpArguments {
   DType dtype;
   Rows logits;
+  bool probabilities;  // the rows are softmax's results rather than logits
   Rows v;
   Rows out;
-  const double* mass;  // Σ y, per row; nullptr: 1
-  const bool* skip;    // rows that the target ignores; or nullptr
+  const double* mass;       // Σ y, per row; nullptr: 1
+  const double* row_scale;  // per row, multiplies the Hessian; or nullptr
+  const bool* skip;         // rows that the target ignores; or nullptr
   double z_loss;
   double denominator;
   double denominator_rest;

@@ -25,17 +25,22 @@ class LongRow {
         packed_(direct() ? 0 : threads_ * block_classes<V> * int64_t(sizeof(S))),
         partial_(blocks_ * int64_t(sizeof(Partial))) {}
 
-  // Fills lane 0 of the batch.
-  void statistics(Batch& batch) {
+  T maximum() {
     Partial* partial = reinterpret_cast<Partial*>(partial_.data());
     for_blocks([&](int64_t b, const S* z, int64_t n, int) { partial[b].maximum = row_maximum<V>(z, n); });
     T top = largest_of(partial);
-    if (top - top != 0) {  // an infinity in one block could hide a NaN in another
-      for_blocks([&](int64_t b, const S* z, int64_t n, int) {
-        if (holds_nan<V>(z, n)) partial[b].maximum = static_cast<T>(__builtin_nan(""));
-      });
-      top = largest_of(partial);
-    }
+    if (top - top == 0) return top;
+    // An infinity in one block could hide a NaN in another.
+    for_blocks([&](int64_t b, const S* z, int64_t n, int) {
+      if (holds_nan<V>(z, n)) partial[b].maximum = static_cast<T>(__builtin_nan(""));
+    });
+    return largest_of(partial);
+  }
+
+  // Fills lane 0 of the batch.
+  void statistics(Batch& batch) {
+    Partial* partial = reinterpret_cast<Partial*>(partial_.data());
+    T top = maximum();
     T headroom = static_cast<T>(batch.headroom[0]);
     for_blocks([&](int64_t b, const S* z, int64_t n, int) {
       partial[b].sum = row_exponentials<false>(z, n, V(top), V(headroom), static_cast<T*>(nullptr), [](int64_t) {});

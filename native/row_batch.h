@@ -48,6 +48,12 @@ class RowBatch {
     }
   }
 
+  // Keeps the elements of row i in place of their exponentials, and returns the largest.
+  double keep_as_is(int i) {
+    row_map<V>(rows_[i], n_, kept(i), false, [](V p) { return p; });
+    return row_maximum<V>(rows_[i], n_);
+  }
+
   double logit(int i, int64_t c) const { return widened<V>(rows_[i] + c); }
   double exponential(int i, int64_t c) const { return kept(i)[c]; }
   const S* logits(int i) const { return rows_[i]; }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import softgrad as sg
-from softgrad import _linear_cross_entropy
+from softgrad import _core, _linear_cross_entropy
 
 from .curvature import Exact, Products, from_mpmath
 from .oracle import error
@@ -264,3 +264,80 @@ def test_linear_head_stores_no_logits():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 90 << 20
+
+
+# At the level of the compiled module, for automatic differentiation in other frameworks.
+
+
+def jacobian_product(p, v):
+    """Exact p ∘ (v - pᵀv) in long double from the given p, and the magnitude of its terms."""
+    p, v = p.astype(np.longdouble), v.astype(np.longdouble)
+    difference = v - np.take_along_axis(v, p.argmax(axis=1)[:, None], 1)
+    dot = (p * difference).sum(axis=1, keepdims=True)
+    return p * (difference - dot), p * (abs(difference) + (p * abs(difference)).sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_softmax_vjp_from_its_result(shape, dtype, instruction_set):
+    z, v, _ = problem(shape, dtype)
+    z[0, 0] += 60  # a confident row
+    p = sg.softmax(z)
+    exact, scale = jacobian_product(p, v)
+    code = 2 if dtype == np.float32 else 3
+    for probs in (p, np.asfortranarray(p)):
+        out = np.empty_like(probs)
+        _core.softmax_vjp(code, probs, 1, v, out)
+        assert error(out, exact, scale) <= PRODUCT[np.dtype(dtype)]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("shape", [(40, 33), (3, 1000), (1, 150_000)])
+def test_softmax_vjp_in_half_precision_is_rounded_once(shape, dtype, instruction_set):
+    z, v, _ = problem(shape, np.float32)
+    p, v = sg.softmax(z).astype(dtype), v.astype(dtype)
+    out, wide = np.empty_like(p), np.empty(shape, np.float32)
+    bits = (array.view(np.uint16) for array in (p, v, out))
+    probs, direction, result = bits
+    _core.softmax_vjp(1 if dtype == ml_dtypes.bfloat16 else 0, probs, 1, direction, result)
+    _core.softmax_vjp(2, p.astype(np.float32), 1, v.astype(np.float32), wide)
+    np.testing.assert_array_equal(out, wide.astype(dtype))
+
+
+@pytest.mark.parametrize("z_loss", [0.0, 0.3])
+@pytest.mark.parametrize("classes", [5, 60, 70_000])
+def test_row_scale_multiplies_the_product(classes, z_loss, instruction_set):
+    z, v, rng = problem((30 if classes < 1000 else 2, classes), np.float64)
+    scale = rng.normal(size=len(z)) * 100
+    scale[1] = 0
+    out = np.empty_like(z)
+    _core.hvp(3, z, 1, v, out, None, scale, None, z_loss, 1.0, 0.0)
+    expected = sg.cross_entropy_hvp(z, np.zeros(len(z), int), v, z_loss=z_loss, reduction="none")
+    np.testing.assert_allclose(out, scale[:, None] * expected, rtol=1e-13, atol=1e-17)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_targets_of_every_dtype(order, dtype, instruction_set):
+    rng = np.random.default_rng(2)
+    z, q = rng.normal(size=(6, 40)), np.asarray(rng.normal(size=(6, 40)).astype(dtype), order=order)  # of any sign
+    bits, code = (q, 2) if dtype == np.float32 else (q.view(np.uint16), int(dtype == ml_dtypes.bfloat16))
+    gradient, expected = np.empty_like(z), np.empty_like(z)
+    options = (None, None, 0.0, 0.0, 1.0, 0.0)
+    _core.cross_entropy(3, z, 1, gradient, None, None, None, bits, code, *options)
+    _core.cross_entropy(3, z, 1, expected, None, None, None, q.astype(np.float64), 3, *options)
+    np.testing.assert_array_equal(gradient, expected)
+
+
+def test_memory_by_its_address():
+    """A tuple takes the place of an array: its address, item size, shape and strides in items."""
+    z = np.arange(24.0).reshape(2, 3, 4)[:, ::2].transpose(2, 0, 1)
+    out = np.empty(z.shape)
+
+    def described(array):
+        return array.ctypes.data, array.itemsize, array.shape, tuple(s // array.itemsize for s in array.strides)
+
+    _core.softmax(0, 3, described(z), 0, described(out))
+    np.testing.assert_array_equal(out, sg.softmax(z, axis=0))
+    with pytest.raises(TypeError):
+        _core.softmax(0, 3, ("address", 8, (2,), (1,)), 0, described(out))

@@ -32,8 +32,15 @@ def apply_operator(kind: int, dtype: int, probs: object, axis: int, v: object, o
     Write (a (Diag(p) - p p^T) + b p p^T) v (kind 0; a is jacobian or 1, b outer or 0), v - 1 p^T v (1) or v - p 1^T v (2) into out, for every row of probs.
     """
 
-def hvp(dtype: int, logits: object, axis: int, v: object, out: object, mass: object | None, skip: object | None, z_loss: float, denominator: float, denominator_rest: float) -> None:
-    """Write the Hessian of the cross-entropy, times v, into out."""
+def hvp(dtype: int, logits: object, axis: int, v: object, out: object, mass: object | None, row_scale: object | None, skip: object | None, z_loss: float, denominator: float, denominator_rest: float) -> None:
+    """
+    Write the Hessian of the cross-entropy, times v and row_scale, into out.
+    """
+
+def softmax_vjp(dtype: int, probs: object, axis: int, v: object, out: object) -> None:
+    """
+    Write the Jacobian of softmax, times v, into out, for every row of softmax's result probs.
+    """
 
 def secular(classes: int, probs: object, jacobian: object, outer: object, origin: object, offset: object) -> None:
     """
@@ -60,6 +67,11 @@ def weighted_grams(dtype: int, x: object | None, data: object | None, indices: o
 def column_moments(dtype: int, x: object, weight: object, mean: object, variance: object) -> float:
     """
     Write the weighted mean and variance of every column of a dense matrix; return the largest |x|. A column with NaN or infinity has no finite mean.
+    """
+
+def prefer_huge_pages(address: int, bytes: int) -> None:
+    """
+    Ask the system to back memory that has not been touched yet by huge pages.
     """
 
 def exp_difference(dtype: int, z: object, m: float, out: object) -> None:

@@ -178,4 +178,4 @@ def _write_product(problem: _cross_entropy.Problem, v: Array, out: Array) -> Non
     *_, z_loss, denominator, rest = problem.options
     buffers = (_validation.as_buffer(array) for array in (problem.logits, v, out))
     logits, v, out = buffers
-    _core.hvp(problem.code, logits, problem.axis, v, out, mass, skip, z_loss, denominator, rest)
+    _core.hvp(problem.code, logits, problem.axis, v, out, mass, None, skip, z_loss, denominator, rest)
