@@ -24,7 +24,7 @@ class Named:
 
 BAD = {
     # logits
-    "torch tensor": Named(lambda: sg.softmax(array_of("torch")), TypeError, "torch.Tensor", "softgrad.torch.softmax", "numpy(force=True)"),
+    "torch tensor": Named(lambda: sg.softmax(array_of("torch")), TypeError, "torch.Tensor", "or use softgrad.torch.softmax", "numpy(force=True)"),
     "jax array": Named(lambda: sg.cross_entropy(array_of("jaxlib._jax", "ArrayImpl"), [0]), TypeError, "softgrad.jax.cross_entropy", "numpy.asarray"),
     "torch target": Named(lambda: sg.cross_entropy(Z, array_of("torch")), TypeError, "target is a torch.Tensor"),
     "masked array": Named(lambda: sg.softmax(np.ma.masked_equal(Z, 2)), TypeError, "filled(-numpy.inf)"),
@@ -110,13 +110,13 @@ BAD = {
     "jacobian of a scalar": Named(lambda: sg.softmax_jacobian(1.0), ValueError, "logits is a scalar", "[logits]"),
     "jacobian without classes": Named(lambda: sg.log_softmax_jacobian(np.ones((2, 0))), ValueError, "(2, 0)", "no classes"),
     "jacobian along two axes": Named(lambda: sg.softmax_jacobian(Z, axis=(0, 1)), TypeError, "axis=(0, 1)", "integer"),
-    "jacobian of a tensor": Named(lambda: sg.log_softmax_jacobian(array_of("torch")), TypeError, "torch.Tensor", "softgrad.torch.log_softmax_jacobian"),
+    "jacobian of a tensor": Named(lambda: sg.log_softmax_jacobian(array_of("torch")), TypeError, "torch.Tensor", "see softgrad.torch for tensors"),
     "hessian of bad probabilities": Named(lambda: sg.cross_entropy_hessian(Z, -Z), ValueError, "-1.0", "class 0 in row 0"),
     "operand of another shape": Named(lambda: sg.softmax_jacobian(Z) @ np.ones(3), ValueError, "v has shape (3,)", "(2, 3)", "(2, 3, K)"),
     "operand of text": Named(lambda: sg.softmax_jacobian(Z) @ ([["a"] * 3] * 2), TypeError, "v has dtype <U1"),
     "masked operand on the left": Named(lambda: np.ma.masked_equal(Z, 2) @ sg.softmax_jacobian(Z), TypeError, "masked array"),
     "operand on the left of another shape": Named(lambda: np.ones((3, 4)) @ sg.softmax_jacobian(Z[0]), ValueError, "left operand has shape (3, 4)", "(K, 3)"),
-    "right side a tensor": Named(lambda: sg.log_softmax_jacobian(Z).solve(array_of("torch"), 1.0), TypeError, "softgrad.torch.log_softmax_jacobian"),
+    "right side a tensor": Named(lambda: sg.log_softmax_jacobian(Z).solve(array_of("torch"), 1.0), TypeError, "see softgrad.torch for tensors"),
     "right side of another shape": Named(lambda: sg.softmax_jacobian(Z).solve(np.ones((3, 2)), 1.0), ValueError, "b has shape (3, 2)", "(2, 3)"),
     "no damping": Named(lambda: sg.softmax_jacobian(Z).solve(Z, 0.0), ValueError, "damping=0.0", "positive", "pinv() @ b"),
     "negative damping": Named(lambda: sg.log_softmax_jacobian(Z).logdet(-1), ValueError, "damping=-1", "positive"),

@@ -27,6 +27,7 @@ _CODES: dict[np.dtype[Any], int] = {
 # Beyond, products with the tails of a softmax would leave the range of their headroom (native/batch.h).
 _LEAST_FACTOR, _LARGEST_FACTOR = 1e-15, 1e15
 _REDUCTIONS = ("mean", "sum", "none")
+_OF_TORCH = {"softmax", "log_softmax", "logsumexp", "cross_entropy", "linear_cross_entropy"}
 
 
 def dtype_code(dtype: np.dtype[Any]) -> int | None:
@@ -72,10 +73,11 @@ def _as_array(value: object, function: str, name: str) -> Array:
 
 def _reject_tensor(value: object, function: str, name: str, module: str, conversion: str) -> NoReturn:
     kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
-    raise TypeError(
-        f"{name} is a {kind}; softgrad.{function} takes NumPy arrays: write {conversion}, "
-        f"or use softgrad.{module}.{function} where this version has it"
-    )
+    if module == "torch":
+        instead = f"or use softgrad.torch.{function}" if function in _OF_TORCH else "see softgrad.torch for tensors"
+    else:
+        instead = f"or use softgrad.{module}.{function} where this version has it"
+    raise TypeError(f"{name} is a {kind}; softgrad.{function} takes NumPy arrays: write {conversion}, {instead}")
 
 
 def _as_floating(array: Array, name: str) -> tuple[Array, int]:
@@ -248,8 +250,8 @@ def _reject_index_shape(array: Array, logits: Array, row_shape: tuple[int, ...])
     )
 
 
-def class_weight(value: ArrayLike | None, classes: int, function: str) -> Array | None:
-    """One weight for each class, float64."""
+def class_weight(value: ArrayLike | None, classes: int, function: str, *, signed: bool = False) -> Array | None:
+    """One weight for each class, float64; PyTorch's may be negative."""
     if value is None:
         return None
     array = _as_array(value, function, "weight")
@@ -258,11 +260,14 @@ def class_weight(value: ArrayLike | None, classes: int, function: str) -> Array 
     if array.shape != (classes,):
         raise ValueError(f"weight has shape {array.shape}; expected ({classes},), one weight for each class")
     array = np.ascontiguousarray(array, np.float64)
-    bad = ~((array == 0) | ((array >= _LEAST_FACTOR) & (array <= _LARGEST_FACTOR)))
+    size = abs(array) if signed else array
+    bad = ~((size == 0) | ((size >= _LEAST_FACTOR) & (size <= _LARGEST_FACTOR)))
     if bad.any():
         first = int(bad.argmax())
+        magnitude = " in magnitude" if signed else ""
         raise ValueError(
-            f"weight[{first}] is {array[first]}; expected 0, or a weight from {_LEAST_FACTOR:g} to {_LARGEST_FACTOR:g}"
+            f"weight[{first}] is {array[first]}; expected 0, or a weight from {_LEAST_FACTOR:g} to "
+            f"{_LARGEST_FACTOR:g}{magnitude}"
         )
     return array
 
@@ -339,12 +344,17 @@ def labels(indices: Array, classes: int, ignored: int | None, weight: Array | No
     """Check every label, and return the summed weight of those that count, in two parts."""
     row, total, rest = _core.check_labels(indices, classes, ignored, weight)
     if row >= 0:
-        position = np.unravel_index(row, indices.shape)
-        where = f"target[{', '.join(str(int(i)) for i in position)}]" if position else "target"
-        drops = ignored is None and indices[position] < 0
-        hint = f"; to drop such rows write ignore_index={int(indices[position])}" if drops else ""
-        raise IndexError(f"{where} is {int(indices[position])}; expected a class index from 0 to {classes - 1}{hint}")
+        reject_label(indices, row, classes)
     return total, rest
+
+
+def reject_label(indices: Any, row: int, classes: int) -> NoReturn:
+    """Name the row, counted along all axes, whose label is no class."""
+    position = tuple(int(i) for i in np.unravel_index(row, indices.shape))
+    where = f"target[{', '.join(map(str, position))}]" if position else "target"
+    label = int(indices[position])
+    hint = f"; to drop such rows write ignore_index={label}" if label < 0 else ""
+    raise IndexError(f"{where} is {label}; expected a class index from 0 to {classes - 1}{hint}")
 
 
 def probabilities(probs: Array, axis: int) -> None:

@@ -1,0 +1,282 @@
+"""What a user passes: rejected with torch's kinds of exception, or returned in the form the operators take."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import torch
+
+from softgrad import _validation
+from softgrad.torch._memory import CODES
+from softgrad.torch._options import REDUCTIONS, without
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_FLOATING = "torch.float16, bfloat16, float32 or float64"
+
+
+def logits(value: Tensor, dim: int, dtype: torch.dtype | None, function: str) -> tuple[Tensor, int]:
+    """The logits of softmax and log_softmax, in the dtype of the result, and their dimension from the front."""
+    _require_tensor(value, "input", function)
+    if dtype is not None:
+        if dtype not in CODES:
+            raise NotImplementedError(f"dtype={dtype}; expected {_FLOATING}")
+        value = value.to(dtype)
+    elif value.dtype not in CODES or (value.is_cuda and value.element_size() < 4):
+        if value.dtype not in CODES:
+            _reject_dtype(value, "input", f"write softgrad.torch.{function}(input, dim, dtype=torch.float32)")
+        if torch.is_autocast_enabled(value.device.type):
+            value = value.float()
+    return value, class_dim(dim, value.ndim)
+
+
+def reduced(value: Tensor, dim: int | tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
+    """The logits of logsumexp, and its dimensions from the front."""
+    _require_tensor(value, "input", "logsumexp")
+    if value.dtype not in CODES:
+        if value.is_floating_point() or value.is_complex():
+            _reject_dtype(value, "input", "write input.to(torch.float32)")
+        value = value.to(torch.get_default_dtype())
+    given = dim if isinstance(dim, tuple | list) else (dim,)
+    dims = tuple(class_dim(d, value.ndim) for d in given) or tuple(range(value.ndim))
+    if len(set(dims)) != len(dims):
+        raise RuntimeError(f"dim={dim!r} names a dimension twice; name every dimension once")
+    return value, tuple(sorted(dims))
+
+
+def class_dim(dim: int, ndim: int) -> int:
+    """A dimension counted from the front; a scalar has one."""
+    if type(dim) is not int:
+        try:
+            dim = operator.index(dim)
+        except TypeError:
+            raise TypeError(f"dim={dim!r}; expected an integer") from None
+    if not -max(ndim, 1) <= dim < max(ndim, 1):
+        raise IndexError(f"dim={dim}; expected from {-max(ndim, 1)} to {max(ndim, 1) - 1} for a tensor of {ndim} axes")
+    return dim % ndim if ndim else 0
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+    z_loss: float,
+    function: str = "cross_entropy",
+) -> tuple[Tensor, Tensor, Tensor | None, tuple[int, int, int, float, float]]:
+    """Tensors of matching shapes, dtypes and devices, and the options in the order of `Options`."""
+    if type(input) is not torch.Tensor or input.layout is not torch.strided or type(target) is not torch.Tensor:
+        _require_tensor(input, "input", function)
+        _require_tensor(target, "target", function)
+    if input.dtype not in CODES:
+        _reject_dtype(input, "input", "write input.to(torch.float32)")
+    dim = 1 if input.ndim > 1 else 0
+    target = _target(input, target, dim)
+    if target.is_cpu != input.is_cpu or (not input.is_cpu and target.device != input.device):
+        _reject_device(target, "target", input)
+    options = (dim, *checked_options(ignore_index, reduction, label_smoothing, z_loss))
+    logits = input
+    if target.dtype is not torch.int64:
+        if options[2] >= 0:
+            _reject_ignored(options[2])
+        if target.dtype != input.dtype:
+            wide = torch.promote_types(input.dtype, target.dtype)
+            logits, target = input.to(wide), target.to(wide)
+    if weight is not None:
+        _require_tensor(weight, "weight", function)
+        class_weight(weight, input, input.shape[dim], not target.is_floating_point())
+        if weight.element_size() > logits.element_size():
+            logits = logits.to(weight.dtype)
+    return logits, target, weight, options
+
+
+def checked_options(
+    ignore_index: int, reduction: str, label_smoothing: float, z_loss: float
+) -> tuple[int, int, float, float]:
+    """The options but for the dimension."""
+    kind = REDUCTIONS.get(reduction) if type(reduction) is str else None
+    if kind is None:
+        raise ValueError(f"reduction={reduction!r}; expected 'mean', 'sum' or 'none'")
+    if type(ignore_index) is not int:
+        try:
+            ignore_index = operator.index(ignore_index)
+        except TypeError:
+            raise TypeError(f"ignore_index={ignore_index!r}; expected an integer") from None
+    if not -(2**63) <= ignore_index < 2**63:
+        raise ValueError(f"ignore_index={ignore_index}; expected a 64-bit integer")
+    if type(label_smoothing) is not float:
+        label_smoothing = _validation.real(label_smoothing, "label_smoothing")
+    if not 0 <= label_smoothing <= 1:
+        raise RuntimeError(f"label_smoothing={label_smoothing}; expected a number from 0 to 1")
+    return kind, ignore_index, label_smoothing, 0.0 if z_loss == 0.0 else _validation.factor(z_loss, "z_loss")
+
+
+def _target(input: Tensor, target: Tensor, dim: int) -> Tensor:
+    """Class probabilities of the shape of the logits, or labels as int64 with one for each row."""
+    shape = input.shape
+    if len(shape) == 2 and target.dtype is torch.int64 and target.shape == shape[:1] and shape[1]:
+        return target  # the usual case, at once
+    if not shape:
+        raise RuntimeError("input is a scalar; expected at least one axis, of classes; write input.unsqueeze(0)")
+    if target.shape == shape:
+        if target.dtype in CODES:
+            if not shape[dim]:
+                raise RuntimeError(f"input has shape {tuple(shape)}: no classes; expected at least one")
+            return target
+        hint = "for one-hot rows write target.to(input.dtype)"
+        raise RuntimeError(
+            f"target has the shape of input, {tuple(shape)}, and is taken as class probabilities, but its dtype is "
+            f"{target.dtype}; expected a floating dtype; for class indices expected shape {without(shape, dim)}; {hint}"
+        )
+    rows = without(shape, dim)
+    if target.dtype not in (torch.int64, torch.uint8):
+        expected = f"class indices (torch.int64, shape {rows}) or class probabilities (floating, shape {tuple(shape)})"
+        raise RuntimeError(
+            f"target has dtype {target.dtype} and shape {tuple(target.shape)}; expected {expected}; write "
+            "target.long() for class indices"
+        )
+    if target.shape != rows:
+        if rows or target.shape != (1,):  # torch takes one label of shape (1,) for one row without a batch
+            _reject_shape(target, input, rows)
+        target = target.reshape(())
+    if not shape[dim] and target.numel():
+        raise IndexError(f"input has shape {tuple(shape)}: no classes; expected at least one, for target to name")
+    return target if target.dtype == torch.int64 else target.long()
+
+
+def _reject_shape(target: Tensor, input: Tensor, rows: tuple[int, ...]) -> NoReturn:
+    same_batch = rows and target.ndim and target.shape[0] == rows[0]
+    raise (RuntimeError if same_batch else ValueError)(
+        f"target has shape {tuple(target.shape)} beside input of shape {tuple(input.shape)}; expected {rows}, one "
+        f"class index for each row (classes are dimension {1 if input.ndim > 1 else 0} of input), or the shape of "
+        "input for class probabilities"
+    )
+
+
+def class_weight(weight: Tensor, input: Tensor, classes: int, same_dtype: bool) -> None:
+    """One weight for each class."""
+    if weight.shape != (classes,):
+        raise RuntimeError(f"weight has shape {tuple(weight.shape)}; expected ({classes},), one weight for each class")
+    autocast = torch.is_autocast_enabled(input.device.type)
+    if weight.dtype not in CODES or (same_dtype and weight.dtype != input.dtype and not autocast):
+        raise RuntimeError(
+            f"weight has dtype {weight.dtype}; expected {input.dtype}, the dtype of input; write weight.to(input.dtype)"
+        )
+    if weight.device != input.device:
+        _reject_device(weight, "weight", input)
+
+
+def linear_head(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """Features and coefficients of a linear head."""
+    function = "linear_cross_entropy"
+    parts = [(input, "input"), (weight, "linear_weight")]
+    if bias is not None:
+        parts.append((bias, "linear_bias"))
+    for value, name in parts:
+        _require_tensor(value, name, function)
+        if value.dtype not in CODES:
+            _reject_dtype(value, name, f"write {name}.to(torch.float32)")
+        if value.device != input.device:
+            _reject_device(value, name, input)
+        if value.dtype != input.dtype and not torch.is_autocast_enabled(input.device.type):
+            raise RuntimeError(
+                f"{name} has dtype {value.dtype}; expected {input.dtype}, the dtype of input; write "
+                f"{name}.to(input.dtype)"
+            )
+    if weight.ndim < 2:
+        raise RuntimeError(f"linear_weight has shape {tuple(weight.shape)}; expected (C, D): a row for each class")
+    if not input.ndim or input.shape[-1] != weight.shape[-1]:
+        raise RuntimeError(
+            f"input has shape {tuple(input.shape)} and linear_weight {tuple(weight.shape)}; expected (*, D) and "
+            "(C, D): logits = input @ linear_weight.T; write linear_weight.T if it is (D, C)"
+        )
+    if not weight.shape[0]:
+        raise RuntimeError(f"linear_weight has shape {tuple(weight.shape)}: no classes; expected at least one row")
+    if bias is not None and bias.shape != weight.shape[:-1]:
+        raise RuntimeError(
+            f"linear_bias has shape {tuple(bias.shape)}; expected {tuple(weight.shape[:-1])}, one value for each class"
+        )
+
+
+def linear_target(target: Tensor, weight: Tensor | None, input: Tensor, classes: int, ignore_index: int) -> Tensor:
+    """Labels as int64, one for each row of input, or class probabilities with the classes last."""
+    function = "linear_cross_entropy"
+    _require_tensor(target, "target", function)
+    if target.device != input.device:
+        _reject_device(target, "target", input)
+    rows = input.shape[:-1]
+    if target.shape == (*rows, classes) and target.dtype in CODES:
+        if ignore_index >= 0:
+            _reject_ignored(ignore_index)
+    elif target.dtype not in (torch.int64, torch.uint8):
+        raise RuntimeError(
+            f"target has dtype {target.dtype} and shape {tuple(target.shape)}; expected class indices (torch.int64, "
+            f"shape {tuple(rows)}) or class probabilities (floating, shape {(*rows, classes)})"
+        )
+    elif target.shape != rows:
+        same_batch = len(rows) and target.ndim and target.shape[0] == rows[0]
+        raise (RuntimeError if same_batch else ValueError)(
+            f"target has shape {tuple(target.shape)} beside input of shape {tuple(input.shape)}; expected "
+            f"{tuple(rows)}, one class index for each row, or {(*rows, classes)} for class probabilities"
+        )
+    if weight is not None:
+        _require_tensor(weight, "weight", function)
+        class_weight(weight, input, classes, not target.is_floating_point())
+    return target.long() if target.dtype == torch.uint8 else target
+
+
+def _reject_ignored(ignore_index: int) -> NoReturn:
+    raise RuntimeError(
+        f"ignore_index={ignore_index} needs class indices, but target holds class probabilities; set the rows to drop "
+        "to zeros instead"
+    )
+
+
+def softcap(value: float | None) -> float:
+    """The bound of cap · tanh(logits / cap); 0 for None."""
+    if value is None:
+        return 0.0
+    cap = _validation.real(value, "softcap")
+    if not 0 < cap < float("inf"):
+        raise ValueError(f"softcap={value}; expected a positive number or None")
+    return cap
+
+
+def chunk_rows(value: int | None) -> int:
+    """How many rows of logits are in memory at a time; 0 for None: as many as fit."""
+    if value is None:
+        return 0
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"chunk_rows={value!r}; expected a positive integer or None") from None
+    if count < 1:
+        raise ValueError(f"chunk_rows={value}; expected a positive integer or None")
+    return count
+
+
+def _require_tensor(value: Any, name: str, function: str) -> None:
+    if type(value) is torch.Tensor and value.layout is torch.strided:
+        return
+    if not isinstance(value, torch.Tensor):
+        hint = f"softgrad.{function} takes NumPy arrays" if type(value).__module__ == "numpy" else ""
+        raise TypeError(
+            f"{name} is a {type(value).__name__}; softgrad.torch.{function} takes a torch.Tensor: write "
+            f"torch.as_tensor({name})" + (f"; {hint}" if hint else "")
+        )
+    if value.layout is not torch.strided:
+        raise RuntimeError(f"{name} has layout {value.layout}; expected a dense tensor; write {name}.to_dense()")
+
+
+def _reject_dtype(value: Tensor, name: str, instead: str) -> NoReturn:
+    raise NotImplementedError(f"{name} has dtype {value.dtype}; expected {_FLOATING}; {instead}")
+
+
+def _reject_device(value: Tensor, name: str, input: Tensor) -> NoReturn:
+    raise RuntimeError(
+        f"{name} is on {value.device} and input on {input.device}; expected one device; write {name}.to(input.device)"
+    )

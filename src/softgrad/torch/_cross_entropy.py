@@ -1,0 +1,112 @@
+"""Cross-entropy: check, then one operator, whose derivatives `_cross_entropy_derivatives` holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.overrides import handle_torch_function, has_torch_function_variadic
+
+from softgrad.torch import _arguments
+from softgrad.torch._cross_entropy_derivatives import loss_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    *,
+    z_loss: float = 0.0,
+) -> Tensor:
+    r"""Cross-entropy between targets and the softmax of logits; takes the place of torch.nn.functional.cross_entropy.
+
+    .. math:: \ell = -\sum_j y_j \log p_j + \zeta \operatorname{lse}(z)^2, \quad p = \operatorname{softmax}(z)
+
+    with :math:`y_j = w_j\,((1 - \varepsilon)\,q_j + \varepsilon / C)` for a target distribution q (one-hot for a class
+    index), class weights w, label smoothing ε and z-loss ζ.
+
+    Parameters
+    ----------
+    input : Tensor of shape (C,), (N, C) or (N, C, d1, …), float16, bfloat16, float32 or float64
+        Logits, in any layout.
+    target : Tensor
+        Class indices: int64 or uint8, the shape of `input` without C. Or class probabilities: floating, the shape of
+        `input`; rows need not sum to one.
+    weight : Tensor of shape (C,), optional
+        A factor for every class, of the dtype of `input`: 0, or from 1e-15 to 1e15 in magnitude.
+    ignore_index : int
+        The label that drops its row: no loss, no gradient, whatever the logits hold.
+    reduction : {"mean", "sum", "none"}
+        "mean" divides the sum by the summed weights of the labels that count, or, for class probabilities, by the
+        number of rows.
+    label_smoothing : float
+        ε, from 0 to 1.
+    z_loss : float
+        ζ: 0, or from 1e-15 to 1e15; by name only, torch has none.
+
+    Returns
+    -------
+    Tensor
+        In nats, a scalar, or for "none" of the shape of `input` without C; in the dtype of `input` (float32 for 16-bit
+        types under autocast). Differentiable to any order with respect to `input`, class probabilities and `weight`.
+
+    Raises
+    ------
+    TypeError
+        If an argument is no tensor, or an option is of the wrong kind.
+    ValueError
+        If `target` has another batch size, `reduction` is unknown, or a weight or `z_loss` is out of range.
+    IndexError
+        If a label is no class, on every reduction; the message names the first such row.
+    RuntimeError
+        If shapes, dtypes or devices do not match, or `label_smoothing` is out of range.
+
+    Notes
+    -----
+    Accuracy on the CPU as for `softgrad.cross_entropy` and its gradient: at most 2 ULP for class indices, confident
+    rows included, where torch returns 0. 16-bit logits are computed in float32 and rounded once. On other devices the
+    same formulas run as torch operations, as accurate as the device's arithmetic.
+
+    The loss is one read of the logits, its gradient one read and one write. For the derivatives the logits and targets
+    are kept, nothing else of their size; up to 2²⁰ logits in eager mode the gradient is computed along with a reduced
+    loss, and kept. Second derivatives are Hessian-vector products in one pass (`softgrad.cross_entropy_hvp`).
+
+    References
+    ----------
+    Goodfellow, Bengio & Courville, *Deep Learning*, 2016, §6.2.2.3. Label smoothing: Szegedy et al., CVPR 2016, §7.
+    z-loss: Chowdhery et al., "PaLM", JMLR 24, 2023, §5.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from softgrad.torch import cross_entropy
+    >>> logits = torch.tensor([[0.0, 40.0]], requires_grad=True)
+    >>> loss = cross_entropy(logits, torch.tensor([1]))
+    >>> loss.item()  # confident, and not zero
+    4.24835413113866e-18
+    >>> loss.backward()
+    >>> logits.grad
+    tensor([[ 4.2484e-18, -4.2484e-18]])
+    """
+    if has_torch_function_variadic(input, target, weight):
+        return handle_torch_function(
+            cross_entropy, (input, target, weight), input, target, weight, ignore_index, reduction, label_smoothing,
+            z_loss=z_loss,
+        )  # fmt: skip
+    logits, target, weight, options = _arguments.cross_entropy(
+        input, target, weight, ignore_index, reduction, label_smoothing, z_loss
+    )
+    loss = loss_of(logits, target, weight, options)
+    return loss if loss.dtype is logits.dtype else narrowed(loss, logits.dtype, logits.device)
+
+
+def narrowed(loss: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The float32 loss of 16-bit logits in their own dtype, unless autocast wants it as it is."""
+    autocast = dtype.itemsize < 4 and torch.is_autocast_enabled(device.type)
+    return loss if autocast else loss.to(dtype)

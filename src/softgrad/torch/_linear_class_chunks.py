@@ -1,0 +1,167 @@
+"""The same for very many classes: blocks of rows times blocks of classes, of which one is in memory at a time.
+
+A first pass over the blocks of classes finds every row's maximum m and s' = Σ exp(z - m) over all elements but one
+maximal one; a second computes the logits again and turns them into gradients. With s'_b of block b about its own
+maximum m_b, its elements have p_j = softmax(z_b)_j · (1 + s'_b) exp(m_b - m)/(1 + s').
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from softgrad.torch import _closed_forms, _native
+from softgrad.torch._options import NONE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from softgrad.torch._linear_chunks import Head
+
+BLOCK_ROWS = 1024
+
+
+class _Statistics(NamedTuple):
+    """Of rows, in float64: the maximum m, s' and the logit of the label; and m_b and s'_b of every block of classes."""
+
+    maximum: Tensor
+    excess: Tensor
+    label: Tensor
+    maxima: Tensor  # (blocks, rows)
+    excesses: Tensor
+
+    def log_sum_exp(self) -> Tensor:
+        return torch.where(self.maximum.isinf(), self.maximum, self.maximum + torch.log1p(self.excess))
+
+    def share(self, block: int) -> Tensor:
+        """What softmax of a block is multiplied by."""
+        below = torch.exp(self.maxima[block] - self.maximum)
+        return torch.where(below == 0, 0, (1 + self.excesses[block]) * below) / (1 + self.excess)
+
+
+def losses_and_statistics(head: Head, buffer: Tensor) -> tuple[Tensor, _Statistics]:
+    """The losses of a block of rows, from one pass over the blocks of classes."""
+    n = len(head.x)
+    label = head.x.new_zeros(n, dtype=torch.float64)
+    weighed = head.x.new_zeros(n, dtype=torch.float64)  # Σ y z of class probabilities and smoothing
+    mass = head.x.new_zeros(n, dtype=torch.float64)
+    maxima, excesses = [], []
+    for classes, logits in _blocks(head, buffer):
+        m, at = logits.max(1)
+        log_excess = _kernels(logits).cross_entropy(logits, at, None, 1, NONE, -1, 0.0, 0.0)
+        maxima.append(m.double())
+        excesses.append(torch.expm1(log_excess.double()))
+        rows, columns = _labels_in(head, classes)
+        label[rows] = logits[rows, columns].double()
+        y = _dense_targets(head, classes)
+        if y is not None:
+            weighed += torch.where(y == 0, 0, y * logits).sum(1, dtype=torch.float64)
+            mass += y.sum(1, dtype=torch.float64)
+    statistics = _merged(torch.stack(maxima), torch.stack(excesses), label)
+    log_sum = torch.log1p(statistics.excess)
+    if _is_dense(head):
+        losses = mass * log_sum + (mass * statistics.maximum - weighed)
+    else:
+        losses = _label_weight(head) * (log_sum + (statistics.maximum - label))
+    if head.z_loss:
+        losses = losses + head.z_loss * statistics.log_sum_exp() ** 2
+    return losses, statistics
+
+
+def gradients(head: Head, statistics: _Statistics, scale: Tensor, buffer: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks of classes, and the gradient with respect to their logits, from a second pass."""
+    slope = 2 * head.z_loss * statistics.log_sum_exp() if head.z_loss else 0
+    one = torch.ones_like(statistics.excess)
+    for block, (classes, logits) in enumerate(_blocks(head, buffer)):
+        bend = None
+        if head.softcap:
+            t = logits / head.softcap
+            bend = (1 - t).mul_(1 + t)
+        logits.copy_(_kernels(logits).softmax(logits, 1))
+        y = _dense_targets(head, classes)
+        if y is None:
+            rows, columns = _labels_in(head, classes)
+            weight = _label_weight(head)
+            logits.mul_((statistics.share(block) * (weight + slope) * scale).to(logits.dtype).unsqueeze(1))
+            at_maximum = statistics.label == statistics.maximum
+            e = torch.exp(statistics.label - statistics.maximum)
+            others = torch.where(at_maximum, statistics.excess, one + statistics.excess - e)
+            at_label = (slope * e - weight * others) / (one + statistics.excess) * scale
+            logits[rows, columns] = at_label[rows].to(logits.dtype)
+        else:
+            factor = statistics.share(block) * (_mass(head) + slope)
+            logits.mul_(factor.to(logits.dtype).unsqueeze(1)).sub_(y).mul_(scale.to(logits.dtype).unsqueeze(1))
+        if bend is not None:
+            logits.mul_(bend)
+        yield classes, logits
+
+
+def _kernels(logits: Tensor) -> Any:
+    return _native if logits.is_cpu else _closed_forms
+
+
+def _blocks(head: Head, buffer: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks of classes and their logits."""
+    size = buffer.numel() // len(head.x)
+    for start in range(0, len(head.W), size):
+        classes = slice(start, min(len(head.W), start + size))
+        logits = buffer[: len(head.x) * (classes.stop - start)].view(len(head.x), -1)
+        bias = None if head.bias is None else head.bias[classes]
+        head._replace(W=head.W[classes], bias=bias).write_logits(logits)
+        if head.softcap:
+            logits.div_(head.softcap).tanh_().mul_(head.softcap)
+        yield classes, logits
+
+
+def _merged(maxima: Tensor, excesses: Tensor, label: Tensor) -> _Statistics:
+    m = maxima.amax(0)
+    below = torch.exp(maxima - m)
+    of_blocks = torch.where(below == 1, excesses, torch.where(below == 0, 0, (1 + excesses) * below))
+    return _Statistics(m, of_blocks.sum(0) + ((maxima == m).sum(0) - 1), label, maxima, excesses)
+
+
+def _is_dense(head: Head) -> bool:
+    return head.target.is_floating_point() or head.label_smoothing != 0
+
+
+def _labels_in(head: Head, classes: slice) -> tuple[Tensor, Tensor]:
+    """The rows whose label is among the classes, and where."""
+    if head.target.is_floating_point():
+        return head.target.new_empty(0, dtype=torch.int64), head.target.new_empty(0, dtype=torch.int64)
+    rows = ((head.target >= classes.start) & (head.target < classes.stop)).nonzero().squeeze(1)
+    return rows, head.target[rows] - classes.start
+
+
+def _label_weight(head: Head) -> Tensor:
+    if head.weight is None:
+        return torch.ones(len(head.target), dtype=torch.float64, device=head.target.device)
+    return head.weight.double()[head.target]
+
+
+def _dense_targets(head: Head, classes: slice) -> Tensor | None:
+    """Targets y = w ((1 - ε) q + ε/C) of a block of classes; None for labels without smoothing."""
+    if not _is_dense(head):
+        return None
+    eps = head.label_smoothing
+    if head.target.is_floating_point():
+        q = head.target[:, classes].to(head.x.dtype)
+    else:
+        q = head.x.new_zeros(len(head.x), classes.stop - classes.start)
+        q[_labels_in(head, classes)] = 1
+    y = (1 - eps) * q + eps / len(head.W) if eps else q
+    return y if head.weight is None else y * head.weight[classes]
+
+
+def _mass(head: Head) -> Tensor:
+    """Σ_j y_j of every row."""
+    eps = head.label_smoothing
+    mean_weight = 1.0 if head.weight is None else head.weight.double().mean()
+    if head.target.is_floating_point():
+        q = head.target if head.weight is None else head.target * head.weight
+        mass = q.sum(1, dtype=torch.float64)
+    else:
+        mass = _label_weight(head)
+    return (1 - eps) * mass + eps * mean_weight

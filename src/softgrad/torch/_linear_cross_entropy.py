@@ -1,0 +1,123 @@
+"""Cross-entropy of a linear head, logits = input Wᵀ + bias: check, then one operator that never stores the logits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.overrides import handle_torch_function, has_torch_function
+
+from softgrad.torch import _arguments
+from softgrad.torch._cross_entropy import cross_entropy, narrowed
+from softgrad.torch._linear_derivatives import capped, loss_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    chunk_rows: int | None = None,
+) -> Tensor:
+    r"""Cross-entropy of logits input · linear_weightᵀ + linear_bias, which are never stored whole.
+
+    .. math:: \ell = \sum_n \operatorname{CE}(W x_n + b,\; y_n)
+
+    Takes the place of torch.nn.functional.linear_cross_entropy, and of a linear layer followed by `cross_entropy`.
+
+    Parameters
+    ----------
+    input : Tensor of shape (D,), (N, D) or (…, D), float16, bfloat16, float32 or float64
+        One row of features for every target.
+    linear_weight : Tensor of shape (C, D), of the dtype of `input`
+        One row of coefficients for every class. Of shape (C, d1, …, D), as torch allows, the logits are stored.
+    target : Tensor
+        Class indices of the shape of `input` without D, or class probabilities, with C in the place of D.
+    linear_bias : Tensor of shape (C,), optional
+        Added to the logits.
+    weight, reduction, label_smoothing, z_loss
+        As for `cross_entropy`.
+    ignore_index : int or None
+        As for `cross_entropy`; None means -100. Rows that it drops cost nothing.
+    softcap : float, optional
+        Bounds the logits z: cap · tanh(z / cap) takes their place.
+    chunk_rows : int, optional
+        How many rows of logits are in memory at a time; without it as many as fit into 64 MiB.
+
+    Returns
+    -------
+    Tensor
+        In nats, a scalar, or for "none" of the shape of `input` without D; in the dtype of `input` (float32 under
+        autocast). Differentiable to any order.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError, RuntimeError
+        As for `cross_entropy`; also if shapes or dtypes of `input`, `linear_weight` and `linear_bias` do not match.
+
+    Notes
+    -----
+    The products are torch's, with its accuracy; from the logits on as for `cross_entropy`. Gradients with respect to
+    the coefficients are summed in float32 at least.
+
+    A reduced loss that is to be differentiated in eager mode costs three products in all: its gradients come with it,
+    and what needs none costs nothing. Otherwise (reduction "none", under torch.compile or torch.func, or for a second
+    backward) the gradients compute the logits again. Beside results a chunk of logits is allocated, or for
+    Hessian-vector products four of a quarter; derivatives of third order, and those with respect to `target` and
+    `weight`, store the logits.
+
+    References
+    ----------
+    Hsu et al., "Liger Kernel", 2024, arXiv:2410.10989; softcap: Gemma Team, 2024, arXiv:2408.00118, §2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from softgrad.torch import linear_cross_entropy
+    >>> features = torch.eye(2)
+    >>> coefficients = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    >>> linear_cross_entropy(features, coefficients, torch.tensor([0, 2]), reduction="none")
+    tensor([0.4076, 1.0986])
+    """
+    tensors = (input, linear_weight, target, linear_bias, weight)
+    if has_torch_function(tensors):
+        return handle_torch_function(
+            linear_cross_entropy, tensors, input, linear_weight, target, linear_bias=linear_bias, weight=weight,
+            reduction=reduction, ignore_index=ignore_index, label_smoothing=label_smoothing, z_loss=z_loss,
+            softcap=softcap, chunk_rows=chunk_rows,
+        )  # fmt: skip
+    _arguments.linear_head(input, linear_weight, linear_bias)
+    ignored = -100 if ignore_index is None else ignore_index
+    options = _arguments.checked_options(ignored, reduction, label_smoothing, z_loss)
+    cap, rows = _arguments.softcap(softcap), _arguments.chunk_rows(chunk_rows)
+    x, W = _as_autocast(input), _as_autocast(linear_weight)
+    bias = None if linear_bias is None else _as_autocast(linear_bias)
+    if W.ndim > 2:
+        logits = torch.nn.functional.linear(x, W.flatten(0, -2), None if bias is None else bias.flatten())
+        logits = capped(logits, cap).unflatten(-1, W.shape[:-1])
+        return cross_entropy(logits, target, weight, ignored, reduction, label_smoothing, z_loss=z_loss)
+    target = _arguments.linear_target(target, weight, input, len(W), ignored)
+    x, target = x.reshape(-1, x.shape[-1]), target.reshape(-1, *target.shape[input.ndim - 1 :])
+    loss = loss_of(x, W, bias, target, weight, *options, cap, rows)
+    if reduction == "none":
+        loss = loss.reshape(input.shape[:-1])
+    wide = torch.promote_types(input.dtype, target.dtype) if target.is_floating_point() else input.dtype
+    return loss if loss.dtype == wide else narrowed(loss, wide, x.device)
+
+
+def _as_autocast(operand: Tensor) -> Tensor:
+    """The operand of a product in the dtype that autocast, if it is on, wants it in."""
+    device = operand.device.type
+    if operand.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+        return operand
+    return operand.to(torch.get_autocast_dtype(device))

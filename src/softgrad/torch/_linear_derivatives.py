@@ -1,0 +1,233 @@
+"""The derivatives of the cross-entropy of a linear head, to any order.
+
+Loss, gradients and Hessian-vector product go through the rows by chunks (`_linear_chunks`); each is the derivative of
+the one before. What lies beyond, and derivatives with respect to targets and class weights, is composed of the
+operators of `_cross_entropy_derivatives` and torch's products, with the logits in memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from softgrad.torch import _operators
+from softgrad.torch._cross_entropy_derivatives import differentiated
+from softgrad.torch._cross_entropy_derivatives import loss_of as loss_of_logits
+from softgrad.torch._linear_chunks import Head, value_and_gradients
+from softgrad.torch._options import NONE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+
+def loss_of(x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, weight: Tensor | None, *options: Any) -> Tensor:
+    """The loss of checked arguments, float32 or float64."""
+    if differentiated(target) or differentiated(weight):
+        return _composed(x, W, bias, target, weight, *options)
+    return _operators.linear_cross_entropy(x, W, bias, target, weight, *options)
+
+
+def capped(logits: Tensor, softcap: float) -> Tensor:
+    return softcap * torch.tanh(logits / softcap) if softcap else logits
+
+
+def _composed(
+    x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, weight: Tensor | None, *options: Any
+) -> Tensor:
+    """The loss with its logits in memory."""
+    *of_loss, softcap, _ = options
+    logits = capped(torch.nn.functional.linear(x, W, bias), softcap)
+    return loss_of_logits(logits, target, weight, (1, *of_loss))
+
+
+def _composed_hvp(
+    x: Tensor,
+    W: Tensor,
+    bias: Tensor | None,
+    upstream: Tensor,
+    x_change: Tensor | None,
+    W_change: Tensor | None,
+    bias_change: Tensor | None,
+    target: Tensor,
+    weight: Tensor | None,
+    *options: Any,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The Hessian-vector product in the same way: `_linear_chunks.linear_cross_entropy_hvp`."""
+    *of_loss, softcap, _, x_wanted, W_wanted = options
+    logits = capped(torch.nn.functional.linear(x, W, bias), softcap)
+    change = _logit_change(x, W, x_change, W_change, bias_change)
+    slope = _slope(logits, softcap) if softcap else None
+    g = _operators.cross_entropy_grad(logits, upstream, target, weight, 1, *of_loss)
+    capped_change = change if slope is None else slope * change
+    h = _operators.cross_entropy_hvp(logits, upstream, capped_change, target, weight, 1, *of_loss)
+    if slope is not None:
+        bend = (-2 / softcap**2) * logits * slope
+        h, g = h * slope + g * bend * change, g * slope
+    empty = x.new_empty(0)
+    of_x = of_W = empty
+    if x_wanted:
+        of_x = h @ W if W_change is None else h @ W + g @ W_change
+    if W_wanted:
+        of_W = h.T @ x if x_change is None else h.T @ x + g.T @ x_change
+    return of_x, of_W, empty if bias is None else h.sum(0)
+
+
+def _slope(capped: Tensor, softcap: float) -> Tensor:
+    """The derivative 1 - tanh² of cap · tanh(z / cap), from its result."""
+    t = capped / softcap
+    return (1 - t) * (1 + t)
+
+
+def _logit_change(
+    x: Tensor, W: Tensor, x_change: Tensor | None, W_change: Tensor | None, bias_change: Tensor | None
+) -> Tensor:
+    """x_change Wᵀ + x W_changeᵀ + bias_change."""
+    products = []
+    if x_change is not None:
+        products.append(x_change @ W.T)
+    if W_change is not None:
+        products.append(x @ W_change.T)
+    if bias_change is not None:
+        products.append(bias_change.expand(len(x), -1))
+    return sum(products[1:], products[0])
+
+
+class _WithGradients(torch.autograd.Function):
+    """The reduced loss in eager reverse mode: three products in all, because its gradients come with it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, W: Tensor, bias: Tensor | None, arguments: tuple[Any, ...]) -> Tensor:
+        target, weight, *ctx.options = arguments
+        loss, ctx.gradients = value_and_gradients(Head(x, W, bias, *arguments), ctx.needs_input_grad[:3])
+        ctx.save_for_backward(x, W, bias, target, weight)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        x, W, bias, target, weight = ctx.saved_tensors
+        # Handed over once: from then on they may be somebody's .grad.
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None or torch.is_grad_enabled() or not _operators.is_plain_scalar(upstream):
+            wanted = ctx.needs_input_grad[:3]
+            computed = _operators.linear_cross_entropy_grad(
+                x, W, bias, upstream, target, weight, *ctx.options, wanted[0], wanted[1]
+            )
+            return *(g if is_wanted else None for g, is_wanted in zip(computed, wanted, strict=True)), None
+        factor = upstream.item()
+        if factor != 1:
+            for gradient in gradients:
+                if gradient is not None:
+                    gradient.mul_(factor)
+        return *gradients, None
+
+
+_with_gradients = super(torch.autograd.Function, _WithGradients).apply
+
+
+@_operators.linear_cross_entropy.derivatives
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        tensors, ctx.options = inputs[:5], inputs[5:]
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        x, W, bias, target, weight = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[:3]
+        gradients = _operators.linear_cross_entropy_grad(
+            x, W, bias, upstream, target, weight, *ctx.options, wanted[0], wanted[1]
+        )
+        gradients = (g if is_wanted else None for g, is_wanted in zip(gradients, wanted, strict=True))
+        return *gradients, *[None] * (2 + len(ctx.options))
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _loss_change((*_operators.primals(ctx), *ctx.options), tangents[:3])
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
+        return _operators.linear_cross_entropy.one_by_one(info, in_dims, *arguments)
+
+
+@_operators.linear_cross_entropy_grad.derivatives
+class _LinearGradient(torch.autograd.Function):
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        tensors, ctx.options = inputs[:6], inputs[6:]
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *v: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, W, bias, upstream, target, weight = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[:3]
+        changes = _present(v, ctx.options, bias)
+        none = [None] * (2 + len(ctx.options))
+        if all(change is None for change in changes):
+            return *[None] * 4, *none
+        products = _operators.linear_cross_entropy_hvp(
+            x, W, bias, upstream, *changes, target, weight, *ctx.options[:-2], wanted[0], wanted[1]
+        )
+        of_upstream = None
+        if ctx.needs_input_grad[3]:
+            arguments = (x, W, bias, target, weight, *ctx.options[:-2])
+            of_upstream = _loss_change(arguments, changes).to(upstream.dtype)
+        products = (h if is_wanted else None for h, is_wanted in zip(products, wanted, strict=True))
+        return *products, of_upstream, *none
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, ...]:
+        x, W, bias, upstream, target, weight = _operators.primals(ctx)
+        *changes, upstream_change = tangents[:4]
+        results = ()
+        if any(change is not None for change in changes):
+            results = _operators.linear_cross_entropy_hvp(x, W, bias, upstream, *changes, target, weight, *ctx.options)
+        if upstream_change is not None:
+            more = _operators.linear_cross_entropy_grad(x, W, bias, upstream_change, target, weight, *ctx.options)
+            results = tuple(a + b for a, b in zip(results, more, strict=True)) if results else more
+        return results
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        return _operators.linear_cross_entropy_grad.one_by_one(info, in_dims, *arguments)
+
+
+_operators.linear_cross_entropy_hvp.derivatives_of(_composed_hvp)
+
+
+def _loss_change(arguments: tuple[Any, ...], changes: Sequence[Tensor | None]) -> Tensor:
+    """How the loss changes with x, W and bias."""
+    x, W, bias, target, weight, *options = arguments
+    if options[0] == NONE:
+        *of_loss, softcap, _ = options
+        logits = capped(torch.nn.functional.linear(x, W, bias), softcap)
+        one = torch.ones(len(x), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
+        g = _operators.cross_entropy_grad(logits, one, target, weight, 1, *of_loss).to(one.dtype)
+        slope = _slope(logits, softcap) if softcap else 1
+        return (g * slope * _logit_change(x, W, *changes)).sum(1)
+    one = torch.ones((), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
+    gradients = _operators.linear_cross_entropy_grad(
+        x, W, bias, one, target, weight, *options, changes[0] is not None, changes[1] is not None
+    )
+    dots = [(g.to(one.dtype) * c).sum() for g, c in zip(gradients, changes, strict=True) if c is not None]
+    return sum(dots[1:], dots[0])
+
+
+def _present(v: Sequence[Tensor | None], options: Sequence[Any], bias: Tensor | None) -> list[Tensor | None]:
+    """Cotangents of the gradients that were computed; the others are empty."""
+    computed = (*options[-2:], bias is not None)
+    return [u if is_computed else None for u, is_computed in zip(v, computed, strict=True)]
+
+
+@_operators.linear_cross_entropy.reverse
+def _record(usual: Callable[..., Tensor], x: Tensor, W: Tensor, bias: Tensor | None, *arguments: Any) -> Tensor:
+    _, _, reduction, *_ = arguments
+    if reduction == NONE:
+        return usual(x, W, bias, *arguments)
+    return _with_gradients(x, W, bias, arguments)

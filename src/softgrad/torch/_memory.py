@@ -1,0 +1,44 @@
+"""Tensors as the compiled kernels take them: by the address of their own memory, without a copy."""
+
+from __future__ import annotations
+
+import torch
+
+from softgrad import _core, _validation
+
+CODES = {
+    torch.float16: _validation.FLOAT16,
+    torch.bfloat16: _validation.BFLOAT16,
+    torch.float32: _validation.FLOAT32,
+    torch.float64: _validation.FLOAT64,
+}
+# From here on NumPy, too, asks for huge pages: the first write to fresh memory costs more than the kernel itself.
+_HUGE_BYTES = 4 << 20
+
+Memory = tuple[int, int, tuple[int, ...], tuple[int, ...]]
+
+
+def memory(tensor: torch.Tensor) -> Memory:
+    """What `_core` takes in place of an array; the tensor must outlive the call."""
+    return tensor.data_ptr(), tensor.element_size(), tensor.shape, tensor.stride()
+
+
+def materialised(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor, with memory that holds its values: torch negates some lazily, and leaves some zeros without any."""
+    return tensor if tensor.data_ptr() and not tensor.is_neg() else tensor.resolve_neg().clone()
+
+
+def empty_like(tensor: torch.Tensor) -> torch.Tensor:
+    """torch.empty_like, in huge pages where the result is large."""
+    return _in_huge_pages(torch.empty_like(tensor))
+
+
+def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """torch.empty, in huge pages where the result is large."""
+    return _in_huge_pages(torch.empty(shape, dtype=dtype, device=device))
+
+
+def _in_huge_pages(fresh: torch.Tensor) -> torch.Tensor:
+    if fresh.nbytes >= _HUGE_BYTES and fresh.is_cpu:
+        _core.prefer_huge_pages(fresh.data_ptr(), fresh.nbytes)
+    return fresh
