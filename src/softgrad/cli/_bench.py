@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 WIDTH = 100  # of the output where it goes to no terminal
+LEAST_WORK = "one copy", "three GEMMs"  # variants that softgrad cannot beat: its time is given in theirs
 
 
 class Suite(StrEnum):
@@ -40,6 +41,10 @@ class Suite(StrEnum):
     CURVATURE = "curvature"
     ACCURACY = "accuracy"
     REGRESSION = "regression"
+    TORCH = "torch"
+
+
+SUMMARISED = Suite.REGRESSION, Suite.TORCH  # those with a `summary(records)`, and a `_table` of their own
 
 
 def bench(
@@ -47,14 +52,15 @@ def bench(
         Suite,
         typer.Option(
             help="core, curvature: speed; accuracy: errors in units in the last place; regression: fits, beside "
-            "scikit-learn, in minutes."
+            "scikit-learn, in minutes; torch: softgrad.torch beside torch, in minutes."
         ),
     ] = Suite.CORE,
     rounds: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Timings of every variant, or draws of rows. (default: 20; curvature: 10; accuracy: 4; regression: 3)",
+            help="Timings of every variant, or draws of rows. (default: 20; curvature: 10; accuracy: 4; regression: 3; "
+            "torch: 12)",
         ),
     ] = None,
     threads: Annotated[
@@ -85,7 +91,7 @@ def bench(
         report = _environment(suite, rounds, threads, peers)
         report["not_installed"] = _bench_peers.missing(module.PEERS, peers)
         report["cases"] = _measure(module.cases(peers, **({} if data is None else {"folder": data})), rounds)
-    if suite is Suite.REGRESSION:
+    if suite in SUMMARISED:
         report["summary"] = module.summary(report["cases"])
     problems = _problems(report["cases"])
     if as_json:
@@ -183,6 +189,12 @@ def _header(report: dict[str, Any]) -> Text:
             "good as those that scikit-learn ends with, by the objective computed in float64.",
             "gap: the objective's, to the optimum, relative.",
         ]
+    elif report["suite"] == Suite.TORCH:
+        lines += [
+            f"float32 if nothing else is said; {threads} for softgrad and torch; gradients in new memory.",
+            f"{report['rounds']} rounds in which the variants take turns (linear_cross_entropy: half of them);",
+            "results checked against float64.",
+        ]
     else:
         lines += [
             f"float32 if nothing else is said; {threads} for softgrad, torch and JAX; SciPy and the copy use one.",
@@ -198,6 +210,10 @@ def _shown(report: dict[str, Any]) -> RenderableType:
         from softgrad.cli._bench_regression import _table  # noqa: PLC0415
 
         return _table.shown(report)
+    if report["suite"] == Suite.TORCH:
+        from softgrad.cli._bench_torch import _table as remainder  # noqa: PLC0415
+
+        return Group(_speed_table([case for case in report["cases"] if "rounds" in case]), remainder.shown(report))
     return (_accuracy_table if report["suite"] == Suite.ACCURACY else _speed_table)(report["cases"])
 
 
@@ -235,7 +251,7 @@ def _comparison(variant: dict[str, Any]) -> str:
     if variant["ratio"] is None:
         return ""
     ratio, words = variant["ratio"], "as fast"
-    if variant["name"] == "one copy":
+    if variant["name"] in LEAST_WORK:
         ratio, words = 1 / ratio, "its time"
     return f"{times(ratio)} {words}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import math
 import statistics
 import time
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ PAUSE = 0.025
 # Calls shorter than this are timed in batches that last as long: the clock and the first call after the pause
 # would weigh too much.
 BATCH = 0.010
+
+# Of calls that last as long (seconds) one is timed alone: what waking the workers costs is lost in it.
+LONG = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,15 @@ class Case:
     shape: tuple[int, ...]
     variants: Sequence[Variant]
     goals: Sequence[Goal]
+    one_round_in: int = 1
+    """Work that takes long gets a fraction of the rounds asked for."""
 
     def measure(self, rounds: int, progress: Callable[[str], object]) -> dict[str, Any]:
         """Check every variant, then time those whose result is right; `progress` is told what comes next."""
         progress("checking")
         verdicts = {variant.name: variant.check() for variant in self.variants}
         accepted = {v.name: v.call for v in self.variants if verdicts[v.name].refused is None}
+        rounds = math.ceil(rounds / self.one_round_in)
         seconds = interleaved(accepted, rounds, progress)
         ratios = {
             name: statistics.median(p / s for p, s in zip(times, seconds["softgrad"], strict=True))
@@ -81,6 +88,7 @@ class Case:
             "title": self.title,
             "dtype": self.dtype,
             "shape": list(self.shape),
+            "rounds": rounds,
             "variants": [
                 {
                     "name": variant.name,
@@ -121,7 +129,8 @@ def interleaved(
             first = i % len(names) if names else 0
             for name in names[first:] + names[:first]:
                 time.sleep(PAUSE)
-                calls[name]()  # wakes the variant's own workers, as its previous call would in a training loop
+                if not seconds[name] or seconds[name][-1] < LONG:
+                    calls[name]()  # wakes the variant's own workers, as its previous call would in a training loop
                 seconds[name].append(_batch(calls[name], sizes[name]) / sizes[name])
     finally:
         if collecting:
@@ -138,8 +147,9 @@ def _batch(call: Callable[[], object], size: int) -> float:
 
 def _batch_size(call: Callable[[], object]) -> int:
     """How many calls last as long as `BATCH`, to a power of two."""
-    call()
+    if _batch(call, 1) >= LONG:
+        return 1
     size = 1
-    while _batch(call, size) < BATCH:
+    while min(_batch(call, size), _batch(call, size)) < BATCH:  # one alone may have been interrupted
         size *= 2
     return size
