@@ -131,11 +131,11 @@ def _passed(
     head: Head, upstream: Tensor | None, wanted: tuple[bool, bool, bool]
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """One pass over the rows: losses of the rows that stay, which those are, and the gradients that are wanted."""
-    whole, (kept, rows) = head, head.kept()
+    kept, rows = head.kept()
     n, classes = len(kept.x), len(head.W)
     losses = head.x.new_empty(n, dtype=_wide(head.x.dtype))
     scale = None if upstream is None else _scale_of_rows(kept, rows, upstream)
-    sums = _Sums.of(whole, rows, wanted)
+    sums = _Sums.of(head, rows, wanted)
     if kept.by_classes():
         return losses, rows, *_passed_by_classes(kept, losses, scale, sums).results(head)
     buffer = None

@@ -52,7 +52,8 @@ def linear_cross_entropy(
     softcap : float, optional
         Bounds the logits z: cap · tanh(z / cap) takes their place.
     chunk_rows : int, optional
-        How many rows of logits are in memory at a time; without it as many as fit into 64 MiB.
+        How many rows of logits are in memory at a time; without it as many as fit into 64 MiB, or into three quarters
+        of the size of `linear_weight` if that is more.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """The operators ``torch.ops.softgrad``: a kernel for the CPU, closed forms for every other device, shapes for tracing.
 
 A kernel for another device takes the place of the closed form by ``torch.library.impl("softgrad::softmax", "CUDA")``.
-`_softmax`, `_cross_entropy` and `_linear_cross_entropy` give the operators their derivatives.
+`_softmax`, `_cross_entropy_derivatives` and `_linear_derivatives` give the operators their derivatives.
 """
 
 from __future__ import annotations
