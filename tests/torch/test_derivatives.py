@@ -347,3 +347,14 @@ def test_a_small_loss_keeps_no_more_than_one_gradient():
     gradient = x.grad
     del loss
     assert alive_bytes() - before == gradient.nbytes
+
+
+def test_products_under_weights_that_average_to_zero():
+    z, v, q = torch.randn(3, 2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    weight = torch.tensor([1.0, -1, 2, -2], dtype=torch.float64)
+
+    def product(module):
+        loss = lambda z: module.cross_entropy(z, q.abs(), weight, label_smoothing=0.3)  # noqa: E731
+        return torch.autograd.functional.hvp(loss, z, v)[1]
+
+    torch.testing.assert_close(product(st), product(torch.nn.functional))

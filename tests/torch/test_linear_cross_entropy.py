@@ -88,6 +88,7 @@ def few_classes_at_a_time(monkeypatch):
     monkeypatch.setattr(_linear_class_chunks, "losses_and_statistics", counted)
     monkeypatch.setattr(_linear_class_chunks, "BLOCK_ROWS", 5)
     monkeypatch.setattr(_linear_chunks, "_LEAST_ROWS", 4)
+    monkeypatch.setattr(_linear_chunks, "_SHARE_OF_W", 0)
     return lambda itemsize: monkeypatch.setattr(_linear_chunks, "_CHUNK_BYTES", 35 * itemsize) or used
 
 
@@ -104,15 +105,89 @@ def test_chunks_of_classes(reduction, kind, given, softcap, dtype, few_classes_a
     assert used
 
 
-def test_chunks_of_classes_are_exact_for_confident_rows(few_classes_at_a_time):
+@pytest.mark.parametrize("kind", ["labels", "probabilities"])
+def test_chunks_of_classes_are_exact_for_confident_rows(kind, few_classes_at_a_time):
     few_classes_at_a_time(8)
     W = torch.zeros(23, 1, dtype=torch.float64)
     W[20] = 1
     x = torch.full((9, 1), 40.0, dtype=torch.float64, requires_grad=True)
-    loss = sgt.linear_cross_entropy(x, W, torch.full((9,), 20), reduction="sum")
+    target = torch.full((9,), 20)
+    if kind == "probabilities":
+        target = F.one_hot(target, 23).double()
+    loss = sgt.linear_cross_entropy(x, W, target, reduction="sum")
     assert loss.item() == pytest.approx(9 * 22 * np.exp(-40.0), rel=1e-6)
     (gradient,) = torch.autograd.grad(loss, x)
     assert gradient[0].item() == pytest.approx(-22 * np.exp(-40.0), rel=1e-6)
+
+
+def test_chunks_of_classes_whose_maxima_nearly_tie(few_classes_at_a_time):
+    few_classes_at_a_time(8)
+    W = torch.full((23, 1), -100.0, dtype=torch.float64)
+    W[0], W[22] = 1e-20, 2e-20
+    W.requires_grad_()
+    loss = sgt.linear_cross_entropy(torch.ones(9, 1, dtype=torch.float64), W, torch.zeros(9, dtype=torch.int64))
+    loss.backward()
+    assert loss.item() == pytest.approx(np.log(2), rel=1e-15)
+    np.testing.assert_allclose(W.grad[[0, 22], 0], [-0.5, 0.5], rtol=1e-15)
+
+
+@pytest.mark.parametrize("kind", ["labels", "probabilities"])
+def test_a_chunk_of_masked_classes(kind, few_classes_at_a_time):
+    """A padded vocabulary, its end masked by the bias."""
+    few_classes_at_a_time(8)
+    x, W, bias = tensors(rows=9, features=6, classes=23)
+    bias = bias.detach().clone()
+    bias[3:] = -torch.inf
+    target = targets(kind, 9, 3)
+    if kind == "probabilities":
+        target = F.pad(target, (0, 20))
+    results = torch.autograd.grad(sgt.linear_cross_entropy(x, W, target, linear_bias=bias), (x, W))
+    few = target[:, :3] if kind == "probabilities" else target
+    expected = torch.autograd.grad(whole(x, W[:3], bias[:3], few), (x, W))
+    torch.testing.assert_close(results, expected)
+
+
+def test_chunks_of_classes_sum_16_bit_gradients_in_float32(few_classes_at_a_time):
+    few_classes_at_a_time(2)
+    x, W, _ = tensors(rows=5, features=32, classes=20000, dtype=torch.bfloat16)
+    (result,) = torch.autograd.grad(sgt.linear_cross_entropy(x, W, targets("labels", 5, 20000)), x)
+    wide = [t.detach().double().requires_grad_() for t in (x, W)]
+    (exact,) = torch.autograd.grad(whole(*wide, None, targets("labels", 5, 20000)), wide[0])
+    assert (result - exact).abs().max() < 0.02 * exact.abs().max()
+
+
+def test_chunks_of_classes_check_the_weights(few_classes_at_a_time):
+    few_classes_at_a_time(8)
+    x, W, _ = tensors(rows=13, features=6, classes=23)
+    with pytest.raises(ValueError, match=r"weight\[0\] is 1e\+20"):
+        sgt.linear_cross_entropy(x, W, targets("labels", 13, 23), weight=torch.full((23,), 1e20, dtype=torch.float64))
+
+
+def test_a_loss_scale_reaches_float16_before_it_rounds():
+    x, W, _ = tensors(rows=4096, features=16, classes=2000, dtype=torch.float32, requires_grad=False)
+    x, W = (0.1 * x).half(), (0.02 * W).half().requires_grad_()
+    target = targets("labels", 4096, 200)
+    (result,) = torch.autograd.grad(sgt.linear_cross_entropy(x, W, target) * 1024, W)
+    wide = W.detach().double().requires_grad_()
+    (exact,) = torch.autograd.grad(whole(x.double(), wide, None, target) * 1024, wide)
+    assert (result == 0).float().mean() < 0.01
+    assert (result - exact).abs().max() < 0.02 * exact.abs().max()
+
+
+def test_class_weights_that_sum_to_zero():
+    x, W, _ = tensors()
+    loss = sgt.linear_cross_entropy(x, W, targets("labels"), weight=torch.zeros(C, dtype=torch.float64))
+    loss.backward()
+    assert loss.isnan()
+
+
+def test_no_features_and_empty_batches():
+    bias = torch.arange(4.0)
+    target = torch.tensor([0, 1, 2])
+    loss = sgt.linear_cross_entropy(torch.zeros(3, 0), torch.zeros(4, 0), target, linear_bias=bias)
+    torch.testing.assert_close(loss, F.cross_entropy(bias.expand(3, 4), target))
+    batches = vmap(lambda x, t: sgt.linear_cross_entropy(x, torch.ones(5, 2), t))
+    assert batches(torch.zeros(0, 4, 2), torch.zeros(0, 4, dtype=torch.int64)).shape == (0,)
 
 
 @pytest.mark.parametrize("softcap", [None, 2.0])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Logits of a chunk, or three quarters of W if that is more: enough rows that GEMMs run at full speed, and that the
 # gradient of W is not added to too often.
 _CHUNK_BYTES = 64 << 20
+_SHARE_OF_W = 0.75
 # With fewer, adding to the gradient of W costs more than computing the logits twice.
 _LEAST_ROWS = 64
 
@@ -71,8 +72,7 @@ class Head(NamedTuple):
     def chunks(self, buffers: int = 1) -> Iterator[tuple[slice, Head]]:
         """Slices of rows, with so many buffers of the size of their logits, and the head of these rows."""
         n = len(self.x)
-        chunk_bytes = max(_CHUNK_BYTES, 3 * self.W.nbytes // 4)
-        most = self.chunk_rows or max(1, chunk_bytes // (buffers * len(self.W) * self.x.element_size()))
+        most = self.chunk_rows or max(1, self._chunk_bytes() // (buffers * len(self.W) * self.x.element_size()))
         if 0 < n <= most:
             yield slice(0, n), self
             return
@@ -85,8 +85,10 @@ class Head(NamedTuple):
     def by_classes(self) -> bool:
         """Whether there are so many classes that a chunk of whole rows would be of too few."""
         row_bytes = len(self.W) * self.x.element_size()
-        chunk_bytes = max(_CHUNK_BYTES, 3 * self.W.nbytes // 4)
-        return not self.chunk_rows and row_bytes * min(_LEAST_ROWS, len(self.x)) > chunk_bytes
+        return not self.chunk_rows and row_bytes * min(_LEAST_ROWS, len(self.x)) > self._chunk_bytes()
+
+    def _chunk_bytes(self) -> int:
+        return max(_CHUNK_BYTES, int(_SHARE_OF_W * self.W.nbytes))
 
     def write_logits(self, out: Tensor) -> None:
         """X Wᵀ + bias, before any softcap."""
@@ -157,6 +159,8 @@ def _passed(
 
 def _passed_by_classes(kept: Head, losses: Tensor, scale: Tensor | None, sums: _Sums) -> _Sums:
     """The same in blocks of rows and classes."""
+    if kept.weight is not None and kept.weight.is_cpu:
+        _native.class_weights(kept.weight, len(kept.W))
     size = min(len(kept.x), _linear_class_chunks.BLOCK_ROWS)
     buffer = empty((max(size, _CHUNK_BYTES // kept.x.element_size()),), kept.x.dtype, kept.x.device)
     for part, chunk in kept._replace(chunk_rows=size).chunks():
@@ -174,8 +178,8 @@ def _scale_of_rows(kept: Head, rows: Tensor | None, upstream: Tensor) -> Tensor:
     if kept.reduction == NONE:
         return upstream.to(wide) if rows is None else upstream[rows].to(wide)
     if upstream.is_cpu:
-        factor = upstream.item() / float(kept.denominator()) if len(kept.x) else 0.0
-        return torch.full((len(kept.x),), factor, dtype=wide)
+        factor = upstream.to(wide) / kept.denominator()
+        return torch.full((len(kept.x),), factor.item(), dtype=wide)
     return (upstream.to(wide) / kept.denominator()).expand(len(kept.x)).contiguous()
 
 
@@ -223,7 +227,7 @@ class _Sums:
         dtype, device = head.x.dtype, head.x.device
         n = len(head.x) if rows is None else len(rows)
         return cls(
-            empty((n, head.x.shape[1]), dtype, device) if wanted[0] else None,
+            empty((n, head.x.shape[1]), _wide(dtype) if head.by_classes() else dtype, device) if wanted[0] else None,
             empty(tuple(head.W.shape), _wide(dtype), device) if wanted[1] else None,
             torch.zeros(len(head.W), dtype=_wide(dtype), device=device) if wanted[2] else None,
             rows,
@@ -243,9 +247,9 @@ class _Sums:
         """The gradient g with respect to the logits of some rows and classes."""
         if self._x is not None:
             if classes.start:
-                self._x[part].addmm_(g, W[classes])
+                self._x[part] += torch.mm(g, W[classes])
             else:
-                torch.mm(g, W[classes], out=self._x[part])
+                self._x[part] = torch.mm(g, W[classes])
         if self._W is not None:
             _add_product(self._W[classes], g, x, part.start == 0)
         if self._bias is not None:
@@ -267,7 +271,8 @@ class _Sums:
         if W is not None and self._first:
             W.zero_()
         dtype = head.x.dtype
-        return x, None if W is None else W.to(dtype), None if bias is None else bias.to(dtype)
+        x, W, bias = (None if total is None else total.to(dtype) for total in (x, W, bias))
+        return x, W, bias
 
 
 def _add_product(total: Tensor, g: Tensor, x: Tensor, first: bool) -> None:

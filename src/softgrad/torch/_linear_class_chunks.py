@@ -32,6 +32,7 @@ class _Statistics(NamedTuple):
     label: Tensor
     maxima: Tensor  # (blocks, rows)
     excesses: Tensor
+    positions: Tensor  # of the maxima within their blocks
 
     def log_sum_exp(self) -> Tensor:
         return torch.where(self.maximum.isinf(), self.maximum, self.maximum + torch.log1p(self.excess))
@@ -48,19 +49,20 @@ def losses_and_statistics(head: Head, buffer: Tensor) -> tuple[Tensor, _Statisti
     label = head.x.new_zeros(n, dtype=torch.float64)
     weighed = head.x.new_zeros(n, dtype=torch.float64)  # Σ y z of class probabilities and smoothing
     mass = head.x.new_zeros(n, dtype=torch.float64)
-    maxima, excesses = [], []
+    maxima, excesses, positions = [], [], []
     for classes, logits in _blocks(head, buffer):
         m, at = logits.max(1)
         log_excess = _kernels(logits).cross_entropy(logits, at, None, 1, NONE, -1, 0.0, 0.0)
         maxima.append(m.double())
         excesses.append(torch.expm1(log_excess.double()))
+        positions.append(at)
         rows, columns = _labels_in(head, classes)
         label[rows] = logits[rows, columns].double()
         y = _dense_targets(head, classes)
         if y is not None:
             weighed += torch.where(y == 0, 0, y * logits).sum(1, dtype=torch.float64)
             mass += y.sum(1, dtype=torch.float64)
-    statistics = _merged(torch.stack(maxima), torch.stack(excesses), label)
+    statistics = _merged(torch.stack(maxima), torch.stack(excesses), torch.stack(positions), label)
     log_sum = torch.log1p(statistics.excess)
     if _is_dense(head):
         losses = mass * log_sum + (mass * statistics.maximum - weighed)
@@ -73,27 +75,37 @@ def losses_and_statistics(head: Head, buffer: Tensor) -> tuple[Tensor, _Statisti
 
 def gradients(head: Head, statistics: _Statistics, scale: Tensor, buffer: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Blocks of classes, and the gradient with respect to their logits, from a second pass."""
-    slope = 2 * head.z_loss * statistics.log_sum_exp() if head.z_loss else 0
     one = torch.ones_like(statistics.excess)
+    slope = 2 * head.z_loss * statistics.log_sum_exp() if head.z_loss else torch.zeros_like(one)
     for block, (classes, logits) in enumerate(_blocks(head, buffer)):
         bend = None
         if head.softcap:
             t = logits / head.softcap
             bend = (1 - t).mul_(1 + t)
         logits.copy_(_kernels(logits).softmax(logits, 1))
+        share = statistics.share(block)
+        logits.masked_fill_((share == 0).unsqueeze(1), 0)  # a block of only -inf has no softmax
         y = _dense_targets(head, classes)
         if y is None:
             rows, columns = _labels_in(head, classes)
             weight = _label_weight(head)
-            logits.mul_((statistics.share(block) * (weight + slope) * scale).to(logits.dtype).unsqueeze(1))
+            logits.mul_((share * (weight + slope) * scale).to(logits.dtype).unsqueeze(1))
             at_maximum = statistics.label == statistics.maximum
             e = torch.exp(statistics.label - statistics.maximum)
             others = torch.where(at_maximum, statistics.excess, one + statistics.excess - e)
             at_label = (slope * e - weight * others) / (one + statistics.excess) * scale
             logits[rows, columns] = at_label[rows].to(logits.dtype)
         else:
-            factor = statistics.share(block) * (_mass(head) + slope)
-            logits.mul_(factor.to(logits.dtype).unsqueeze(1)).sub_(y).mul_(scale.to(logits.dtype).unsqueeze(1))
+            mass = _mass(head)
+            logits.mul_((share * (mass + slope)).to(logits.dtype).unsqueeze(1)).sub_(y)
+            # At a maximum with p > 1/2 the difference cancels; (Σ_{j≠k} y_j - y_k s')/(1 + s') + slope p does not.
+            rows = ((statistics.maxima[block] == statistics.maximum) & (statistics.excess < 1)).nonzero().squeeze(1)
+            columns = statistics.positions[block][rows]
+            y_top = y[rows, columns].double()
+            s = statistics.excess[rows]
+            at_top = (mass[rows] - y_top - y_top * s + slope[rows]) / (1 + s)
+            logits[rows, columns] = at_top.to(logits.dtype)
+            logits.mul_(scale.to(logits.dtype).unsqueeze(1))
         if bend is not None:
             logits.mul_(bend)
         yield classes, logits
@@ -116,11 +128,11 @@ def _blocks(head: Head, buffer: Tensor) -> Iterator[tuple[slice, Tensor]]:
         yield classes, logits
 
 
-def _merged(maxima: Tensor, excesses: Tensor, label: Tensor) -> _Statistics:
+def _merged(maxima: Tensor, excesses: Tensor, positions: Tensor, label: Tensor) -> _Statistics:
     m = maxima.amax(0)
     below = torch.exp(maxima - m)
-    of_blocks = torch.where(below == 1, excesses, torch.where(below == 0, 0, (1 + excesses) * below))
-    return _Statistics(m, of_blocks.sum(0) + ((maxima == m).sum(0) - 1), label, maxima, excesses)
+    of_blocks = torch.where(maxima == m, excesses, torch.where(below == 0, 0, (1 + excesses) * below))
+    return _Statistics(m, of_blocks.sum(0) + ((maxima == m).sum(0) - 1), label, maxima, excesses, positions)
 
 
 def _is_dense(head: Head) -> bool:

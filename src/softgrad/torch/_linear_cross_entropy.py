@@ -72,10 +72,10 @@ def linear_cross_entropy(
     the coefficients are summed in float32 at least.
 
     A reduced loss that is to be differentiated in eager mode costs three products in all: its gradients come with it,
-    and what needs none costs nothing. Otherwise (reduction "none", under torch.compile or torch.func, or for a second
-    backward) the gradients compute the logits again. Beside results a chunk of logits is allocated, or for
-    Hessian-vector products four of a quarter; derivatives of third order, and those with respect to `target` and
-    `weight`, store the logits.
+    and what needs none costs nothing. Otherwise (reduction "none", float16, which needs its loss scale first, under
+    torch.compile or torch.func, or for a second backward) the gradients compute the logits again. Beside results a
+    chunk of logits is allocated, or for Hessian-vector products four of a quarter; derivatives of third order, and
+    those with respect to `target` and `weight`, store the logits.
 
     References
     ----------
@@ -108,7 +108,8 @@ def linear_cross_entropy(
         logits = capped(logits, cap).unflatten(-1, W.shape[:-1])
         return cross_entropy(logits, target, weight, ignored, reduction, label_smoothing, z_loss=z_loss)
     target = _arguments.linear_target(target, weight, input, len(W), ignored)
-    x, target = x.reshape(-1, x.shape[-1]), target.reshape(-1, *target.shape[input.ndim - 1 :])
+    n = input.shape[:-1].numel()
+    x, target = x.reshape(n, x.shape[-1]), target.reshape(n, *target.shape[input.ndim - 1 :])
     loss = loss_of(x, W, bias, target, weight, *options, cap, rows)
     if reduction == "none":
         loss = loss.reshape(input.shape[:-1])

@@ -228,6 +228,7 @@ def _present(v: Sequence[Tensor | None], options: Sequence[Any], bias: Tensor | 
 @_operators.linear_cross_entropy.reverse
 def _record(usual: Callable[..., Tensor], x: Tensor, W: Tensor, bias: Tensor | None, *arguments: Any) -> Tensor:
     _, _, reduction, *_ = arguments
-    if reduction == NONE:
+    # float16 would lose small gradients before a loss scale from upstream can save them.
+    if reduction == NONE or x.dtype == torch.float16:
         return usual(x, W, bias, *arguments)
     return _with_gradients(x, W, bias, arguments)

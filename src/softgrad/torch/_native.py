@@ -191,8 +191,7 @@ def _targets(
     """
     classes, weights = logits.shape[dim], None
     if weight is not None:
-        wide = weight.detach().to(torch.float64).resolve_neg().numpy()
-        weights = _validation.class_weight(wide, classes, "torch.cross_entropy", signed=True)
+        weights = class_weights(weight, classes)
     if target.is_floating_point():
         probs = materialised(target)
         rows = logits.numel() // classes if reduction == MEAN else 1
@@ -201,6 +200,12 @@ def _targets(
     at = memory(labels)
     counted = _summed_weight(labels, at, classes, ignore_index, weights)
     return labels, at, None, 0, weights, counted if reduction == MEAN else (1.0, 0.0)
+
+
+def class_weights(weight: Tensor, classes: int) -> Any:
+    """Checked, in float64."""
+    wide = weight.detach().to(torch.float64).resolve_neg().numpy()
+    return _validation.class_weight(wide, classes, "torch.cross_entropy", signed=True)
 
 
 def _row_scale(upstream: Tensor, logits: Tensor, dim: int) -> Tensor | None:
@@ -220,7 +225,7 @@ def _mass(target: Tensor, weights: Any, dim: int, ignore_index: int, label_smoot
         probs = target.float() if target.element_size() < 4 else target
         mass = torch.empty(without(probs.shape, dim), dtype=torch.float64)
         _core.target_mass(memory(probs), CODES[probs.dtype], dim, weights, memory(mass))
-        return kept * mass + spread if spread else mass
+        return kept * mass + spread if label_smoothing else mass
     if weights is None:
         return None
     return kept * torch.from_numpy(weights)[target.masked_fill(target == ignore_index, 0)] + spread

@@ -20,7 +20,7 @@ from softgrad.torch import _closed_forms, _linear_chunks, _native
 from softgrad.torch._options import NONE, without
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -115,6 +115,9 @@ class Operator:
         def element(i: int) -> Any:
             return self(*(g if dim is None else g.select(dim, i) for g, dim in zip(given, in_dims, strict=True)))
 
+        if not info.batch_size:  # an element of zeros tells the shape
+            shapes = self.one_by_one(info._replace(batch_size=1), in_dims, *_with_one_element(given, in_dims))
+            return torch.utils._pytree.tree_map(lambda t: t[:0], shapes[0]), shapes[1]
         results = [element(i) for i in range(info.batch_size)]
         if isinstance(results[0], torch.Tensor):
             return torch.stack(results), 0
@@ -124,6 +127,12 @@ class Operator:
         """Let record(usual, *arguments) record for reverse mode in eager calls, by itself or as usual."""
         self._record_reverse = functools.partial(record, self._record)
         return record
+
+
+def _with_one_element(given: tuple[Any, ...], in_dims: tuple[Any, ...]) -> Iterator[Any]:
+    """Arguments of an empty batch, made a batch of one."""
+    for value, dim in zip(given, in_dims, strict=True):
+        yield value if dim is None else value.new_zeros([1 if i == dim else n for i, n in enumerate(value.shape)])
 
 
 def _recorded_here(tensor: Tensor | None) -> bool:
