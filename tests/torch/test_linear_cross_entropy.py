@@ -115,9 +115,9 @@ def test_chunks_of_classes_are_exact_for_confident_rows(kind, few_classes_at_a_t
     if kind == "probabilities":
         target = F.one_hot(target, 23).double()
     loss = sgt.linear_cross_entropy(x, W, target, reduction="sum")
-    assert loss.item() == pytest.approx(9 * 22 * np.exp(-40.0), rel=1e-6)
+    assert loss.item() == pytest.approx(9 * 22 * np.exp(-40.0), rel=1e-6, abs=0)
     (gradient,) = torch.autograd.grad(loss, x)
-    assert gradient[0].item() == pytest.approx(-22 * np.exp(-40.0), rel=1e-6)
+    assert gradient[0].item() == pytest.approx(-22 * np.exp(-40.0), rel=1e-6, abs=0)
 
 
 def test_chunks_of_classes_whose_maxima_nearly_tie(few_classes_at_a_time):
@@ -164,14 +164,15 @@ def test_chunks_of_classes_check_the_weights(few_classes_at_a_time):
 
 
 def test_a_loss_scale_reaches_float16_before_it_rounds():
-    x, W, _ = tensors(rows=4096, features=16, classes=2000, dtype=torch.float32, requires_grad=False)
+    # (p - y)/N is 2.5e-8 for most classes, below half of float16's least number.
+    x, W, _ = tensors(rows=65536, features=4, classes=600, dtype=torch.float32, requires_grad=False)
     x, W = (0.1 * x).half(), (0.02 * W).half().requires_grad_()
-    target = targets("labels", 4096, 200)
+    target = targets("labels", 65536, 60)
     (result,) = torch.autograd.grad(sgt.linear_cross_entropy(x, W, target) * 1024, W)
-    wide = W.detach().double().requires_grad_()
-    (exact,) = torch.autograd.grad(whole(x.double(), wide, None, target) * 1024, wide)
-    assert (result == 0).float().mean() < 0.01
-    assert (result - exact).abs().max() < 0.02 * exact.abs().max()
+    wide = W.detach().float().requires_grad_()
+    (exact,) = torch.autograd.grad(whole(x.float(), wide, None, target) * 1024, wide)
+    unlabelled = slice(60, None)
+    assert (result[unlabelled] - exact[unlabelled]).abs().max() < 0.05 * exact[unlabelled].abs().max()
 
 
 def test_class_weights_that_sum_to_zero():
@@ -429,6 +430,32 @@ def test_bad_input(refused, kind, message):
     with pytest.raises(kind) as error:
         refused()
     assert message in str(error.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from Linux' accounts")
+@pytest.mark.parametrize("way", ["backward twice", "forward over reverse"])
+def test_hessian_vector_products_store_no_logits(way):
+    code = """
+import resource, sys, torch, softgrad.torch as sgt
+torch.set_num_threads(1)
+
+def product(x, W, y):
+    loss = lambda W: sgt.linear_cross_entropy(x, W, y, chunk_rows=32)
+    if sys.argv[1] == "backward twice":
+        gradient, = torch.autograd.grad(loss(W.requires_grad_()), W, create_graph=True)
+        torch.autograd.grad(gradient, W, torch.ones_like(gradient))
+    else:
+        torch.func.jvp(torch.func.grad(loss), (W,), (torch.ones_like(W),))
+
+x, W, y = torch.randn(2048, 8), torch.randn(50000, 8), torch.randint(50000, (2048,))
+product(x[:8], W[:100].clone(), y[:8] % 100)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+product(x, W, y)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    run = subprocess.run([sys.executable, "-c", code, way], capture_output=True, text=True, check=True)
+    # Some five chunks of 6 MiB and matrices like W of 1.5; the logits would be 391.
+    assert int(run.stdout) < 100 * 1024
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from Linux' accounts")
