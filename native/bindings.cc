@@ -1,11 +1,13 @@
 // The Python module softgrad._core. Arrays come in through the buffer protocol; _validation.py has
 // checked their types, shapes and values, so nothing is rejected here.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include "huge_pages.h"
 #include "isa.h"
+#include "loss_spec_caster.h"
 #include "targets.h"
 #include "threads.h"
 
@@ -100,37 +102,30 @@ class Flat : public Array {
   Flat(nb::handle object, bool writable) : Array(object, PyBUF_C_CONTIGUOUS, writable) {}
 };
 
-void softmax(int kind, int dtype, nb::handle logits, int axis, nb::handle out) {
+void softmax(SoftmaxKind kind, DType dtype, nb::handle logits, int axis, nb::handle out) {
   Array in(logits, false), result(out, true);
-  bool reduces = static_cast<SoftmaxKind>(kind) == SoftmaxKind::logsumexp;
-  SoftmaxArguments a = {static_cast<SoftmaxKind>(kind), static_cast<DType>(dtype), in.rows(axis),
-                        result.rows(reduces ? -1 : axis), 1};
+  bool reduces = kind == SoftmaxKind::logsumexp;
+  SoftmaxArguments a = {kind, dtype, in.rows(axis), result.rows(reduces ? -1 : axis), 1};
   a.threads = threads_for(a.logits.count * a.logits.classes);
   nb::gil_scoped_release released;
   kernels_in_use().softmax(a);
 }
 
-double cross_entropy(int dtype, nb::handle logits, int axis, nb::handle gradient, nb::handle row_scale, nb::handle loss,
-                     nb::handle target, nb::handle target_probs, int target_dtype, nb::handle weight,
-                     nb::handle ignore_index, double label_smoothing, double z_loss, double denominator,
-                     double denominator_rest) {
-  Array z(logits, false), g(gradient, true), probs(target_probs, false);
-  Flat labels(target, false), w(weight, false), scale(row_scale, false), losses(loss, true);
+using Denominator = std::pair<double, double>;
+
+double cross_entropy(const LossSpec& spec, DType dtype, nb::handle logits, int axis, nb::handle labels,
+                     nb::handle probabilities, DType probabilities_dtype, nb::handle class_weight,
+                     Denominator denominator, nb::handle row_scale, nb::handle loss, nb::handle gradient) {
+  Array z(logits, false), g(gradient, true), probs(probabilities, false);
+  Flat indices(labels, false), w(class_weight, false), scale(row_scale, false), losses(loss, true);
   CrossEntropyArguments a = {};
-  a.dtype = static_cast<DType>(dtype);
+  a.spec = spec;
+  a.targets = {indices.data<const int64_t>(), probs.rows(axis),  probabilities_dtype,
+               w.data<const double>(),        denominator.first, denominator.second};
+  a.dtype = dtype;
   a.logits = z.rows(axis);
   a.gradient = g.rows(axis);
-  a.target = labels.data<const int64_t>();
-  a.target_probs = probs.rows(axis);
-  a.target_dtype = static_cast<DType>(target_dtype);
-  a.weight = w.data<const double>();
   a.row_scale = scale.data<const double>();
-  a.has_ignore_index = !ignore_index.is_none();
-  a.ignore_index = a.has_ignore_index ? nb::cast<int64_t>(ignore_index) : 0;
-  a.label_smoothing = label_smoothing;
-  a.z_loss = z_loss;
-  a.denominator = denominator;
-  a.denominator_rest = denominator_rest;
   a.loss = losses.data<void>();
   a.threads = threads_for(a.logits.count * a.logits.classes);
   nb::gil_scoped_release released;
@@ -138,14 +133,14 @@ double cross_entropy(int dtype, nb::handle logits, int axis, nb::handle gradient
   return a.dtype == DType::float64 ? loss_sum : static_cast<float>(loss_sum);
 }
 
-void apply_operator(int kind, int dtype, nb::handle probs, int axis, nb::handle v, nb::handle out, int64_t columns,
-                    nb::handle pivot, nb::handle jacobian, nb::handle outer, nb::handle rest) {
+void apply_operator(OperatorKind kind, DType dtype, nb::handle probs, int axis, nb::handle v, nb::handle out,
+                    int64_t columns, nb::handle pivot, nb::handle jacobian, nb::handle outer, nb::handle rest) {
   Array p(probs, false), direction(v, false), result(out, true);
   Flat pivots(pivot, false), a_values(jacobian, false), b_values(outer, false), rests(rest, false);
   OperatorArguments a = {};
-  a.kind = static_cast<OperatorKind>(kind);
+  a.kind = kind;
   a.rest = rests.data<const double>();
-  a.dtype = static_cast<DType>(dtype);
+  a.dtype = dtype;
   a.probs = p.rows(axis);
   a.v = direction.rows(axis);
   a.out = result.rows(axis);
@@ -158,35 +153,34 @@ void apply_operator(int kind, int dtype, nb::handle probs, int axis, nb::handle 
   kernels_in_use().apply_operator(a);
 }
 
-void hvp(int dtype, nb::handle logits, int axis, nb::handle v, nb::handle out, nb::handle mass, nb::handle row_scale,
-         nb::handle skip, double z_loss, double denominator, double denominator_rest) {
+void hvp(const LossSpec& spec, DType dtype, nb::handle logits, int axis, nb::handle v, nb::handle out,
+         nb::handle labels, nb::handle mass, Denominator denominator, nb::handle row_scale) {
   Array z(logits, false), direction(v, false), result(out, true);
-  Flat masses(mass, false), scale(row_scale, false), skipped(skip, false);
+  Flat indices(labels, false), masses(mass, false), scale(row_scale, false);
   HvpArguments a = {};
-  a.dtype = static_cast<DType>(dtype);
+  a.spec = spec;
+  a.targets.labels = indices.data<const int64_t>();
+  a.targets.denominator = denominator.first;
+  a.targets.denominator_rest = denominator.second;
+  a.dtype = dtype;
   a.logits = z.rows(axis);
   a.v = direction.rows(axis);
   a.out = result.rows(axis);
   a.mass = masses.data<const double>();
   a.row_scale = scale.data<const double>();
-  a.skip = skipped.data<const bool>();
-  a.z_loss = z_loss;
-  a.denominator = denominator;
-  a.denominator_rest = denominator_rest;
   a.threads = threads_for(a.logits.count * a.logits.classes);
   nb::gil_scoped_release released;
   kernels_in_use().hvp(a);
 }
 
-void softmax_vjp(int dtype, nb::handle probs, int axis, nb::handle v, nb::handle out) {
+void softmax_vjp(DType dtype, nb::handle probs, int axis, nb::handle v, nb::handle out) {
   Array p(probs, false), direction(v, false), result(out, true);
   HvpArguments a = {};
-  a.dtype = static_cast<DType>(dtype);
+  a.dtype = dtype;
   a.logits = p.rows(axis);
   a.probabilities = true;
   a.v = direction.rows(axis);
   a.out = result.rows(axis);
-  a.denominator = 1;
   a.threads = threads_for(a.logits.count * a.logits.classes);
   nb::gil_scoped_release released;
   kernels_in_use().hvp(a);
@@ -241,24 +235,24 @@ class Design {
   Flat data_, indices_, starts_;
 };
 
-double linear_head(int dtype, nb::handle x, nb::handle data, nb::handle indices, nb::handle starts, bool product,
-                   nb::handle W, nb::handle bias, nb::handle probs, nb::handle target, nb::handle target_probs,
-                   nb::handle weight, double label_smoothing, nb::handle sum_W, nb::handle sum_bias) {
+double linear_head(const LossSpec& spec, DType dtype, nb::handle x, nb::handle data, nb::handle indices,
+                   nb::handle starts, bool product, nb::handle W, nb::handle bias, nb::handle probs, nb::handle labels,
+                   nb::handle probabilities, nb::handle row_weight, nb::handle sum_W, nb::handle sum_bias) {
   Design design(x, data, indices, starts);
-  Flat coefficients(W, false), offsets(bias, false), kept(probs, !product), labels(target, false);
-  Flat target_rows(target_probs, false), weights(weight, false), outer(sum_W, true), sums(sum_bias, true);
+  Flat coefficients(W, false), offsets(bias, false), kept(probs, !product), targets(labels, false);
+  Flat target_rows(probabilities, false), weights(row_weight, false), outer(sum_W, true), sums(sum_bias, true);
   LinearHeadArguments a = {};
-  a.dtype = static_cast<DType>(dtype);
+  a.spec = spec;
+  a.dtype = dtype;
   a.classes = offsets.size();
   a.x = design.matrix(coefficients.size() / a.classes);
   a.W = coefficients.data<const double>();
   a.bias = offsets.data<const double>();
   a.product = product;
   a.probs = kept.data<void>();
-  a.target = labels.data<const int64_t>();
-  a.target_probs = target_rows.data<const double>();
-  a.weight = weights.data<const double>();
-  a.label_smoothing = label_smoothing;
+  a.labels = targets.data<const int64_t>();
+  a.probabilities = target_rows.data<const double>();
+  a.row_weight = weights.data<const double>();
   a.sum_W = outer.data<double>();
   a.sum_bias = sums.data<double>();
   // An element of X costs a product for each class, at least a vector of them; 64 of those count as one element. At
@@ -269,13 +263,13 @@ double linear_head(int dtype, nb::handle x, nb::handle data, nb::handle indices,
   return kernels_in_use().linear_head(a);
 }
 
-void weighted_grams(int dtype, nb::handle x, nb::handle data, nb::handle indices, nb::handle starts, nb::handle index,
+void weighted_grams(DType dtype, nb::handle x, nb::handle data, nb::handle indices, nb::handle starts, nb::handle index,
                     nb::handle weights, nb::handle mean, nb::handle inverse_scale, bool intercept, nb::handle grams) {
   Design design(x, data, indices, starts);
   Flat rows(index, false), of_rows(weights, false), centre(mean, false), scale(inverse_scale, false);
   Flat result(grams, true);
   GramArguments a = {};
-  a.dtype = static_cast<DType>(dtype);
+  a.dtype = dtype;
   a.x = design.matrix(centre.size());
   a.index = rows.data<const int64_t>();
   a.rows = rows.size();
@@ -290,11 +284,11 @@ void weighted_grams(int dtype, nb::handle x, nb::handle data, nb::handle indices
   kernels_in_use().weighted_grams(a);
 }
 
-double column_moments(int dtype, nb::handle x, nb::handle weight, nb::handle mean, nb::handle variance) {
+double column_moments(DType dtype, nb::handle x, nb::handle weight, nb::handle mean, nb::handle variance) {
   Array matrix(x, false);
   Flat weights(weight, false), means(mean, true), variances(variance, true);
   MomentArguments a = {};
-  a.dtype = static_cast<DType>(dtype);
+  a.dtype = dtype;
   a.x = matrix.rows(1);
   a.weight = weights.data<const double>();
   a.mean = means.data<double>();
@@ -304,33 +298,31 @@ double column_moments(int dtype, nb::handle x, nb::handle weight, nb::handle mea
   return kernels_in_use().column_moments(a);
 }
 
-nb::tuple check_labels(nb::handle target, int64_t classes, nb::object ignore_index, nb::handle weight) {
-  Flat labels(target, false), w(weight, false);
-  bool has_ignore_index = !ignore_index.is_none();
-  LabelSummary s = summarize_labels(labels.data<const int64_t>(), labels.size(), classes, has_ignore_index,
-                                    has_ignore_index ? nb::cast<int64_t>(ignore_index) : 0, w.data<const double>());
+nb::tuple check_labels(const LossSpec& spec, nb::handle labels, int64_t classes, nb::handle class_weight) {
+  Flat indices(labels, false), w(class_weight, false);
+  LabelSummary s =
+      summarize_labels(spec, indices.data<const int64_t>(), indices.size(), classes, w.data<const double>());
   return nb::make_tuple(s.bad_row, s.weight, s.rest);
 }
 
-int64_t check_probabilities(nb::handle target_probs, int dtype, int axis) {
-  Array probs(target_probs, false);
+int64_t check_probabilities(nb::handle probabilities, DType dtype, int axis) {
+  Array probs(probabilities, false);
   Rows rows = probs.rows(axis);
   nb::gil_scoped_release released;
-  return first_bad_probabilities(rows, static_cast<DType>(dtype), threads_for(rows.count * rows.classes));
+  return first_bad_probabilities(rows, dtype, threads_for(rows.count * rows.classes));
 }
 
-void target_mass(nb::handle target_probs, int dtype, int axis, nb::handle weight, nb::handle mass) {
-  Array probs(target_probs, false);
-  Flat w(weight, false), sums(mass, true);
+void sum_probabilities_of(nb::handle probabilities, DType dtype, int axis, nb::handle class_weight, nb::handle out) {
+  Array probs(probabilities, false);
+  Flat w(class_weight, false), sums(out, true);
   Rows rows = probs.rows(axis);
   nb::gil_scoped_release released;
-  sum_targets(rows, static_cast<DType>(dtype), w.data<const double>(), sums.data<double>(),
-              threads_for(rows.count * rows.classes));
+  sum_probabilities(rows, dtype, w.data<const double>(), sums.data<double>(), threads_for(rows.count * rows.classes));
 }
 
-void exp_difference(int dtype, nb::handle z, double m, nb::handle out) {
+void exp_difference(DType dtype, nb::handle z, double m, nb::handle out) {
   Flat in(z, false), result(out, true);
-  kernels_in_use().exp_difference(static_cast<DType>(dtype), in.data<void>(), m, result.data<void>(), in.size());
+  kernels_in_use().exp_difference(dtype, in.data<void>(), m, result.data<void>(), in.size());
 }
 
 void log1p_of(nb::handle s, nb::handle out) {
@@ -350,27 +342,48 @@ std::vector<std::string> instruction_sets() {
 NB_MODULE(_core, m) {
   using namespace softgrad;
   m.doc() = "Compiled kernels of softgrad; use them through the functions of the package.";
+  nb::enum_<DType>(m, "DType", "Element types of the kernels' arrays.")
+      .value("float16", DType::float16)
+      .value("bfloat16", DType::bfloat16)
+      .value("float32", DType::float32)
+      .value("float64", DType::float64);
+  nb::enum_<Reduction>(m, "Reduction", "How the losses of the rows become one.")
+      .value("mean", Reduction::mean)
+      .value("sum", Reduction::sum)
+      .value("none", Reduction::none);
+  nb::enum_<SoftmaxKind>(m, "SoftmaxKind")
+      .value("softmax", SoftmaxKind::softmax)
+      .value("log_softmax", SoftmaxKind::log_softmax)
+      .value("logsumexp", SoftmaxKind::logsumexp);
+  nb::enum_<OperatorKind>(m, "OperatorKind")
+      .value("curvature", OperatorKind::curvature)
+      .value("log_softmax", OperatorKind::log_softmax)
+      .value("log_softmax_transposed", OperatorKind::log_softmax_transposed);
+
+  const Denominator one(1, 0);
   m.def("softmax", &softmax, "kind"_a, "dtype"_a, "logits"_a, "axis"_a, "out"_a,
-        "Write softmax (kind 0), log_softmax (1) or logsumexp (2) of every row into out.");
-  m.def("cross_entropy", &cross_entropy, "dtype"_a, "logits"_a, "axis"_a, "gradient"_a.none(), "row_scale"_a.none(),
-        "loss"_a.none(), "target"_a.none(), "target_probs"_a.none(), "target_dtype"_a, "weight"_a.none(),
-        "ignore_index"_a.none(), "label_smoothing"_a, "z_loss"_a, "denominator"_a, "denominator_rest"_a,
+        "Write softmax, log_softmax or logsumexp of every row into out.");
+  m.def("cross_entropy", &cross_entropy, "spec"_a, "dtype"_a, "logits"_a, "axis"_a, nb::kw_only(),
+        "labels"_a.none() = nb::none(), "probabilities"_a.none() = nb::none(), "probabilities_dtype"_a = DType::float64,
+        "class_weight"_a.none() = nb::none(), "denominator"_a = one, "row_scale"_a.none() = nb::none(),
+        "loss"_a.none() = nb::none(), "gradient"_a.none() = nb::none(),
         "Summed loss / denominator, or the rows' losses into loss; the gradient, times row_scale, into gradient.");
-  m.def("check_labels", &check_labels, "target"_a, "classes"_a, "ignore_index"_a.none(), "weight"_a.none(),
-        nb::sig("def check_labels(target: object, classes: int, ignore_index: object | None, weight: object | None) "
-                "-> tuple[int, float, float]"),
+  m.def("check_labels", &check_labels, "spec"_a, "labels"_a, "classes"_a, "class_weight"_a.none(),
+        nb::sig("def check_labels(spec: softgrad._loss_spec.LossSpec, labels: object, classes: int, "
+                "class_weight: object | None) -> tuple[int, float, float]"),
         "The first row whose label is out of range, or -1; the summed weight of the labels that count, in two parts.");
-  m.def("check_probabilities", &check_probabilities, "target_probs"_a, "dtype"_a, "axis"_a,
+  m.def("check_probabilities", &check_probabilities, "probabilities"_a, "dtype"_a, "axis"_a,
         "The first row that holds a negative or infinite probability, or -1.");
-  m.def("target_mass", &target_mass, "target_probs"_a, "dtype"_a, "axis"_a, "weight"_a.none(), "mass"_a,
-        "Write the sum of every row's class probabilities, times their weights, into float64 mass.");
+  m.def("sum_probabilities", &sum_probabilities_of, "probabilities"_a, "dtype"_a, "axis"_a, "class_weight"_a.none(),
+        "out"_a, "Write the sum of every row's class probabilities, times the class weights, into float64 out.");
   m.def("apply_operator", &apply_operator, "kind"_a, "dtype"_a, "probs"_a, "axis"_a, "v"_a, "out"_a, "columns"_a,
         "pivot"_a, "jacobian"_a.none(), "outer"_a.none(), "rest"_a.none(),
-        "Write (a (Diag(p) - p p^T) + b p p^T) v (kind 0; a is jacobian or 1, b outer or 0), v - 1 p^T v (1) or "
-        "v - p 1^T v (2) into out, for every row of probs.");
-  m.def("hvp", &hvp, "dtype"_a, "logits"_a, "axis"_a, "v"_a, "out"_a, "mass"_a.none(), "row_scale"_a.none(),
-        "skip"_a.none(), "z_loss"_a, "denominator"_a, "denominator_rest"_a,
-        "Write the Hessian of the cross-entropy, times v and row_scale, into out.");
+        "Write (a (Diag(p) - p p^T) + b p p^T) v (curvature; a is jacobian or 1, b outer or 0), v - 1 p^T v "
+        "(log_softmax) "
+        "or v - p 1^T v (log_softmax_transposed) into out, for every row of probs.");
+  m.def("hvp", &hvp, "spec"_a, "dtype"_a, "logits"_a, "axis"_a, "v"_a, "out"_a, nb::kw_only(),
+        "labels"_a.none() = nb::none(), "mass"_a.none() = nb::none(), "denominator"_a = one,
+        "row_scale"_a.none() = nb::none(), "Write the Hessian of the cross-entropy, times v and row_scale, into out.");
   m.def("softmax_vjp", &softmax_vjp, "dtype"_a, "probs"_a, "axis"_a, "v"_a, "out"_a,
         "Write the Jacobian of softmax, times v, into out, for every row of softmax's result probs.");
   m.def("secular", &secular, "classes"_a, "probs"_a, "jacobian"_a, "outer"_a, "origin"_a, "offset"_a,
@@ -380,9 +393,9 @@ NB_MODULE(_core, m) {
   m.attr("secular_unit") = secular_unit;
   m.def("sum_rows", &sum_rows, "x"_a, "axis"_a, "out"_a,
         "Write the sums of float64 x along an axis, as if in twice the precision, into out.");
-  m.def("linear_head", &linear_head, "dtype"_a, "x"_a.none(), "data"_a.none(), "indices"_a.none(), "starts"_a.none(),
-        "product"_a, "W"_a, "bias"_a, "probs"_a.none(), "target"_a.none(), "target_probs"_a.none(), "weight"_a,
-        "label_smoothing"_a, "sum_W"_a, "sum_bias"_a,
+  m.def("linear_head", &linear_head, "spec"_a, "dtype"_a, "x"_a.none(), "data"_a.none(), "indices"_a.none(),
+        "starts"_a.none(), "product"_a, "W"_a, "bias"_a, "probs"_a.none(), "labels"_a.none(), "probabilities"_a.none(),
+        "row_weight"_a, "sum_W"_a, "sum_bias"_a,
         "Write sum g x^T and sum g over the rows x, with g the gradient of the weighted cross-entropy of logits "
         "W x + bias, whose sum is returned, or, for a product, with g its Hessian times W x + bias.");
   m.def("weighted_grams", &weighted_grams, "dtype"_a, "x"_a.none(), "data"_a.none(), "indices"_a.none(),

@@ -23,18 +23,19 @@ struct Labelled {
 
 template <class Scalar>
 inline void start_labelled(const CrossEntropyArguments& a, int64_t first, int count, Batch& batch, Labelled& labelled) {
-  double upstream = 1 / a.denominator;
+  double upstream = 1 / a.targets.denominator;
   double usual_headroom = headroom_for<Scalar>(upstream);
   for (int i = 0; i < Batch::rows; ++i) {
-    batch.skip[i] = i >= count || (a.has_ignore_index && a.target[first + i] == a.ignore_index);
+    batch.skip[i] = i >= count || a.spec.ignores(a.targets.labels[first + i]);
     labelled.counts[i] = batch.skip[i] ? 0 : 1;
     labelled.weight[i] = labelled.row_scale[i] = 1;
     batch.headroom[i] = usual_headroom;
   }
-  if (!a.weight && !a.row_scale) return;
+  const double* class_weight = a.targets.class_weight;
+  if (!class_weight && !a.row_scale) return;
   for (int i = 0; i < count; ++i) {
     if (batch.skip[i]) continue;
-    if (a.weight) labelled.weight[i] = a.weight[a.target[first + i]] * a.weight_unit;
+    if (class_weight) labelled.weight[i] = class_weight[a.targets.labels[first + i]] * a.weight_unit;
     if (a.row_scale) labelled.row_scale[i] = a.row_scale[first + i];
     double scale = labelled.weight[i] * labelled.row_scale[i] * upstream;
     batch.headroom[i] = headroom_for<Scalar>(scale < 0 ? -scale : scale);
@@ -47,7 +48,8 @@ inline void start_labelled(const CrossEntropyArguments& a, int64_t first, int co
 template <class Number>
 inline void finish_labelled(const CrossEntropyArguments& a, Batch& batch, Labelled& labelled) {
   const F64 infinity(__builtin_inf()), zero(0);
-  const Number denominator = number<Number>(F64(a.denominator), F64(a.denominator_rest));
+  const ZLoss z_loss(a.spec, a.weight_unit);
+  const Number denominator = denominator_of<Number>(a.targets);
   for (int i = 0; i < Batch::rows; i += F64::lanes) {
     Normalizer<Number> normalizer(batch, i);
     F64 w = F64::load(labelled.weight + i), z = F64::load(labelled.logit + i);
@@ -73,13 +75,13 @@ inline void finish_labelled(const CrossEntropyArguments& a, Batch& batch, Labell
     Number others = select(at_maximum, normalizer.excess, add(normalizer.sum, zero - e));
     Number factor = weight, at_target = negative(multiply(others, weight));
     F64 plain = select(impossible, settled, (rounded(log_sum) + (normalizer.maximum - z)) * w);
-    if (a.z_loss != 0) {
+    if (z_loss) {
       Number lse = add(log_sum, normalizer.maximum);
-      loss = add(loss, multiply(multiply(lse, lse), F64(a.z_loss * a.weight_unit)));
-      Number slope = multiply(lse, F64(2 * a.z_loss * a.weight_unit));
+      loss = add(loss, z_loss.value(lse));
+      Number slope = z_loss.slope(lse);
       factor = add(factor, slope);
       at_target = add(at_target, multiply(slope, e));
-      plain = plain + rounded(lse) * rounded(lse) * F64(a.z_loss * a.weight_unit);
+      plain = plain + z_loss.value(rounded(lse));
     }
     loss = select(equal(plain, infinity), number<Number>(infinity), loss);
     auto counts = less(zero, F64::load(labelled.counts + i));
@@ -88,7 +90,7 @@ inline void finish_labelled(const CrossEntropyArguments& a, Batch& batch, Labell
     Number row_scale = number<Number>(F64::load(labelled.row_scale + i));
     Number per_sum = divide(row_scale, multiply(normalizer.sum, denominator));
     F64 gradient = rounded(multiply(at_target, per_sum));
-    if (a.z_loss == 0) {
+    if (!z_loss) {
       F64 small_gradient = zero - ldexp_floor(rounded(multiply(scaled_loss, per_sum)), unit);
       gradient = select(vanishing, select(at_maximum, small_gradient, gradient), gradient);
     }
@@ -119,12 +121,12 @@ inline double labelled_batches(const CrossEntropyArguments& a) {
         rows.template statistics<false>(batch);
       for (int i = 0; i < count; ++i) {
         if (batch.skip[i]) continue;
-        labelled.logit[i] = rows.logit(i, a.target[first + i]);
-        if (with_gradient) labelled.exponential[i] = rows.exponential(i, a.target[first + i]);
+        labelled.logit[i] = rows.logit(i, a.targets.labels[first + i]);
+        if (with_gradient) labelled.exponential[i] = rows.exponential(i, a.targets.labels[first + i]);
       }
       finish_labelled<Number>(a, batch, labelled);
       emit_losses(a, first, count, labelled.loss_hi, labelled.loss_lo, sums[group]);
-      if (with_gradient) rows.write_scaled(batch, a.gradient, stream, a.target, labelled.target_gradient);
+      if (with_gradient) rows.write_scaled(batch, a.gradient, stream, a.targets.labels, labelled.target_gradient);
     }
     rows.flush();
   };
@@ -143,13 +145,14 @@ inline double labelled_long_rows(const CrossEntropyArguments& a) {
     if (!batch.skip[0]) {
       LongRow<V, S> row(a.logits.row(r), a.logits.class_stride, a.logits.classes, a.threads);
       row.statistics(batch);
-      labelled.logit[0] = row.logit(a.target[r]);
-      labelled.exponential[0] = row.exponential(a.target[r], batch);
+      labelled.logit[0] = row.logit(a.targets.labels[r]);
+      labelled.exponential[0] = row.exponential(a.targets.labels[r], batch);
       finish_labelled<typename NumberOf<V>::type>(a, batch, labelled);
       if (a.gradient.data) {
         row.write_scaled(batch, a.gradient.row(r), a.gradient.class_stride, stream);
         store_fence();
-        row.write_element(a.gradient.row(r) + a.target[r] * a.gradient.class_stride, labelled.target_gradient[0]);
+        row.write_element(a.gradient.row(r) + a.targets.labels[r] * a.gradient.class_stride,
+                          labelled.target_gradient[0]);
       }
     } else if (a.gradient.data) {
       zero_row(a.gradient, r, sizeof(S));
@@ -162,16 +165,17 @@ inline double labelled_long_rows(const CrossEntropyArguments& a) {
 // Weights and their sum, both times a power of two that brings the sum near one: what they leave of a
 // mean is the same, and products with small losses do not underflow on the way.
 inline CrossEntropyArguments with_moderate_weights(CrossEntropyArguments a) {
-  if (!a.weight || !(a.denominator > 0) || a.denominator == 1) return a;
-  a.weight_unit = __builtin_ldexp(1, -exponent_of(a.denominator));
-  a.denominator *= a.weight_unit;
-  a.denominator_rest *= a.weight_unit;
+  const Targets& targets = a.targets;
+  if (!targets.class_weight || !(targets.denominator > 0) || targets.denominator == 1) return a;
+  a.weight_unit = __builtin_ldexp(1, -exponent_of(targets.denominator));
+  a.targets.denominator *= a.weight_unit;
+  a.targets.denominator_rest *= a.weight_unit;
   return a;
 }
 
 template <class V, class S>
 inline double cross_entropy_rows(const CrossEntropyArguments& given) {
-  if (!given.target || given.label_smoothing != 0) return dense_rows<V, S>(given);
+  if (!given.targets.labels || given.spec.label_smoothing != 0) return dense_rows<V, S>(given);
   const CrossEntropyArguments a = with_moderate_weights(given);
   if (a.logits.classes > block_classes<V>) return labelled_long_rows<V, S>(a);
   if (ColumnTile<V, S>::suits(a.logits)) return labelled_batches<ColumnTile<V, S>, V, S>(a);

@@ -12,6 +12,7 @@
 #include "batches.h"
 #include "loss_sum.h"
 #include "softmax_kernel.h"
+#include "z_loss.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
@@ -57,8 +58,8 @@ class DenseRow {
   DenseRow(const CrossEntropyArguments& a, int64_t row)
       : a_(a),
         row_(row),
-        kept_(two_sum(F64(1), F64(-a.label_smoothing))),
-        spread_(divide(DD{F64(a.label_smoothing), F64(0)}, DD{F64(double(a.logits.classes)), F64(0)})) {}
+        kept_(two_sum(F64(1), F64(-a.spec.label_smoothing))),
+        spread_(divide(DD{F64(a.spec.label_smoothing), F64(0)}, DD{F64(double(a.logits.classes)), F64(0)})) {}
 
   // Block b in scratch; logits and targets are read anew each time.
   DenseBlock block(int64_t b, char* scratch) const {
@@ -148,36 +149,36 @@ class DenseRow {
   }
 
   void load_target(int64_t begin, int64_t n, double* q, double* buffer) const {
-    if (a_.target) {
+    if (a_.targets.labels) {
       __builtin_memset(q, 0, n * sizeof(double));
-      int64_t y = a_.target[row_] - begin;
+      int64_t y = a_.targets.labels[row_] - begin;
       if (y >= 0 && y < n) q[y] = 1;
       return;
     }
-    const char* row = a_.target_probs.row(row_) + begin * a_.target_probs.class_stride;
-    switch (a_.target_dtype) {
+    const char* row = a_.targets.probabilities.row(row_) + begin * a_.targets.probabilities.class_stride;
+    switch (a_.targets.dtype) {
       case DType::float16:
-        return widen<F32>(row, a_.target_probs.class_stride, n, q, reinterpret_cast<Half*>(buffer));
+        return widen<F32>(row, a_.targets.probabilities.class_stride, n, q, reinterpret_cast<Half*>(buffer));
       case DType::bfloat16:
-        return widen<F32>(row, a_.target_probs.class_stride, n, q, reinterpret_cast<BFloat16*>(buffer));
+        return widen<F32>(row, a_.targets.probabilities.class_stride, n, q, reinterpret_cast<BFloat16*>(buffer));
       case DType::float32:
-        return widen<F32>(row, a_.target_probs.class_stride, n, q, reinterpret_cast<float*>(buffer));
+        return widen<F32>(row, a_.targets.probabilities.class_stride, n, q, reinterpret_cast<float*>(buffer));
       case DType::float64:
-        return gather(row, a_.target_probs.class_stride, n, q);
+        return gather(row, a_.targets.probabilities.class_stride, n, q);
     }
   }
 
   // y = w·((1 - ε)·q + ε/C) in place, and what rounding y to double leaves.
   void weigh_target(int64_t begin, int64_t n, double* hi, double* lo) const {
-    if (a_.label_smoothing == 0 && !a_.weight) {
+    if (a_.spec.label_smoothing == 0 && !a_.targets.class_weight) {
       __builtin_memset(lo, 0, n * sizeof(double));
       return;
     }
     for (int64_t i = 0; i < n; i += F64::lanes) {
       int count = n - i < F64::lanes ? static_cast<int>(n - i) : F64::lanes;
       DD y = {F64::load_first(hi + i, count, 0), F64(0)};
-      if (a_.label_smoothing != 0) y = add(multiply(kept_, y.hi), spread_);
-      if (a_.weight) y = multiply(y, F64::load_first(a_.weight + begin + i, count, 0));
+      if (a_.spec.label_smoothing != 0) y = add(multiply(kept_, y.hi), spread_);
+      if (a_.targets.class_weight) y = multiply(y, F64::load_first(a_.targets.class_weight + begin + i, count, 0));
       y.hi.store_first(hi + i, count);
       y.lo.store_first(lo + i, count);
     }
@@ -239,11 +240,11 @@ inline ScalarDD dense_row(const CrossEntropyArguments& a, int64_t r, char* scrat
   F64 plain = log_sum.hi * mass.hi + F64(sums.plain_dot);
   DD factor = mass;
   DD slope = {F64(0), F64(0)};
-  if (a.z_loss != 0) {
+  if (ZLoss z_loss(a.spec); z_loss) {
     DD lse = add(log_sum, normalizer.maximum);
-    loss = add(loss, multiply(multiply(lse, lse), F64(a.z_loss)));
-    plain = plain + lse.hi * lse.hi * F64(a.z_loss);
-    slope = multiply(lse, F64(2 * a.z_loss));
+    loss = add(loss, z_loss.value(lse));
+    plain = plain + z_loss.value(lse.hi);
+    slope = z_loss.slope(lse);
     factor = add(factor, slope);
   }
   // The second part of an infinite sum is not a number; the sum is.
@@ -252,7 +253,7 @@ inline ScalarDD dense_row(const CrossEntropyArguments& a, int64_t r, char* scrat
 
   if (a.gradient.data) {
     DD one = {F64(a.row_scale ? a.row_scale[r] : 1), F64(0)};
-    DD upstream = divide(one, denominator_of(a));
+    DD upstream = divide(one, denominator_of<DD>(a.targets));
     DD scale = broadcast_first(ldexp_floor(divide(factor, normalizer.sum), F64(-headroom)));
     double at_maximum = 0;
     bool single = sums.exponentials.ties == 1;
@@ -294,7 +295,7 @@ inline double dense_rows(const CrossEntropyArguments& a) {
     DenseSums* partial = new (scratch) DenseSums[blocks];
     for (int64_t r = first; r < end; ++r) {
       ScalarDD loss;
-      bool ignored = a.has_ignore_index && a.target && a.target[r] == a.ignore_index;
+      bool ignored = a.targets.labels && a.spec.ignores(a.targets.labels[r]);
       if (!ignored)
         loss = dense_row<V, S>(a, r, scratch + partial_bytes, bytes, inner, partial, batch);
       else if (a.gradient.data)

@@ -6,7 +6,7 @@
 
 namespace softgrad {
 
-enum class DType : int { float16 = 0, bfloat16 = 1, float32 = 2, float64 = 3 };
+enum class DType : int { float16, bfloat16, float32, float64 };
 
 struct Half {
   uint16_t bits;

@@ -11,7 +11,9 @@
 #include "curvature.h"
 #include "kernels.h"
 #include "long_row.h"
+#include "loss_sum.h"
 #include "row_batch.h"
+#include "z_loss.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
@@ -43,20 +45,18 @@ inline void set_normalised(Batch& batch, int i, double maximum) {
 
 template <class Number>
 inline void finish_hvp(const HvpArguments& a, int64_t first, int count, Batch& batch, Curvature& curvature) {
+  const ZLoss z_loss(a.spec);
   for (int i = 0; i < count; ++i) {
     double row_scale = a.row_scale ? a.row_scale[first + i] : 1;
     curvature.jacobian[i] = a.mass ? a.mass[first + i] : 1;
-    curvature.outer[i] = 2 * a.z_loss * row_scale / a.denominator;
+    curvature.outer[i] = z_loss.curvature() * row_scale / a.targets.denominator;
     curvature.row_scale[i] = row_scale;
   }
-  const Number denominator = number<Number>(F64(a.denominator), F64(a.denominator_rest));
+  const Number denominator = denominator_of<Number>(a.targets);
   for (int i = 0; i < count; i += F64::lanes) {
     Normalizer<Number> normalizer(batch, i);
     Number slope = number<Number>(F64::load(curvature.jacobian + i));
-    if (a.z_loss != 0) {
-      Number lse = add(normalizer.log_sum(), normalizer.maximum);
-      slope = add(slope, multiply(lse, F64(2 * a.z_loss)));
-    }
+    if (z_loss) slope = add(slope, z_loss.slope(add(normalizer.log_sum(), normalizer.maximum)));
     slope = multiply(slope, F64::load(curvature.row_scale + i));
     F64 headroom = F64::load(batch.headroom + i);
     finish_curvature<Number>(normalizer.sum, divide(slope, denominator), headroom, i, batch, curvature);
@@ -79,7 +79,7 @@ inline void hvp_batches(const HvpArguments& a) {
     for (; first < end; first += capacity) {
       int count = static_cast<int>(end - first < capacity ? end - first : capacity);
       batch.set_headroom(hvp_headroom);
-      for (int i = 0; i < count; ++i) batch.skip[i] = a.skip && a.skip[first + i];
+      for (int i = 0; i < count; ++i) batch.skip[i] = a.ignores(first + i);
       rows.load(first, count);
       if (a.probabilities)
         for (int i = 0; i < count; ++i) set_normalised(batch, i, rows.keep_as_is(i));
@@ -132,7 +132,7 @@ inline void hvp_tiles(const HvpArguments& a) {
     batch.set_headroom(hvp_headroom);
     for (; first < end; first += V::lanes) {
       int count = static_cast<int>(end - first < V::lanes ? end - first : V::lanes);
-      for (int i = 0; i < count; ++i) batch.skip[i] = a.skip && a.skip[first + i];
+      for (int i = 0; i < count; ++i) batch.skip[i] = a.ignores(first + i);
       logits.load(first, count);
       v.load(first, count);
       if (a.probabilities)
@@ -238,7 +238,7 @@ inline void hvp_rows(const HvpArguments& a) {
   if (ColumnTile<V, S>::suits(a.logits)) return hvp_tiles<V, S>(a);
   if (a.logits.classes <= block_classes<V>) return hvp_batches<V, S>(a);
   for (int64_t r = 0; r < a.logits.count; ++r)
-    if (a.skip && a.skip[r])
+    if (a.ignores(r))
       zero_row(a.out, r, sizeof(S));
     else
       hvp_long_row<V, S>(a, r);

@@ -4,11 +4,13 @@
 #include <cstdint>
 
 #include "dtype.h"
+#include "loss_spec.h"
 #include "rows.h"
+#include "targets.h"
 
 namespace softgrad {
 
-enum class SoftmaxKind : int { softmax = 0, log_softmax = 1, logsumexp = 2 };
+enum class SoftmaxKind : int { softmax, log_softmax, logsumexp };
 
 struct SoftmaxArguments {
   SoftmaxKind kind;
@@ -19,21 +21,13 @@ struct SoftmaxArguments {
 };
 
 struct CrossEntropyArguments {
+  LossSpec spec;
+  Targets targets;
   DType dtype;
   Rows logits;
-  Rows gradient;          // data == nullptr: not wanted
-  const int64_t* target;  // class indices, one per row; nullptr: target_probs
-  Rows target_probs;      // class probabilities
-  DType target_dtype;
-  const double* weight;     // per class, or nullptr
+  Rows gradient;            // data == nullptr: not wanted
   const double* row_scale;  // per row, multiplies the gradient; or nullptr
-  bool has_ignore_index;
-  int64_t ignore_index;
-  double label_smoothing;
-  double z_loss;
-  double denominator;       // divides the summed loss and the gradient: with what rounding it left,
-  double denominator_rest;  // which is exact enough for float64
-  double weight_unit = 1;   // multiplies the weights, z_loss and the denominator
+  double weight_unit = 1;   // multiplies the class weights, z_loss and the denominator
   void* loss;               // per row (float64 for float64 logits, else float32); nullptr: summed
   int threads;
 };
@@ -41,7 +35,7 @@ struct CrossEntropyArguments {
 //   curvature                a·(Diag(p) - p pᵀ) + b·p pᵀ
 //   log_softmax              I - 1 pᵀ
 //   log_softmax_transposed   I - p 1ᵀ
-enum class OperatorKind : int { curvature = 0, log_softmax = 1, log_softmax_transposed = 2 };
+enum class OperatorKind : int { curvature, log_softmax, log_softmax_transposed };
 
 // An operator for each row of probs, applied to `columns` vectors v each.
 struct OperatorArguments {
@@ -60,6 +54,8 @@ struct OperatorArguments {
 
 // The Hessian of the cross-entropy with respect to the logits, applied to one vector for each row.
 struct HvpArguments {
+  LossSpec spec;
+  Targets targets;
   DType dtype;
   Rows logits;
   bool probabilities;  // the rows are softmax's results rather than logits
@@ -67,11 +63,9 @@ struct HvpArguments {
   Rows out;
   const double* mass;       // Σ y, per row; nullptr: 1
   const double* row_scale;  // per row, multiplies the Hessian; or nullptr
-  const bool* skip;         // rows that the target ignores; or nullptr
-  double z_loss;
-  double denominator;
-  double denominator_rest;
   int threads;
+
+  bool ignores(int64_t row) const { return targets.labels && spec.ignores(targets.labels[row]); }
 };
 
 // The eigenvalues of a·(Diag(p) - p pᵀ) + b·p pᵀ, times secular_unit, each a pole plus an offset. The unit keeps
@@ -108,6 +102,7 @@ struct DesignMatrix {
 
 // One pass over the rows of a linear head; see linear_head.h.
 struct LinearHeadArguments {
+  LossSpec spec;
   DType dtype;  // float32 or float64, of x and probs
   DesignMatrix x;
   int64_t classes;
@@ -115,10 +110,9 @@ struct LinearHeadArguments {
   const double* bias;  // (classes)
   bool product;        // the Hessian times (W, bias), from probs, rather than the gradient
   void* probs;         // (rows, classes): read by a product; written by a gradient, unless nullptr
-  const int64_t* target;
-  const double* target_probs;  // (rows, classes)
-  const double* weight;        // for each row
-  double label_smoothing;
+  const int64_t* labels;
+  const double* probabilities;  // (rows, classes): targets, if there are no labels
+  const double* row_weight;
   double* sum_W;     // (classes, features)
   double* sum_bias;  // (classes)
   int threads;

@@ -259,24 +259,22 @@ class LinearHeadPass {
     CrossEntropyArguments e = {};
     e.dtype = dtype;
     e.logits = e.gradient = tile(logits, count);
-    if (a_.target) {
-      e.target = a_.target + first;
+    if (a_.labels) {
+      e.targets.labels = a_.labels + first;
     } else {
-      e.target_probs = matrix_rows(a_.target_probs + first * a_.classes, count, a_.classes, a_.classes);
-      e.target_probs.class_stride = sizeof(double);
-      e.target_probs.outer_stride[0] = a_.classes * sizeof(double);
+      e.targets.probabilities = matrix_rows(a_.probabilities + first * a_.classes, count, a_.classes, a_.classes);
+      e.targets.probabilities.class_stride = sizeof(double);
+      e.targets.probabilities.outer_stride[0] = a_.classes * sizeof(double);
     }
-    e.target_dtype = DType::float64;
-    e.row_scale = a_.weight + first;
-    e.label_smoothing = a_.label_smoothing;
-    e.denominator = 1;
+    e.row_scale = a_.row_weight + first;
+    e.spec = a_.spec;
     e.loss = row_loss;
     e.threads = 1;
     cross_entropy_rows<V, T>(e);
     double sum = 0;
     for (int i = 0; i < count; ++i)
-      if (a_.weight[first + i] != 0)
-        sum += a_.weight[first + i] * static_cast<double>(reinterpret_cast<T*>(row_loss)[i]);
+      if (a_.row_weight[first + i] != 0)
+        sum += a_.row_weight[first + i] * static_cast<double>(reinterpret_cast<T*>(row_loss)[i]);
     return sum;
   }
 
@@ -290,7 +288,7 @@ class LinearHeadPass {
       auto probs = [&](int64_t c) { return c < whole ? V::load(p + c) : V::load_first(p + c, rest, 0); };
       V dot(T(0));
       for (int64_t c = 0; c < a_.classes; c += W) dot = multiply_add(probs(c), V::load(of_u + c), dot);
-      V mean(sum_of_lanes(dot)), weight(static_cast<T>(a_.weight[first + i]));
+      V mean(sum_of_lanes(dot)), weight(static_cast<T>(a_.row_weight[first + i]));
       for (int64_t c = 0; c < a_.classes; c += W) (weight * probs(c) * (V::load(of_u + c) - mean)).store(of_u + c);
     }
   }

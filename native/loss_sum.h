@@ -42,13 +42,16 @@ struct LossSum {
   }
 };
 
-inline DD denominator_of(const CrossEntropyArguments& a) { return {F64(a.denominator), F64(a.denominator_rest)}; }
+template <class Number>
+inline Number denominator_of(const Targets& targets) {
+  return number<Number>(F64(targets.denominator), F64(targets.denominator_rest));
+}
 
 inline double mean_loss(const CrossEntropyArguments& a, const Total& sum) {
   double quotient[F64::lanes];
-  DD mean = divide(DD{F64(sum.exact.hi), F64(sum.exact.lo)}, denominator_of(a));
+  DD mean = divide(DD{F64(sum.exact.hi), F64(sum.exact.lo)}, denominator_of<DD>(a.targets));
   (mean.hi + mean.lo).store(quotient);
-  return quotient[0] == quotient[0] ? quotient[0] : sum.plain / a.denominator;
+  return quotient[0] == quotient[0] ? quotient[0] : sum.plain / a.targets.denominator;
 }
 
 // Writes the losses of a batch, or adds them (zeros beyond `count`) to their group's sum.

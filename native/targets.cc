@@ -20,25 +20,24 @@ struct WeightSum {
 
 }  // namespace
 
-LabelSummary summarize_labels(const int64_t* target, int64_t rows, int64_t classes, bool has_ignore_index,
-                              int64_t ignore_index, const double* weight) {
+LabelSummary summarize_labels(const LossSpec& spec, const int64_t* labels, int64_t rows, int64_t classes,
+                              const double* class_weight) {
   int64_t ignored = 0, bad = 0;
   for (int64_t i = 0; i < rows; ++i) {
-    bool ignore = has_ignore_index & (target[i] == ignore_index);
+    bool ignore = spec.has_ignore_index & (labels[i] == spec.ignore_index);
     ignored += ignore;
-    bad += !ignore & (static_cast<uint64_t>(target[i]) >= static_cast<uint64_t>(classes));
+    bad += !ignore & (static_cast<uint64_t>(labels[i]) >= static_cast<uint64_t>(classes));
   }
   LabelSummary summary;
   summary.weight = static_cast<double>(rows - ignored);
-  auto counts = [&](int64_t i) { return !(has_ignore_index && target[i] == ignore_index); };
   if (bad) {
     int64_t i = 0;
-    while (!counts(i) || (target[i] >= 0 && target[i] < classes)) ++i;
+    while (spec.ignores(labels[i]) || (labels[i] >= 0 && labels[i] < classes)) ++i;
     summary.bad_row = i;
-  } else if (weight) {
+  } else if (class_weight) {
     WeightSum sum;
     for (int64_t i = 0; i < rows; ++i)
-      if (counts(i)) sum.add(weight[target[i]]);
+      if (!spec.ignores(labels[i])) sum.add(class_weight[labels[i]]);
     summary.weight = sum.sum + sum.error;
     summary.rest = (sum.sum - summary.weight) + sum.error;
   }
@@ -80,23 +79,23 @@ int64_t first_bad_probabilities(const Rows& probs, DType dtype, int threads) {
 namespace {
 
 template <class T>
-double row_mass(const char* row, int64_t stride, int64_t n, const double* weight) {
+double row_sum(const char* row, int64_t stride, int64_t n, const double* class_weight) {
   WeightSum sum;
   for (int64_t i = 0; i < n; ++i) {
     T q;
     std::memcpy(&q, row + i * stride, sizeof q);
-    sum.add(weight ? weight[i] * q : q);
+    sum.add(class_weight ? class_weight[i] * q : q);
   }
   return sum.sum + sum.error;
 }
 
 }  // namespace
 
-void sum_targets(const Rows& probs, DType dtype, const double* weight, double* mass, int threads) {
+void sum_probabilities(const Rows& probs, DType dtype, const double* class_weight, double* sums, int threads) {
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
   for (int64_t i = 0; i < probs.count; ++i)
-    mass[i] = dtype == DType::float64 ? row_mass<double>(probs.row(i), probs.class_stride, probs.classes, weight)
-                                      : row_mass<float>(probs.row(i), probs.class_stride, probs.classes, weight);
+    sums[i] = dtype == DType::float64 ? row_sum<double>(probs.row(i), probs.class_stride, probs.classes, class_weight)
+                                      : row_sum<float>(probs.row(i), probs.class_stride, probs.classes, class_weight);
 }
 
 }  // namespace softgrad

@@ -1,12 +1,24 @@
-// What must be known of the targets before anything is written: are they valid, what is their weight.
+// What a loss is measured against, and what must be known of it before anything is written: whether it is valid, and
+// how much it weighs.
 #pragma once
 
 #include <cstdint>
 
 #include "dtype.h"
+#include "loss_spec.h"
 #include "rows.h"
 
 namespace softgrad {
+
+// Class indices or class probabilities, and a weight for every class.
+struct Targets {
+  const int64_t* labels = nullptr;  // one per row; nullptr: probabilities
+  Rows probabilities;
+  DType dtype = DType::float64;          // of the probabilities
+  const double* class_weight = nullptr;  // nullptr: 1
+  double denominator = 1;                // divides the summed loss and its derivatives: with what rounding it left,
+  double denominator_rest = 0;           // which is exact enough for float64
+};
 
 struct LabelSummary {
   int64_t bad_row = -1;  // first row whose label is no class and is not ignored
@@ -14,13 +26,13 @@ struct LabelSummary {
   double rest = 0;       // and what rounding took from the sum
 };
 
-LabelSummary summarize_labels(const int64_t* target, int64_t rows, int64_t classes, bool has_ignore_index,
-                              int64_t ignore_index, const double* weight);
+LabelSummary summarize_labels(const LossSpec& spec, const int64_t* labels, int64_t rows, int64_t classes,
+                              const double* class_weight);
 
 // The first row that holds a negative or infinite value, or -1. NaN passes: it makes its row NaN.
 int64_t first_bad_probabilities(const Rows& probs, DType dtype, int threads);
 
-// Σ_c w_c q_c of every row; no weight: Σ_c q_c.
-void sum_targets(const Rows& probs, DType dtype, const double* weight, double* mass, int threads);
+// Σ_c w_c q_c of every row; without class weights Σ_c q_c.
+void sum_probabilities(const Rows& probs, DType dtype, const double* class_weight, double* sums, int threads);
 
 }  // namespace softgrad

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from softgrad import _core, _validation
+from softgrad._core import DType, Reduction
+from softgrad._loss_spec import loss_spec, shows_loss_options
+from softgrad._targets import Targets
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from numpy.typing import ArrayLike, NDArray
+
+    from softgrad._loss_spec import LossOptions, LossSpec
 
     Array = NDArray[Any]
 
 
+@shows_loss_options
 def cross_entropy(
     logits: ArrayLike,
     target: ArrayLike,
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    reduction: str = "mean",
+    **options: Unpack[LossOptions],
 ) -> Any:
     r"""Cross-entropy between targets and the softmax of logits.
 
@@ -92,21 +98,18 @@ def cross_entropy(
     >>> float(sg.cross_entropy([0.0, 40.0], 1))  # confident, and not zero
     4.248354255291589e-18
     """
-    problem = prepare("cross_entropy", logits, target, axis, weight, ignore_index, label_smoothing, z_loss, reduction)
-    return problem.run(None)
+    return checked("cross_entropy", logits, target, axis, weight, options).run(None)
 
 
+@shows_loss_options
 def cross_entropy_grad(
     logits: ArrayLike,
     target: ArrayLike,
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    reduction: str = "mean",
     out: Array | None = None,
+    **options: Unpack[LossOptions],
 ) -> Array:
     r"""Gradient of the cross-entropy with respect to the logits.
 
@@ -148,25 +151,21 @@ def cross_entropy_grad(
     >>> sg.cross_entropy_grad([0.0, 40.0], 1)
     array([ 4.24835426e-18, -4.24835426e-18])
     """
-    problem = prepare(
-        "cross_entropy_grad", logits, target, axis, weight, ignore_index, label_smoothing, z_loss, reduction
-    )
-    gradient = problem.gradient(out)
-    problem.run(gradient)
+    loss = checked("cross_entropy_grad", logits, target, axis, weight, options)
+    gradient = loss.gradient(out)
+    loss.run(gradient)
     return gradient
 
 
+@shows_loss_options
 def cross_entropy_value_and_grad(
     logits: ArrayLike,
     target: ArrayLike,
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    reduction: str = "mean",
     out: Array | None = None,
+    **options: Unpack[LossOptions],
 ) -> tuple[Any, Array]:
     """Cross-entropy and its gradient with respect to the logits, in one pass.
 
@@ -201,102 +200,108 @@ def cross_entropy_value_and_grad(
     >>> float(loss), gradient is logits
     (0.4076059644443803, True)
     """
-    problem = prepare(
-        "cross_entropy_value_and_grad", logits, target, axis, weight, ignore_index, label_smoothing, z_loss, reduction
-    )
-    gradient = problem.gradient(out)
-    return problem.run(gradient), gradient
+    loss = checked("cross_entropy_value_and_grad", logits, target, axis, weight, options)
+    gradient = loss.gradient(out)
+    return loss.run(gradient), gradient
 
 
-class Problem(NamedTuple):
-    """The validated arguments of a cross-entropy, in the form the kernel takes."""
+class CrossEntropy(NamedTuple):
+    """A cross-entropy whose arguments have been checked."""
 
     logits: Array
-    code: int
-    axis: int
-    labels: Array | None
-    probs: Array | None
-    probs_code: int
-    # The kernel's last arguments: weight, ignore_index, label_smoothing, z_loss, and the denominator in two parts.
-    options: tuple[Any, ...]
-    per_row: bool
-
-    def part(self, logits: Array, rows: slice) -> Problem:
-        """The same problem for some of the rows of a matrix, with the denominator of them all."""
-        labels = None if self.labels is None else self.labels[rows]
-        probs = None if self.probs is None else self.probs[rows]
-        return self._replace(logits=logits, labels=labels, probs=probs)
+    dtype: DType
+    targets: Targets
+    spec: LossSpec
 
     def gradient(self, out: Array | None) -> Array:
         """The array to write the gradient into."""
         if out is None:
             return np.empty_like(self.logits)
         out = _validation.out(out, self.logits, self.logits.shape)
-        for name, value in self.targets():
+        for name, value in self.named_targets():
             _validation.separate(name, value, out)
         return out
 
-    def targets(self) -> list[tuple[str, Array]]:
+    def named_targets(self) -> list[tuple[str, Array]]:
         """The arrays beside the logits, by the names of their arguments."""
-        named = (("target", self.labels), ("target", self.probs), ("weight", self.options[0]))
+        t = self.targets
+        named = (("target", t.labels), ("target", t.probabilities), ("weight", t.class_weight))
         return [(name, value) for name, value in named if value is not None]
-
-    def mass(self) -> tuple[Array | None, Array | None]:
-        """Σ_j y_j of every row, None where all are 1; and the rows that are ignored, None where there are none."""
-        weights, ignored, smoothing = self.options[:3]
-        classes = self.logits.shape[self.axis]
-        spread = smoothing * (1 if weights is None else weights.sum() / classes)
-        if self.probs is not None:
-            mass = np.empty(self.probs.shape[: self.axis] + self.probs.shape[self.axis + 1 :])
-            _core.target_mass(self.probs, self.probs_code, self.axis, weights, mass)
-            return (1 - smoothing) * mass + spread if smoothing else mass, None
-        assert self.labels is not None
-        skip = None if ignored is None else self.labels == ignored
-        if weights is None:
-            return None, skip
-        labels = self.labels if skip is None else np.where(skip, 0, self.labels)
-        return (1 - smoothing) * weights[labels] + spread, skip
 
     def run(self, gradient: Array | None) -> Any:
         """The loss, a scalar or an array of rows; the gradient goes into `gradient`."""
-        logits, code, axis, labels, probs, probs_code, options, per_row = self
-        loss_dtype = np.float64 if code == _validation.FLOAT64 else np.float32
-        rows = np.empty(logits.shape[:axis] + logits.shape[axis + 1 :], loss_dtype) if per_row else None
-        if code == _validation.BFLOAT16:
+        logits, dtype, targets, spec = self
+        shape, axis, probabilities = logits.shape, targets.axis, targets.probabilities
+        loss_dtype = np.float64 if dtype is DType.float64 else np.float32
+        losses = None
+        if spec.reduction is Reduction.none:
+            losses = np.empty(shape[:axis] + shape[axis + 1 :], loss_dtype)
+        if dtype is DType.bfloat16:
             logits = _validation.as_buffer(logits)
             gradient = None if gradient is None else _validation.as_buffer(gradient)
-        total = _core.cross_entropy(code, logits, axis, gradient, None, rows, labels, probs, probs_code, *options)
-        return loss_dtype(total) if rows is None else rows[()]
+        total = _core.cross_entropy(
+            spec,
+            dtype,
+            logits,
+            axis,
+            labels=targets.labels,
+            probabilities=probabilities,
+            probabilities_dtype=DType.float64
+            if probabilities is None
+            else _validation.kernel_dtype(probabilities.dtype),
+            class_weight=targets.class_weight,
+            denominator=targets.denominator(spec),
+            loss=losses,
+            gradient=gradient,
+        )
+        return loss_dtype(total) if losses is None else losses[()]
+
+    def write_hvp(self, v: Array, out: Array) -> None:
+        """Write the Hessian with respect to the logits, times v."""
+        targets, spec = self.targets, self.spec
+        mass = targets.mass(spec)
+        logits, v, out = (_validation.as_buffer(array) for array in (self.logits, v, out))
+        _core.hvp(
+            spec,
+            self.dtype,
+            logits,
+            targets.axis,
+            v,
+            out,
+            labels=targets.labels,
+            mass=mass,
+            denominator=targets.denominator(spec),
+        )
 
 
-def prepare(
+def checked(
     function: str,
     logits: ArrayLike,
     target: ArrayLike,
     axis: int,
     weight: ArrayLike | None,
-    ignore_index: int | None,
-    label_smoothing: float,
-    z_loss: float,
-    reduction: str,
-) -> Problem:
+    options: LossOptions,
+) -> CrossEntropy:
     """Check every argument; nothing has been written when one is refused."""
-    z, code = _validation.logits(logits, function)
+    spec = loss_spec(function, options)
+    z, dtype = _validation.logits(logits, function)
     axis = _validation.class_axis(axis, z.ndim)
-    classes = _validation.class_count(z, axis)
-    labels, probs = _validation.target(target, z, axis, function)
-    probs_code = _validation.FLOAT32 if probs is not None and probs.dtype == np.float32 else _validation.FLOAT64
-    weights = None if weight is None else _validation.class_weight(weight, classes, function)
-    ignored = None if ignore_index is None else _validation.ignore_index(ignore_index, labels is not None)
-    smoothing = _validation.unit_interval(label_smoothing, "label_smoothing")
-    zeta = _validation.factor(z_loss, "z_loss")
-    _validation.reduction(reduction)
-    if labels is not None:
-        denominator = _validation.labels(labels, classes, ignored, weights)
-    elif probs is not None:
-        _validation.probabilities(probs, axis)
-        denominator = float(z.size // classes), 0.0
-    if reduction != "mean":
-        denominator = 1.0, 0.0
-    options = (weights, ignored, smoothing, zeta, *denominator)
-    return Problem(z, code, axis, labels, probs, probs_code, options, reduction == "none")
+    return CrossEntropy(z, dtype, checked_targets(function, z.shape, axis, target, weight, spec), spec)
+
+
+def checked_targets(
+    function: str, shape: tuple[int, ...], axis: int, target: ArrayLike, weight: ArrayLike | None, spec: LossSpec
+) -> Targets:
+    """Check the targets of logits of a shape."""
+    classes = _validation.class_count(shape, axis)
+    labels, probabilities = _validation.target(target, shape, axis, function)
+    class_weight = None if weight is None else _validation.class_weight(weight, classes, function)
+    if probabilities is not None:
+        _validation.no_ignore_index(spec.ignore_index)
+        _validation.probabilities(probabilities, axis)
+        rows = float(math.prod(shape) // classes)
+        return Targets(classes, None, probabilities, axis, class_weight, None, (rows, 0.0))
+    bad_row, total, rest = _core.check_labels(spec, labels, classes, class_weight)
+    if bad_row >= 0:
+        _validation.reject_label(labels, bad_row, classes)
+    return Targets(classes, labels, None, axis, class_weight, None, (total, rest))

@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softgrad import _core, _cross_entropy, _linear_cross_entropy, _validation
+from softgrad import _cross_entropy, _linear_cross_entropy, _validation
+from softgrad._loss_spec import shows_loss_options
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from numpy.typing import ArrayLike, NDArray
+
+    from softgrad._loss_spec import LossOptions
 
     Array = NDArray[Any]
 
 
+@shows_loss_options
 def cross_entropy_hvp(
     logits: ArrayLike,
     target: ArrayLike,
@@ -21,11 +27,8 @@ def cross_entropy_hvp(
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    reduction: str = "mean",
     out: Array | None = None,
+    **options: Unpack[LossOptions],
 ) -> Array:
     r"""Hessian of the cross-entropy with respect to the logits, times a vector.
 
@@ -79,20 +82,19 @@ def cross_entropy_hvp(
     array([ 8.49670851e-18, -4.24835426e-18, -4.24835426e-18])
     """
     function = "cross_entropy_hvp"
-    problem = _cross_entropy.prepare(
-        function, logits, target, axis, weight, ignore_index, label_smoothing, z_loss, reduction
-    )
-    direction = _validation.direction(v, problem.logits, function)
+    loss = _cross_entropy.checked(function, logits, target, axis, weight, options)
+    direction = _validation.direction(v, loss.logits, function)
     if out is None:
-        result = np.empty_like(problem.logits)
+        result = np.empty_like(loss.logits)
     else:
         result = _validation.out(out, direction, direction.shape, "v")
-        for name, value in [("logits", problem.logits), *problem.targets()]:
+        for name, value in [("logits", loss.logits), *loss.named_targets()]:
             _validation.separate(name, value, result, "v")
-    _write_product(problem, direction, result)
+    loss.write_hvp(direction, result)
     return result
 
 
+@shows_loss_options
 def linear_cross_entropy_hvp(
     x: ArrayLike,
     W: ArrayLike,
@@ -101,10 +103,7 @@ def linear_cross_entropy_hvp(
     *,
     bias: ArrayLike | None = None,
     weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    reduction: str = "mean",
+    **options: Unpack[LossOptions],
 ) -> Array:
     r"""Hessian of the cross-entropy of logits x Wᵀ + bias with respect to W (and bias), times a direction.
 
@@ -153,29 +152,19 @@ def linear_cross_entropy_hvp(
     array([[ 0.125,  0.125,  0.25 ],
            [-0.125, -0.125, -0.25 ]])
     """
-    head = _linear_cross_entropy.prepare(
-        "linear_cross_entropy_hvp", x, W, target, bias, weight, ignore_index, label_smoothing, z_loss, reduction
-    )
+    head = _linear_cross_entropy.checked("linear_cross_entropy_hvp", x, W, target, bias, weight, options)
     direction = _validation.linear_direction(V, head.W, head.bias, "linear_cross_entropy_hvp")
     features = head.x.shape[1]
     result = np.zeros_like(direction, order="C")
     memory = head.chunk_memory()
-    for rows, problem in head.chunks():
-        change = memory[: len(problem.logits)]
+    for rows, chunk in head.chunks():
+        change = memory[: len(chunk.logits)]
         np.matmul(head.x[rows], direction[:, :features].T, out=change)
         if direction.shape[1] > features:
             change += direction[:, features]
-            _write_product(problem, change, change)
+            chunk.write_hvp(change, change)
             result[:, features] += change.sum(axis=0)
         else:
-            _write_product(problem, change, change)
+            chunk.write_hvp(change, change)
         _linear_cross_entropy.add_product(result[:, :features], change, head.x[rows])
     return result
-
-
-def _write_product(problem: _cross_entropy.Problem, v: Array, out: Array) -> None:
-    mass, skip = problem.mass()
-    *_, z_loss, denominator, rest = problem.options
-    buffers = (_validation.as_buffer(array) for array in (problem.logits, v, out))
-    logits, v, out = buffers
-    _core.hvp(problem.code, logits, problem.axis, v, out, mass, None, skip, z_loss, denominator, rest)

@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from softgrad import _cross_entropy, _validation
+from softgrad import _validation
+from softgrad._core import DType, Reduction
+from softgrad._cross_entropy import CrossEntropy, checked_targets
+from softgrad._loss_spec import loss_spec, shows_loss_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Unpack
 
     from numpy.typing import ArrayLike, NDArray
+
+    from softgrad._loss_spec import LossOptions, LossSpec
+    from softgrad._targets import Targets
 
     Array = NDArray[Any]
 
@@ -29,6 +36,7 @@ class LinearGradient(NamedTuple):
     bias: Array | None
 
 
+@shows_loss_options
 def linear_cross_entropy(
     x: ArrayLike,
     W: ArrayLike,
@@ -36,10 +44,7 @@ def linear_cross_entropy(
     *,
     bias: ArrayLike | None = None,
     weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    reduction: str = "mean",
+    **options: Unpack[LossOptions],
 ) -> Any:
     r"""Cross-entropy of logits x Wᵀ + bias, which are never stored whole.
 
@@ -81,11 +86,12 @@ def linear_cross_entropy(
     >>> sg.linear_cross_entropy(x, W, [0, 2], reduction="none")
     array([0.40760596, 1.09861229])
     """
-    head = prepare("linear_cross_entropy", x, W, target, bias, weight, ignore_index, label_smoothing, z_loss, reduction)
-    losses = [problem.run(None) for _, problem in head.chunks()]
+    head = checked("linear_cross_entropy", x, W, target, bias, weight, options)
+    losses = [chunk.run(None) for _, chunk in head.chunks()]
     return head.combine(losses)
 
 
+@shows_loss_options
 def linear_cross_entropy_value_and_grad(
     x: ArrayLike,
     W: ArrayLike,
@@ -93,10 +99,7 @@ def linear_cross_entropy_value_and_grad(
     *,
     bias: ArrayLike | None = None,
     weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    reduction: str = "mean",
+    **options: Unpack[LossOptions],
 ) -> tuple[Any, LinearGradient]:
     r"""Cross-entropy of logits x Wᵀ + bias, and its gradients.
 
@@ -136,19 +139,16 @@ def linear_cross_entropy_value_and_grad(
     array([[-0.25,  0.25],
            [ 0.25, -0.25]])
     """
-    head = prepare(
-        "linear_cross_entropy_value_and_grad",
-        x, W, target, bias, weight, ignore_index, label_smoothing, z_loss, reduction,
-    )  # fmt: skip
+    head = checked("linear_cross_entropy_value_and_grad", x, W, target, bias, weight, options)
     gradient = LinearGradient(
         np.empty_like(head.x, order="C"),
         np.zeros_like(head.W, order="C"),
         None if head.bias is None else np.zeros_like(head.bias),
     )
     losses = []
-    for rows, problem in head.chunks():
-        losses.append(problem.run(problem.logits))
-        g = problem.logits
+    for rows, chunk in head.chunks():
+        g = chunk.logits
+        losses.append(chunk.run(g))
         np.matmul(g, head.W, out=gradient.x[rows])
         add_product(gradient.W, g, head.x[rows])
         if gradient.bias is not None:
@@ -165,14 +165,16 @@ def add_product(total: Array, g: Array, x: Array) -> None:
 
 
 class Head(NamedTuple):
-    """The validated arguments of a linear head."""
+    """A linear head and its loss, whose arguments have been checked."""
 
     x: Array
     W: Array
     bias: Array | None
-    whole: _cross_entropy.Problem  # its logits have the right shape but no memory
+    dtype: DType
+    targets: Targets
+    spec: LossSpec
 
-    def chunks(self) -> Iterator[tuple[slice, _cross_entropy.Problem]]:
+    def chunks(self) -> Iterator[tuple[slice, CrossEntropy]]:
         """Slices of rows, and the cross-entropy of their logits."""
         n, memory = len(self.x), self.chunk_memory()
         for start in range(0, n, max(1, len(memory))):
@@ -181,7 +183,7 @@ class Head(NamedTuple):
             np.matmul(self.x[rows], self.W.T, out=logits)
             if self.bias is not None:
                 logits += self.bias
-            yield rows, self.whole.part(logits, rows)
+            yield rows, CrossEntropy(logits, self.dtype, self.targets.part(rows), self.spec)
 
     def chunk_memory(self) -> Array:
         """For the logits of one chunk of rows, or for something of their shape."""
@@ -190,34 +192,30 @@ class Head(NamedTuple):
         return np.empty((min(len(self.x), size), classes), self.x.dtype)
 
     def combine(self, losses: list[Any]) -> Any:
-        if self.whole.per_row:
+        """The loss of all rows from those of the chunks."""
+        if self.spec.reduction is Reduction.none:
             return np.concatenate(losses) if losses else np.empty(0, self.x.dtype)
-        if not losses and self.whole.options[-2] == 0:
+        if not losses and self.spec.reduction is Reduction.mean:
             return self.x.dtype.type(np.nan)
         with np.errstate(over="ignore"):  # an infinite loss is an answer
             return self.x.dtype.type(np.sum(losses, dtype=np.float64))
 
 
-def prepare(
+def checked(
     function: str,
     x: ArrayLike,
     W: ArrayLike,
     target: ArrayLike,
     bias: ArrayLike | None,
     weight: ArrayLike | None,
-    ignore_index: int | None,
-    label_smoothing: float,
-    z_loss: float,
-    reduction: str,
+    options: LossOptions,
 ) -> Head:
     """Check every argument; nothing has been computed when one is refused."""
+    spec = loss_spec(function, options)
     features = _validation.matrix(x, "x", function)
-    weights = _validation.matrix(W, "W", function)
+    coefficients = _validation.matrix(W, "W", function)
     offset = None if bias is None else _validation.logits(bias, function, "bias")[0]
-    _validation.linear_head(features, weights, offset)
-    shape = (features.shape[0], weights.shape[0])
-    logits = np.broadcast_to(np.zeros((), features.dtype), shape)
-    whole = _cross_entropy.prepare(
-        function, logits, target, -1, weight, ignore_index, label_smoothing, z_loss, reduction
-    )
-    return Head(features, weights, offset, whole)
+    _validation.linear_head(features, coefficients, offset)
+    shape = (len(features), len(coefficients))
+    targets = checked_targets(function, shape, 1, target, weight, spec)
+    return Head(features, coefficients, offset, _validation.kernel_dtype(features.dtype), targets, spec)

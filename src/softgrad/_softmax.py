@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softgrad import _core, _validation
+from softgrad._core import DType, SoftmaxKind
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[Any]
     Axis = int | tuple[int, ...] | None
-
-_SOFTMAX, _LOG_SOFTMAX, _LOGSUMEXP = range(3)  # SoftmaxKind in native/kernels.h
 
 
 def softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
@@ -66,7 +65,7 @@ def softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> 
     >>> sg.softmax([1.0, 2.0, 3.0])
     array([0.09003057, 0.24472847, 0.66524096])
     """
-    return _like_logits(_SOFTMAX, "softmax", logits, axis, out)
+    return _like_logits(SoftmaxKind.softmax, "softmax", logits, axis, out)
 
 
 def log_softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
@@ -112,7 +111,7 @@ def log_softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None)
     >>> sg.log_softmax([0.0, 100.0])
     array([-1.00000000e+02, -3.72007598e-44])
     """
-    return _like_logits(_LOG_SOFTMAX, "log_softmax", logits, axis, out)
+    return _like_logits(SoftmaxKind.log_softmax, "log_softmax", logits, axis, out)
 
 
 def logsumexp(logits: ArrayLike, *, axis: Axis = -1, keepdims: bool = False) -> Array:
@@ -155,7 +154,7 @@ def logsumexp(logits: ArrayLike, *, axis: Axis = -1, keepdims: bool = False) -> 
     >>> float(sg.logsumexp([1000.0, 1000.0]))
     1000.6931471805599
     """
-    z, code = _validation.logits(logits, "logsumexp")
+    z, dtype = _validation.logits(logits, "logsumexp")
     axes = _validation.reduced_axes(axis, z.ndim)
     shape = tuple(n for i, n in enumerate(z.shape) if i not in axes)
     rows, class_axis = _one_class_axis(z, axes)
@@ -163,23 +162,25 @@ def logsumexp(logits: ArrayLike, *, axis: Axis = -1, keepdims: bool = False) -> 
     if rows.shape[class_axis] == 0:
         result[...] = -np.inf
     else:
-        _core.softmax(_LOGSUMEXP, code, _validation.as_buffer(rows), class_axis, _validation.as_buffer(result))
+        _core.softmax(
+            SoftmaxKind.logsumexp, dtype, _validation.as_buffer(rows), class_axis, _validation.as_buffer(result)
+        )
     if keepdims:
         return result.reshape(tuple(1 if i in axes else n for i, n in enumerate(z.shape)))
     return result[()]
 
 
-def _like_logits(kind: int, function: str, logits: ArrayLike, axis: Axis, out: Array | None) -> Array:
-    z, code = _validation.logits(logits, function)
+def _like_logits(kind: SoftmaxKind, function: str, logits: ArrayLike, axis: Axis, out: Array | None) -> Array:
+    z, dtype = _validation.logits(logits, function)
     result = np.empty_like(z) if out is None else _validation.out(out, z, z.shape)
-    if type(axis) is int and z.size and z.ndim and code != _validation.BFLOAT16:
-        _core.softmax(kind, code, z, _validation.class_axis(axis, z.ndim), result)
+    if type(axis) is int and z.size and z.ndim and dtype is not DType.bfloat16:
+        _core.softmax(kind, dtype, z, _validation.class_axis(axis, z.ndim), result)
         return result
     axes = _validation.reduced_axes(axis, z.ndim)
     if z.size:
         rows, class_axis = _one_class_axis(z, axes)
         rows_out, _ = _one_class_axis(result, axes)
-        _core.softmax(kind, code, _validation.as_buffer(rows), class_axis, _validation.as_buffer(rows_out))
+        _core.softmax(kind, dtype, _validation.as_buffer(rows), class_axis, _validation.as_buffer(rows_out))
         if not np.may_share_memory(rows_out, result):
             result[...] = _several_class_axes(rows_out, z.shape, axes)
     return result if out is not None else result[()]

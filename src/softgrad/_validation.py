@@ -12,30 +12,28 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from softgrad import _core
+from softgrad._core import DType
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[Any]
 
-FLOAT16, BFLOAT16, FLOAT32, FLOAT64 = range(4)  # DType in native/dtype.h
-_CODES: dict[np.dtype[Any], int] = {
-    np.dtype(np.float16): FLOAT16,
-    np.dtype(np.float32): FLOAT32,
-    np.dtype(np.float64): FLOAT64,
+_DTYPES: dict[np.dtype[Any], DType] = {
+    np.dtype(np.float16): DType.float16,
+    np.dtype(np.float32): DType.float32,
+    np.dtype(np.float64): DType.float64,
 }
 # Beyond, products with the tails of a softmax would leave the range of their headroom (native/batch.h).
 _LEAST_FACTOR, _LARGEST_FACTOR = 1e-15, 1e15
-_REDUCTIONS = ("mean", "sum", "none")
 _OF_TORCH = {"softmax", "log_softmax", "logsumexp", "cross_entropy", "linear_cross_entropy"}
 
 
-def dtype_code(dtype: np.dtype[Any]) -> int | None:
-    """The kernels' number for a dtype in native byte order, or None if they have no such dtype."""
-    code = _CODES.get(dtype)
-    if code is None and dtype.name == "bfloat16":
-        code = _CODES[dtype] = BFLOAT16
-    return code
+def kernel_dtype(dtype: np.dtype[Any]) -> DType:
+    """The kernels' name of a dtype in native byte order; a KeyError where they have none."""
+    if dtype.name == "bfloat16":
+        _DTYPES[dtype] = DType.bfloat16
+    return _DTYPES[dtype]
 
 
 def as_buffer(array: Array) -> Array:
@@ -43,13 +41,13 @@ def as_buffer(array: Array) -> Array:
     return array.view(np.uint16) if array.dtype.name == "bfloat16" else array
 
 
-def logits(value: ArrayLike, function: str, name: str = "logits") -> tuple[Array, int]:
-    """A floating-point array in native order, and its dtype code; integers become float64."""
+def logits(value: ArrayLike, function: str, name: str = "logits") -> tuple[Array, DType]:
+    """A floating-point array in native order, and the kernels' name of its dtype; integers become float64."""
     array = value if type(value) is np.ndarray else _as_array(value, function, name)
-    code = _CODES.get(array.dtype)
-    if code is None:
-        array, code = _as_floating(array, name)
-    return (array if array.flags.aligned else array.copy()), code
+    dtype = _DTYPES.get(array.dtype)
+    if dtype is None:
+        array, dtype = _as_floating(array, name)
+    return (array if array.flags.aligned else array.copy()), dtype
 
 
 def _as_array(value: object, function: str, name: str) -> Array:
@@ -80,17 +78,18 @@ def _reject_tensor(value: object, function: str, name: str, module: str, convers
     raise TypeError(f"{name} is a {kind}; softgrad.{function} takes NumPy arrays: write {conversion}, {instead}")
 
 
-def _as_floating(array: Array, name: str) -> tuple[Array, int]:
+def _as_floating(array: Array, name: str) -> tuple[Array, DType]:
     if array.dtype.kind in "iub":
-        return array.astype(np.float64), FLOAT64
+        return array.astype(np.float64), DType.float64
     native = array.dtype.newbyteorder("=")
-    code = dtype_code(native)
-    if code is None:
+    try:
+        dtype = kernel_dtype(native)
+    except KeyError:
         raise TypeError(
             f"{name} has dtype {array.dtype}; expected float16, bfloat16, float32, float64 or integers; "
             f"write {name}.astype(numpy.float64) if that is what the values mean"
-        )
-    return array.astype(native, copy=False), code
+        ) from None
+    return array.astype(native, copy=False), dtype
 
 
 def class_axis(axis: object, ndim: int) -> int:
@@ -212,23 +211,22 @@ def separate(name: str, value: Array, out: Array, allowed: str = "logits") -> No
         raise ValueError(f"out shares memory with {name}; pass {allowed} itself, or separate memory")
 
 
-def target(value: ArrayLike, logits: Array, axis: int, function: str) -> tuple[Array | None, Array | None]:
-    """Class indices as int64, or class probabilities as float32 or float64."""
+def target(value: ArrayLike, shape: tuple[int, ...], axis: int, function: str) -> tuple[Array | None, Array | None]:
+    """Class indices as int64, or class probabilities as float32 or float64, for logits of a shape."""
     array = value if type(value) is np.ndarray else _as_array(value, function, "target")
-    shape = logits.shape
     row_shape = shape[:axis] + shape[axis + 1 :]
     kind = array.dtype.kind
     if kind in "iu":
         if array.shape != row_shape:
-            _reject_index_shape(array, logits, row_shape)
+            _reject_index_shape(array, shape, row_shape)
         if kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
-            raise IndexError(f"target holds {array.max()}; expected class indices below {logits.shape[axis]}")
+            raise IndexError(f"target holds {array.max()}; expected class indices below {shape[axis]}")
         return np.ascontiguousarray(array, np.int64), None
     if kind == "f" or array.dtype.name == "bfloat16":
-        if array.shape != logits.shape:
+        if array.shape != shape:
             raise ValueError(
                 f"target has shape {array.shape} and dtype {array.dtype}; class probabilities need the shape of "
-                f"logits, {logits.shape}; for class indices of shape {row_shape} write target.astype(numpy.int64)"
+                f"logits, {shape}; for class indices of shape {row_shape} write target.astype(numpy.int64)"
             )
         wide = np.dtype(np.float64 if array.dtype.itemsize > 4 else np.float32)
         if array.dtype.itemsize > 8:
@@ -237,16 +235,16 @@ def target(value: ArrayLike, logits: Array, axis: int, function: str) -> tuple[A
         return None, probabilities
     raise TypeError(
         f"target has dtype {array.dtype}; expected class indices (an integer dtype, shape {row_shape}) or class "
-        f"probabilities (a floating dtype, shape {logits.shape})"
+        f"probabilities (a floating dtype, shape {shape})"
     )
 
 
-def _reject_index_shape(array: Array, logits: Array, row_shape: tuple[int, ...]) -> NoReturn:
+def _reject_index_shape(array: Array, shape: tuple[int, ...], row_shape: tuple[int, ...]) -> NoReturn:
     hint = f"one index per row, shape {row_shape}"
-    if array.shape == logits.shape:
+    if array.shape == shape:
         hint += "; for one-hot rows or probabilities write target.astype(numpy.float64)"
     raise ValueError(
-        f"target has shape {array.shape} and dtype {array.dtype} beside logits of shape {logits.shape}; expected {hint}"
+        f"target has shape {array.shape} and dtype {array.dtype} beside logits of shape {shape}; expected {hint}"
     )
 
 
@@ -270,32 +268,6 @@ def class_weight(value: ArrayLike | None, classes: int, function: str, *, signed
             f"{_LARGEST_FACTOR:g}{magnitude}"
         )
     return array
-
-
-def ignore_index(value: object, has_indices: bool) -> int | None:
-    """A label that drops its row; only class indices can hold it."""
-    if value is None:
-        return None
-    try:
-        index = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"ignore_index={value!r}; expected an integer or None") from None
-    if not has_indices:
-        raise ValueError(
-            f"ignore_index={value} needs class indices, but target holds class probabilities; "
-            "set the rows to drop to zeros instead"
-        )
-    if not -(2**63) <= index < 2**63:
-        raise ValueError(f"ignore_index={value}; expected a 64-bit integer")
-    return int(index)
-
-
-def unit_interval(value: object, name: str) -> float:
-    """A number from 0 to 1."""
-    number = value if type(value) is float else real(value, name)
-    if not 0 <= number <= 1:
-        raise ValueError(f"{name}={value}; expected a number from 0 to 1")
-    return number
 
 
 def non_negative(value: object, name: str) -> float:
@@ -324,28 +296,22 @@ def real(value: object, name: str) -> float:
         raise TypeError(f"{name}={value!r}; expected a number") from None
 
 
-def reduction(value: object) -> None:
-    """How the rows' losses become one."""
-    if not (isinstance(value, str) and value in _REDUCTIONS):
-        raise ValueError(f"reduction={value!r}; expected 'mean', 'sum' or 'none'")
-
-
-def class_count(logits: Array, axis: int) -> int:
+def class_count(shape: tuple[int, ...], axis: int) -> int:
     """The number of classes, at least one."""
-    if logits.ndim == 0:
+    if not shape:
         raise ValueError("logits is a scalar; expected at least one axis, of classes; write [logits]")
-    count: int = logits.shape[axis]
-    if count == 0:
-        raise ValueError(f"logits has shape {logits.shape}: no classes along axis {axis}; expected at least one")
-    return count
+    if shape[axis] == 0:
+        raise ValueError(f"logits has shape {shape}: no classes along axis {axis}; expected at least one")
+    return shape[axis]
 
 
-def labels(indices: Array, classes: int, ignored: int | None, weight: Array | None) -> tuple[float, float]:
-    """Check every label, and return the summed weight of those that count, in two parts."""
-    row, total, rest = _core.check_labels(indices, classes, ignored, weight)
-    if row >= 0:
-        reject_label(indices, row, classes)
-    return total, rest
+def no_ignore_index(index: int | None) -> None:
+    """Refuse a label to ignore beside class probabilities."""
+    if index is not None:
+        raise ValueError(
+            f"ignore_index={index} needs class indices, but target holds class probabilities; "
+            "set the rows to drop to zeros instead"
+        )
 
 
 def reject_label(indices: Any, row: int, classes: int) -> NoReturn:
@@ -359,7 +325,7 @@ def reject_label(indices: Any, row: int, classes: int) -> NoReturn:
 
 def probabilities(probs: Array, axis: int) -> None:
     """Refuse negative and infinite class probabilities."""
-    row = _core.check_probabilities(probs, _CODES[probs.dtype], axis)
+    row = _core.check_probabilities(probs, _DTYPES[probs.dtype], axis)
     if row >= 0:
         rows = np.moveaxis(probs, axis, -1).reshape(-1, probs.shape[axis])
         values = rows[row]
@@ -383,10 +349,10 @@ def threads(value: object) -> int:
 
 def matrix(value: ArrayLike, name: str, function: str) -> Array:
     """A floating-point matrix for the linear head."""
-    array, code = logits(value, function, name)
+    array, dtype = logits(value, function, name)
     if array.ndim != 2:
         raise ValueError(f"{name} has shape {array.shape}; expected two axes")
-    if code not in (FLOAT32, FLOAT64):
+    if dtype not in (DType.float32, DType.float64):
         raise TypeError(
             f"{name} has dtype {array.dtype}; expected float32 or float64; write {name}.astype(numpy.float32)"
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from softgrad import _core, _validation
+from softgrad._core import OperatorKind
 from softgrad._operators import _row_sums
 from softgrad._operators._eigenvectors import Eigenvectors, roots
 from softgrad._operators._factors import CholeskyFactor, PseudoInverse, SquareRoot
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[Any]
-
-_CURVATURE = 0  # OperatorKind in native/kernels.h
 
 
 class EighResult(NamedTuple):
@@ -44,12 +43,11 @@ class Curvature(Operator):
     def _apply(self, v: Array) -> Array:
         probs, layout = self._probs.astype(v.dtype, copy=False), self._layout
         columns = v.shape[-1] if v.ndim > probs.ndim else 1
-        code = _validation.dtype_code(v.dtype)
-        assert code is not None
         result = np.empty_like(v)
         _core.apply_operator(
-            _CURVATURE, code, probs, layout.axis, v, result, columns, self._pivot, self._a, self._b, None
-        )
+            OperatorKind.curvature, _validation.kernel_dtype(v.dtype), probs, layout.axis, v, result, columns,
+            self._pivot, self._a, self._b, None,
+        )  # fmt: skip
         return result
 
     def _coefficients(self) -> tuple[Array, Array, Array]:

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from softgrad import _cross_entropy, _softmax
+from softgrad._closed_forms import ZLoss
+from softgrad._loss_spec import shows_loss_options
 from softgrad._operators._curvature import Curvature
 from softgrad._operators._jacobian import probabilities
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from numpy.typing import ArrayLike, NDArray
+
+    from softgrad._loss_spec import LossOptions
 
     Array = NDArray[Any]
 
@@ -24,16 +30,14 @@ class CrossEntropyHessian(Curvature):
         super().__init__(probs, axis, a, b)
 
 
+@shows_loss_options
 def cross_entropy_hessian(
     logits: ArrayLike,
     target: ArrayLike,
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    reduction: str = "mean",
+    **options: Unpack[LossOptions],
 ) -> CrossEntropyHessian:
     r"""Hessian of the cross-entropy with respect to the logits, as an operator.
 
@@ -82,21 +86,19 @@ def cross_entropy_hessian(
     >>> H.solve([[0.1, 0.2, 0.3]], damping=0.1)
     array([[1.77499724, 1.88420647, 2.34079629]])
     """
-    problem = _cross_entropy.prepare(
-        "cross_entropy_hessian", logits, target, axis, weight, ignore_index, label_smoothing, z_loss, reduction
-    )
-    z, axis = problem.logits, problem.axis
-    *_, zeta, denominator, rest = problem.options
+    loss = _cross_entropy.checked("cross_entropy_hessian", logits, target, axis, weight, options)
+    z, targets, spec = loss.logits, loss.targets, loss.spec
+    axis, z_loss = targets.axis, ZLoss(spec)
     probs = probabilities(z, axis)
     batch = z.shape[:axis] + z.shape[axis + 1 :]
-    mass, skip = problem.mass()
+    mass, kept = targets.mass(spec), targets.kept(spec)
     a = np.ones(batch) if mass is None else mass
-    if zeta:
-        a = a + 2 * zeta * _softmax.logsumexp(z.astype(np.float64), axis=axis)
-    b = np.full(batch, 2 * zeta)
-    divisor = denominator + rest or np.nan  # the mean over nothing
+    if z_loss:
+        a = a + z_loss.slope(_softmax.logsumexp(z.astype(np.float64), axis=axis))
+    b = np.full(batch, z_loss.curvature)
+    divisor = sum(targets.denominator(spec)) or np.nan  # the mean over nothing
     a, b = a / divisor, b / divisor
-    if skip is not None:
-        a, b = np.where(skip, 0, a), np.where(skip, 0, b)
-        probs[np.broadcast_to(np.expand_dims(skip, axis), probs.shape)] = 0
+    if kept is not None:
+        a, b = np.where(kept, a, 0), np.where(kept, b, 0)
+        probs[np.broadcast_to(np.expand_dims(~kept, axis), probs.shape)] = 0
     return CrossEntropyHessian(probs, axis, np.ascontiguousarray(a), np.ascontiguousarray(b))

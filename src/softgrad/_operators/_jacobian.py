@@ -78,7 +78,7 @@ def softmax_jacobian(logits: ArrayLike, *, axis: int = -1) -> SoftmaxJacobian:
     """
     z, _ = _validation.logits(logits, "softmax_jacobian")
     axis = _validation.class_axis(axis, z.ndim)
-    _validation.class_count(z, axis)
+    _validation.class_count(z.shape, axis)
     return SoftmaxJacobian(probabilities(z, axis), axis)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from softgrad import _core, _validation
+from softgrad._core import OperatorKind
 from softgrad._operators import _row_sums
 from softgrad._operators._jacobian import probabilities
 from softgrad._operators._operator import AsymmetricColumnOperator, Layout, Operator
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[Any]
-
-_LOG_SOFTMAX, _LOG_SOFTMAX_TRANSPOSED = 1, 2  # OperatorKind in native/kernels.h
 
 
 @final
@@ -42,12 +41,13 @@ class LogSoftmaxJacobian(Operator):
     def _apply(self, v: Array) -> Array:
         probs = self._probs.astype(v.dtype, copy=False)
         columns = v.shape[-1] if v.ndim > probs.ndim else 1
-        code = _validation.dtype_code(v.dtype)
-        assert code is not None
-        kind = _LOG_SOFTMAX_TRANSPOSED if self._transposed else _LOG_SOFTMAX
+        kind = OperatorKind.log_softmax_transposed if self._transposed else OperatorKind.log_softmax
         rest = np.take_along_axis(self._complement, self._pivot[:, None], axis=1)[:, 0]
         result = np.empty_like(v)
-        _core.apply_operator(kind, code, probs, self._layout.axis, v, result, columns, self._pivot, None, None, rest)
+        _core.apply_operator(
+            kind, _validation.kernel_dtype(v.dtype), probs, self._layout.axis, v, result, columns, self._pivot, None,
+            None, rest,
+        )  # fmt: skip
         return result
 
     def _probabilities(self) -> Array:
@@ -218,5 +218,5 @@ def log_softmax_jacobian(logits: ArrayLike, *, axis: int = -1) -> LogSoftmaxJaco
     """
     z, _ = _validation.logits(logits, "log_softmax_jacobian")
     axis = _validation.class_axis(axis, z.ndim)
-    _validation.class_count(z, axis)
+    _validation.class_count(z.shape, axis)
     return LogSoftmaxJacobian(probabilities(z, axis), axis)

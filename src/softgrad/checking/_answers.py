@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from softgrad._loss_spec import Reduction
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -171,4 +173,4 @@ def _row_by_row(kind: Kind, probe: Probe) -> str:
     batch = f"zip({', '.join(kind.names)})" if len(kind.names) > 1 else kind.names[0]
     calls = f"fn({rows}) for {rows} in {batch}"
     whole = f"np.stack([{calls}])" if kind.right(probe).ndim else f"sum({calls})"
-    return f"{whole} / len(z)" if probe.reduction == "mean" else whole
+    return f"{whole} / len(z)" if probe.spec.reduction is Reduction.mean else whole

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from softgrad._loss_spec import LossSpec
     from softgrad.checking._kinds import Kind
     from softgrad.checking._probes import Probe
 
@@ -44,7 +45,7 @@ class Case(NamedTuple):
     subject: str
     kind: Kind
     target: str
-    reduction: str
+    spec: LossSpec
 
 
 class Part(NamedTuple):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from softgrad._loss_spec import LossSpec
     from softgrad.checking._probes import Probe
 
     Array = NDArray[np.float64]
@@ -41,8 +42,8 @@ class Cause:
     targets: tuple[str, ...] = ("probabilities", "index")
     reductions: tuple[str, ...] = ("sum", "mean", "none")
 
-    def applies(self, target: str, reduction: str) -> bool:
-        return target in self.targets and reduction in self.reductions
+    def applies(self, target: str, spec: LossSpec) -> bool:
+        return target in self.targets and spec.reduction.name in self.reductions
 
 
 @dataclass(frozen=True)
@@ -56,5 +57,5 @@ class Scale:
     targets: tuple[str, ...] = ("probabilities", "index")
     reductions: tuple[str, ...] = ("sum", "mean", "none")
 
-    def applies(self, target: str, reduction: str) -> bool:
-        return target in self.targets and reduction in self.reductions
+    def applies(self, target: str, spec: LossSpec) -> bool:
+        return target in self.targets and spec.reduction.name in self.reductions

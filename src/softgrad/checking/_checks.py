@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from softgrad import _validation
+from softgrad._loss_spec import LossSpec, Reduction, loss_spec
 from softgrad.checking import _kinds
 from softgrad.checking._case import Case
 from softgrad.checking._examination import examine
@@ -204,7 +204,7 @@ def check_cross_entropy(fn: Callable[..., Any], *, reduction: str = "sum", targe
     >>> report.explanation.partition(".")[0]
     'A constant of 1e-07 is added to p inside the logarithm'
     """
-    return _check(_kinds.CROSS_ENTROPY, fn, target, reduction)
+    return _check(_kinds.CROSS_ENTROPY, fn, target, loss_spec("check_cross_entropy", {"reduction": reduction}))
 
 
 def check_cross_entropy_grad(
@@ -252,7 +252,9 @@ def check_cross_entropy_grad(
     >>> print(report.advice)
         p * y.sum(axis=1, keepdims=True) - y
     """
-    return _check(_kinds.CROSS_ENTROPY_GRAD, fn, target, reduction)
+    return _check(
+        _kinds.CROSS_ENTROPY_GRAD, fn, target, loss_spec("check_cross_entropy_grad", {"reduction": reduction})
+    )
 
 
 def check_cross_entropy_hessian(
@@ -300,17 +302,21 @@ def check_cross_entropy_hessian(
     >>> check_cross_entropy_hessian(boosting, target="index").cause
     '2p(1 − p) as the diagonal'
     """
-    return _check(_kinds.CROSS_ENTROPY_HESSIAN, fn, target, reduction)
+    return _check(
+        _kinds.CROSS_ENTROPY_HESSIAN, fn, target, loss_spec("check_cross_entropy_hessian", {"reduction": reduction})
+    )
 
 
-def _check(kind: Kind, fn: Callable[..., Any], target: str = "probabilities", reduction: str = "sum") -> Report:
+_SUM = LossSpec(reduction=Reduction.sum)
+
+
+def _check(kind: Kind, fn: Callable[..., Any], target: str = "probabilities", spec: LossSpec = _SUM) -> Report:
     if not callable(fn):
         hint = "; pass the function itself, not what it returns" if hasattr(fn, "__array__") else ""
         raise TypeError(f"fn is a {type(fn).__name__}; expected a function{hint}")
-    _validation.reduction(reduction)
     if not (isinstance(target, str) and target in _TARGETS):
         raise ValueError(f"target={target!r}; expected 'probabilities' or 'index'")
-    return examine(Case(fn, _name(fn), kind, target, reduction))
+    return examine(Case(fn, _name(fn), kind, target, spec))
 
 
 def _name(fn: Callable[..., Any]) -> str:

@@ -63,9 +63,9 @@ def error_of(kind: Kind, observation: Observation) -> float:
 def diagnose(kind: Kind, observations: Sequence[Observation], ask: Ask) -> list[Diagnosis]:
     """All mistakes that explain the answers; two at a time only if no single one does."""
     first = observations[0].probe
-    target, reduction = "probabilities" if first.labels is None else "index", first.reduction
-    causes = [cause for cause in kind.causes if cause.applies(target, reduction)]
-    scales = [scale for scale in kind.scales if scale.applies(target, reduction)]
+    target, spec = "probabilities" if first.labels is None else "index", first.spec
+    causes = [cause for cause in kind.causes if cause.applies(target, spec)]
+    scales = [scale for scale in kind.scales if scale.applies(target, spec)]
     # The worst answer first: it refutes most of them.
     order = sorted(observations, key=lambda o: -error_of(kind, o))
     single = _explanations([*causes, *(_as_cause(kind, scale) for scale in scales)], order, ask)
@@ -236,7 +236,7 @@ def _bisect(function: Callable[[float], float], one: float, other: float) -> flo
 def _observe_near(value: float, observation: Observation, ask: Ask) -> Observation | None:
     """An answer where probabilities are about as large as the constant: there it is told from others, and exactly."""
     old = observation.probe
-    probe = probe_near(value, "probabilities" if old.labels is None else "index", old.reduction)
+    probe = probe_near(value, "probabilities" if old.labels is None else "index", old.spec)
     try:
         array = ask(probe)
     except Exception:  # the user's function may raise anything; then nothing fits

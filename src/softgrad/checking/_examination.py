@@ -27,7 +27,7 @@ _NUDGE = 1 + 2.0**-30
 @np.errstate(all="ignore")  # overflow is what large logits are for; the answers show it
 def examine(case: Case) -> Report:
     """Check a function in stages: contract, value, derivative, large logits."""
-    probes = small_probes(case.target, case.reduction)
+    probes = small_probes(case.target, case.spec)
     names = [CONTRACT, case.kind.stage, LARGE]
     try:
         answers = _small_answers(case, probes)
@@ -136,7 +136,7 @@ def _observations(
 
 def _large_observations(case: Case, part: Part, tolerance: Tolerance) -> list[Observation]:
     observations = []
-    for probe in large_probes(case.target, case.reduction):
+    for probe in large_probes(case.target, case.spec):
         array, raised = None, ""
         try:
             array = part.of(ask(case.fn, case.kind, probe))

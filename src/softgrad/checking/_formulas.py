@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from softgrad._loss_spec import Reduction
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -53,7 +55,7 @@ def cross_entropy_hessian(p: Array, probe: Probe) -> Array:
 
 def reduced(rows: Array, probe: Probe) -> Array:
     """The rows' losses as one number, or as they are."""
-    return rows if probe.reduction == "none" else np.asarray(rows.sum() * probe.share)
+    return rows if probe.spec.reduction is Reduction.none else np.asarray(rows.sum() * probe.share)
 
 
 def diagonal_matrices(rows: Array) -> Array:

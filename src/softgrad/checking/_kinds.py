@@ -62,11 +62,11 @@ def _target(probe: Probe) -> NDArray[Any]:
 
 
 def _loss(probe: Probe) -> Array:
-    return np.asarray(sg.cross_entropy(probe.logits, _target(probe), reduction=probe.reduction))
+    return np.asarray(sg.cross_entropy(probe.logits, _target(probe), reduction=probe.spec.reduction.name))
 
 
 def _gradient(probe: Probe) -> Array:
-    return sg.cross_entropy_grad(probe.logits, _target(probe), reduction=probe.reduction)
+    return sg.cross_entropy_grad(probe.logits, _target(probe), reduction=probe.spec.reduction.name)
 
 
 def _largest_weight(probe: Probe) -> float:
@@ -143,7 +143,9 @@ CROSS_ENTROPY_HESSIAN = Kind(
     "cross-entropy-hessian",
     "derivative",
     "target",
-    lambda probe: sg.cross_entropy_hessian(probe.logits, _target(probe), reduction=probe.reduction).to_dense(),
+    lambda probe: sg.cross_entropy_hessian(
+        probe.logits, _target(probe), reduction=probe.spec.reduction.name
+    ).to_dense(),
     _largest_weight,
     _hessian_causes.HESSIAN,
     (_scales.NEGATED, *_scales.REDUCTIONS),

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import softgrad as sg
+from softgrad._loss_spec import Reduction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from softgrad._loss_spec import LossSpec
 
     Array = NDArray[np.float64]
 
@@ -34,7 +37,7 @@ class Probe:
     target: Array  # y as rows of class weights, one-hot where the function takes class indices
     labels: NDArray[np.int64] | None
     upstream: Array
-    reduction: str
+    spec: LossSpec
     is_weighted: bool = True  # else Σ_j y_j counts as 1, as in formulas for one-hot targets
 
     @cached_property
@@ -59,11 +62,11 @@ class Probe:
     @property
     def share(self) -> float:
         """What one row counts in the reduced loss."""
-        return 1 / self.rows if self.reduction == "mean" else 1.0
+        return 1 / self.rows if self.spec.reduction is Reduction.mean else 1.0
 
 
 @cache
-def small_probes(target: str, reduction: str) -> tuple[Probe, ...]:
+def small_probes(target: str, spec: LossSpec) -> tuple[Probe, ...]:
     """Moderate logits: what is wrong here is wrong as a formula."""
     rng = np.random.default_rng(20)
     tail = _uniform(rng, 2, 4, 2.0)
@@ -71,11 +74,11 @@ def small_probes(target: str, reduction: str) -> tuple[Probe, ...]:
     tail[1] -= [_TAIL, 0.0, 3.0, 33.0]
     offset = _uniform(rng, 4, 3, 1.5) + np.array([[0.0], [_OFFSET], [-_OFFSET], [7.0]])
     batches = (_uniform(rng, 3, 4, 1.5), _uniform(rng, 2, 5, 2.5), _uniform(rng, 5, 2, 2.0), offset, tail)
-    return tuple(_probe(rng, z, target, reduction) for z in (*batches, _uniform(rng, 1, 6, 2.0)))
+    return tuple(_probe(rng, z, target, spec) for z in (*batches, _uniform(rng, 1, 6, 2.0)))
 
 
 @cache
-def large_probes(target: str, reduction: str) -> tuple[Probe, ...]:
+def large_probes(target: str, spec: LossSpec) -> tuple[Probe, ...]:
     """Logits of ±1e3: rows far apart, all rows far up, all far down, and classes far apart within a row."""
     rng = np.random.default_rng(21)
     apart = _uniform(rng, 3, 4, 1.5) + np.array([[_LARGE], [-_LARGE], [0.0]])
@@ -83,19 +86,19 @@ def large_probes(target: str, reduction: str) -> tuple[Probe, ...]:
     down = _uniform(rng, 4, 3, 1.5) - _LARGE
     wide = _uniform(rng, 2, 5, 1.5) + _LARGE * np.array([[1.0, 0.0, -1.0, 0.0, -1.0], [-1.0, -1.0, 0.0, 1.0, 1.0]])
     below = _uniform(rng, 3, 4, 1.5) - _LARGE * np.array([[0, 1, 0, 1], [1, 0, 0, 0], [0, 0, 1, 1.0]])
-    return tuple(_probe(rng, z, target, reduction) for z in (apart, up, down, wide, below))
+    return tuple(_probe(rng, z, target, spec) for z in (apart, up, down, wide, below))
 
 
-def probe_near(parameter: float, target: str, reduction: str) -> Probe:
+def probe_near(parameter: float, target: str, spec: LossSpec) -> Probe:
     """Probabilities and sums of exponentials about as large as a small constant: where it shows."""
     rng = np.random.default_rng(22)
     z = _uniform(rng, 2, 5, 1.5)
     z[0, [0, 3]] += _on_grid(np.log(parameter))
     z[1] += _on_grid(np.log(parameter))
-    return _probe(rng, z, target, reduction)
+    return _probe(rng, z, target, spec)
 
 
-def _probe(rng: np.random.Generator, logits: Array, target: str, reduction: str) -> Probe:
+def _probe(rng: np.random.Generator, logits: Array, target: str, spec: LossSpec) -> Probe:
     rows, classes = logits.shape
     # Every class in turn: also those of tiny probability.
     labels = (rng.integers(classes) + 2 * np.arange(rows)) % classes
@@ -109,7 +112,7 @@ def _probe(rng: np.random.Generator, logits: Array, target: str, reduction: str)
     upstream = _uniform(rng, rows, classes, 2.0)
     for array in (logits, y, labels, upstream):
         array.flags.writeable = False
-    return Probe(logits, y, labels if target == "index" else None, upstream, reduction)
+    return Probe(logits, y, labels if target == "index" else None, upstream, spec)
 
 
 def _uniform(rng: np.random.Generator, rows: int, classes: int, reach: float) -> Array:

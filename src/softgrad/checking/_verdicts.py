@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from softgrad._loss_spec import Reduction
 from softgrad.checking._case import LARGE, SINGLE, asking
 from softgrad.checking._laws import broken_laws
 from softgrad.checking._patterns import patterns
@@ -73,7 +74,7 @@ def with_diagnoses(report: Report, diagnoses: list[Diagnosis], case: Case) -> Re
         name, explanation, advice = diagnoses[0]
         if case.target == "index" and re.search(r"\by\b", advice):
             advice += "\nwith the target one-hot: y = np.eye(z.shape[1])[target]"
-        if case.reduction == "mean" and "len(z)" not in advice:
+        if case.spec.reduction is Reduction.mean and "len(z)" not in advice:
             advice += "\nand divide the whole by len(z), for the mean"
         return replace(report, verdict=KNOWN, cause=name, explanation=explanation, advice=advice)
     listing = ", or ".join(f'"{diagnosis.name}"' for diagnosis in diagnoses)
@@ -109,7 +110,7 @@ def imprecise(case: Case, rough: Failure, names: list[str]) -> Report:
 
 def passed(case: Case, names: list[str], largest_error: float, is_single: bool) -> Report:
     """All stages passed."""
-    batches = len(small_probes(case.target, case.reduction)) + len(large_probes(case.target, case.reduction))
+    batches = len(small_probes(case.target, case.spec)) + len(large_probes(case.target, case.spec))
     notes = [f"{batches} batches, logits up to ±1000; largest error {largest_error:.1e} of the size of the terms"]
     if is_single:
         notes.append(

@@ -14,7 +14,7 @@ from softgrad.linear_model._labels import target_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from softgrad.linear_model._targets import Targets
+    from softgrad._targets import Targets
 
     Array = NDArray[Any]
 
@@ -33,8 +33,8 @@ def temperature(logits: Array, targets: Targets) -> float:
     def derivatives(beta: float) -> tuple[float, float]:
         _, gradient = cross_entropy_value_and_grad(beta * logits, target, reduction="none")
         curvature = cross_entropy_hvp(beta * logits, target, logits, reduction="none")
-        return float(targets.weight @ (gradient * logits).sum(axis=1)), float(
-            targets.weight @ (curvature * logits).sum(axis=1)
+        return float(targets.row_weight @ (gradient * logits).sum(axis=1)), float(
+            targets.row_weight @ (curvature * logits).sum(axis=1)
         )
 
     low, high = 1 / _LARGEST, 1 / _LEAST

@@ -134,7 +134,7 @@ class SoftmaxRegressionCV(LinearSoftmax):
         x = validated(self, X, reset=True)
         weight = row_weights(sample_weight, x.shape[0])
         labels = labels_of(y, x.shape[0], type(self).__name__)
-        self.classes_, _ = learnt(labels, weight, self.class_weight, options[0].label_smoothing)
+        self.classes_, _ = learnt(labels, weight, self.class_weight, options[0].spec)
         given = labels.names[labels.codes] if labels.probabilities is None else labels.probabilities
         folds = list(check_cv(self.cv, given, classifier=True).split(x, given))
         shape = len(folds), len(self.Cs_), len(self.classes_)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from softgrad._core import DType
+
     Array = NDArray[Any]
 
 # The scale of a column that does not vary: its weight is then as good as 0, and nothing divides by 0.
@@ -71,15 +73,12 @@ def _largest(x: Any) -> float:
     return 1e30 if x.dtype == np.float32 else 1e100
 
 
-def buffers(x: Any) -> tuple[int, Any, Any, Any, Any]:
-    """X as the compiled module takes it: its dtype's code, and dense memory or the three arrays of CSR."""
+def buffers(x: Any) -> tuple[DType, Any, Any, Any, Any]:
+    """X as the compiled module takes it: its dtype, and dense memory or the three arrays of CSR."""
+    dtype = _validation.kernel_dtype(x.dtype)
     if isinstance(x, np.ndarray):
-        return _code(x), x, None, None, None
-    return _code(x), None, x.data, x.indices, x.indptr
-
-
-def _code(x: Any) -> int:
-    return _validation.FLOAT32 if x.dtype == np.float32 else _validation.FLOAT64
+        return dtype, x, None, None, None
+    return dtype, None, x.data, x.indices, x.indptr
 
 
 def location_and_scale(x: Any, weight: Array, *, centred: bool) -> tuple[Array, Array]:
@@ -95,7 +94,7 @@ def location_and_scale(x: Any, weight: Array, *, centred: bool) -> tuple[Array, 
 
 def _moments(x: Array, weight: Array) -> tuple[Array, Array, float]:
     mean, variance = np.empty(x.shape[1]), np.empty(x.shape[1])
-    largest = _core.column_moments(_code(x), x, weight, mean, variance)
+    largest = _core.column_moments(_validation.kernel_dtype(x.dtype), x, weight, mean, variance)
     return mean, variance, largest
 
 

@@ -11,10 +11,12 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 
 from softgrad import _validation
-from softgrad.linear_model._targets import Targets
+from softgrad._targets import Targets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from softgrad._loss_spec import LossSpec
 
     Array = NDArray[Any]
 
@@ -122,7 +124,7 @@ def row_weights(sample_weight: Any, rows: int) -> Array:
     return weight
 
 
-def learnt(labels: Labels, weight: Array, class_weight: Any, label_smoothing: float) -> tuple[Array, Targets]:
+def learnt(labels: Labels, weight: Array, class_weight: Any, spec: LossSpec) -> tuple[Array, Targets]:
     """The classes of a fit, which are the labels with some weight, and its targets."""
     masses = labels.masses(weight)
     factors = _class_factors(class_weight, labels.names, masses)
@@ -138,14 +140,14 @@ def learnt(labels: Labels, weight: Array, class_weight: Any, label_smoothing: fl
         # A label without weight is in no class; its rows count for nothing as whichever they are taken.
         position = np.maximum(np.cumsum(kept) - 1, 0)
         index = position[labels.codes]
-        return classes, Targets(len(classes), index, None, weight * factors[labels.codes], label_smoothing)
-    if not kept.all() and label_smoothing == 0:
+        return classes, Targets(len(classes), labels=index, row_weight=weight * factors[labels.codes])
+    if not kept.all() and spec.label_smoothing == 0:
         name = labels.names.tolist()[int(np.argmin(kept))]
         raise ValueError(
             f"column {name!r} of y is 0 in every row of positive weight; a class without probability has no finite "
             "optimum; drop the column, or write label_smoothing above 0"
         )
-    return labels.names, Targets(len(labels.names), None, labels.probabilities * factors, weight, label_smoothing)
+    return labels.names, Targets(len(labels.names), probabilities=labels.probabilities * factors, row_weight=weight)
 
 
 def stream_classes(classes: Any, labels: Labels, known: Array | None) -> Array:
@@ -169,9 +171,7 @@ def stream_classes(classes: Any, labels: Labels, known: Array | None) -> Array:
     return given
 
 
-def among(
-    labels: Labels, weight: Array, classes: Array, class_weight: Any = None, label_smoothing: float = 0.0
-) -> Targets:
+def among(labels: Labels, weight: Array, classes: Array, class_weight: Any = None) -> Targets:
     """The targets of rows whose classes are known."""
     if isinstance(class_weight, str):
         raise ValueError(
@@ -187,7 +187,7 @@ def among(
             )
         if columns not in (expected, list(range(len(expected)))):
             raise ValueError(f"the columns of y are named {columns}; expected the classes of the model, {expected}")
-        return Targets(len(classes), None, labels.probabilities * factors, weight, label_smoothing)
+        return Targets(len(classes), probabilities=labels.probabilities * factors, row_weight=weight)
     index = positions(labels.names, classes)[labels.codes]
     if (index < 0).any():
         row = int((index < 0).argmax())
@@ -195,13 +195,13 @@ def among(
         raise ValueError(
             f"y[{row}] is {name!r}, which is no class of this model; expected one of {classes.tolist()}; drop such rows"
         )
-    return Targets(len(classes), index, None, weight * factors[index], label_smoothing)
+    return Targets(len(classes), labels=index, row_weight=weight * factors[index])
 
 
 def target_of(targets: Targets) -> Array:
     """The labels or the class probabilities, whichever there are."""
-    target = targets.labels if targets.probabilities is None else targets.probabilities
-    return target  # type: ignore[return-value]  # one of the two is there
+    target: Array = targets.labels if targets.probabilities is None else targets.probabilities
+    return target
 
 
 def positions(names: Array, classes: Array) -> Array:

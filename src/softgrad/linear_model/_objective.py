@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from softgrad import softmax
+from softgrad._loss_spec import DEFAULT
 from softgrad.linear_model import _passes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from softgrad.linear_model._targets import Targets
+    from softgrad._loss_spec import LossSpec
+    from softgrad._targets import Targets
 
     Array = NDArray[Any]
 
@@ -27,17 +30,34 @@ class Objective:
     memory, W and the gradient are. Without an intercept Θ = V, and the columns are not centred.
     """
 
-    def __init__(self, x: Any, targets: Targets, *, C: float, fit_intercept: bool, mean: Array, scale: Array) -> None:
+    def __init__(
+        self,
+        x: Any,
+        targets: Targets,
+        spec: LossSpec = DEFAULT,
+        *,
+        C: float,
+        fit_intercept: bool,
+        mean: Array,
+        scale: Array,
+    ) -> None:
         self.x = x
         self.targets = targets
+        self.spec = spec
         self.fit_intercept = fit_intercept
         self.mean = mean if fit_intercept else np.zeros_like(mean)
         self.scale = scale
-        self.total = float(targets.weight.sum())
+        self.total = float(targets.row_weight.sum())
         self.penalty = 1.0 / (C * self.total) / scale**2
         self.passes = 0.0
         self.loss = np.nan
         self._probs: Array | None = None
+
+    @cached_property
+    def mass(self) -> Array:
+        """s_n Σ_j y_nj, the factor of the softmax's Jacobian in every row's Hessian."""
+        mass: Array = self.targets.mass(self.spec)
+        return mass
 
     @property
     def elements(self) -> int:
@@ -94,7 +114,7 @@ class Objective:
         if keep_probs and self._probs is None:
             self._probs = np.empty((self.x.shape[0], len(theta)), self.x.dtype)
         loss, g_W, g_b = _passes.gradient(
-            self.x, *self.coefficients(theta), self.targets, self._probs if keep_probs else None
+            self.x, *self.coefficients(theta), self.targets, self.spec, self._probs if keep_probs else None
         )
         self.passes += 1
         self.loss = loss / self.total
@@ -109,7 +129,7 @@ class Objective:
         assert self._probs is not None
         V, v = self.coefficients(direction)
         self.passes += 1
-        h_W, h_b = _passes.hessian_product(self.x, V, v, self._probs, self.targets.mass)
+        h_W, h_b = _passes.hessian_product(self.x, V, v, self._probs, self.mass)
         return self._pull_back(h_W, h_b) + self.penalties * direction
 
     def hessian(self, theta: Array) -> Array:
@@ -117,7 +137,7 @@ class Objective:
         classes, columns = self.shape
         size = classes * columns
         outer = np.zeros((size, size))
-        mass = self.targets.mass
+        mass = self.mass
         step = max(16, (1 << 20) // size)
         for start in range(0, self.x.shape[0], step):
             part = slice(start, start + step)

@@ -11,6 +11,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from softgrad import _validation, get_num_threads, set_num_threads
+from softgrad._loss_spec import LossSpec, Reduction
 from softgrad.linear_model._solver import SOLVERS
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Options(NamedTuple):
 
     C: float
     fit_intercept: bool
-    label_smoothing: float
+    spec: LossSpec
     solver: str
     tol: float
     max_iter: int
@@ -35,7 +36,7 @@ def checked(estimator: Any, C: object) -> Options:
     return Options(
         C=_strength(C),
         fit_intercept=truth(estimator.fit_intercept, "fit_intercept"),
-        label_smoothing=_smoothing(estimator.label_smoothing),
+        spec=LossSpec(reduction=Reduction.sum, label_smoothing=_smoothing(estimator.label_smoothing)),
         solver=_solver(estimator.solver),
         tol=_validation.non_negative(estimator.tol, "tol"),
         max_iter=_count(estimator.max_iter, "max_iter", 1, "a positive integer, such as the default 1000"),

@@ -7,25 +7,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softgrad import _core
+from softgrad._loss_spec import DEFAULT
 from softgrad.linear_model import _design_matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from softgrad.linear_model._targets import Targets
+    from softgrad._loss_spec import LossSpec
+    from softgrad._targets import Targets
 
     Array = NDArray[Any]
 
 
-def gradient(x: Any, W: Array, b: Array, targets: Targets, probs: Array | None = None) -> tuple[float, Array, Array]:
+def gradient(
+    x: Any, W: Array, b: Array, targets: Targets, spec: LossSpec, probs: Array | None = None
+) -> tuple[float, Array, Array]:
     """Σ s_n CE(W x_n + b, y_n) and its gradients Σ g_n x_nᵀ, Σ g_n; all in float64.
 
     The softmax of every row goes into `probs`, of the dtype of X, if it is given.
     """
     sum_W, sum_b = np.empty(W.shape), np.empty(b.shape)
     loss = _core.linear_head(
-        *_design_matrix.buffers(x), False, W, b, probs, targets.labels, targets.probabilities, targets.weight,
-        targets.label_smoothing, sum_W, sum_b,
+        spec, *_design_matrix.buffers(x), False, W, b, probs, targets.labels, targets.probabilities,
+        targets.row_weight, sum_W, sum_b,
     )  # fmt: skip
     return loss, sum_W, sum_b
 
@@ -33,7 +37,7 @@ def gradient(x: Any, W: Array, b: Array, targets: Targets, probs: Array | None =
 def hessian_product(x: Any, V: Array, v: Array, probs: Array, mass: Array) -> tuple[Array, Array]:
     """Σ h_n x_nᵀ and Σ h_n, h = m p ∘ (u − pᵀu), u = V x + v: the Hessian of `gradient`'s sum, times (V, v)."""
     sum_W, sum_b = np.empty(V.shape), np.empty(v.shape)
-    _core.linear_head(*_design_matrix.buffers(x), True, V, v, probs, None, None, mass, 0.0, sum_W, sum_b)
+    _core.linear_head(DEFAULT, *_design_matrix.buffers(x), True, V, v, probs, None, None, mass, sum_W, sum_b)
     return sum_W, sum_b
 
 

@@ -97,8 +97,8 @@ class Sample:
         count = objective.x.shape[0]
         every = np.arange(count)
         self.rows = every if rows >= count else np.sort(np.random.default_rng(0).permutation(count)[:rows])
-        mass = objective.targets.mass[self.rows]
-        self.mass = mass / (mass.sum() or 1.0) * (objective.targets.mass.sum() / objective.total)
+        mass = objective.mass[self.rows]
+        self.mass = mass / (mass.sum() or 1.0) * (objective.mass.sum() / objective.total)
 
     @property
     def is_all(self) -> bool:

@@ -9,8 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from softgrad._targets import Targets
     from softgrad.linear_model._objective import Objective
-    from softgrad.linear_model._targets import Targets
 
     Array = NDArray[Any]
 
@@ -32,7 +32,7 @@ def separates(objective: Objective, theta: Array) -> bool:
     are separated (quasi-complete separation), the others keep Θ from it; but there Newton's steps, which settle what
     the others decide in one or two, go on by about one logit each, however small the gradient.
     """
-    if objective.targets.label_smoothing > 0:
+    if objective.spec.label_smoothing > 0:
         return False
     if _lasts(objective, theta, 0.0):
         return True
@@ -61,8 +61,8 @@ def _lasts(objective: Objective, direction: Array, short: float) -> bool:
     gain = shortfall = 0.0
     for start in range(0, objective.x.shape[0], rows):
         part = slice(start, start + rows)
-        targets = objective.targets.rows(part)
-        counted = targets.weight > 0
+        targets = objective.targets.part(part)
+        counted = targets.row_weight > 0
         logits = (np.asarray(objective.x[part] @ W.T) + b)[counted]
         if not len(logits):
             continue

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from softgrad._targets import Targets
     from softgrad.linear_model._options import Options
     from softgrad.linear_model._solver import Iteration, Solution
     from softgrad.linear_model._streaming import Stream
-    from softgrad.linear_model._targets import Targets
 
     Array = NDArray[Any]
 
@@ -232,7 +232,7 @@ class SoftmaxRegression(Inference, LinearSoftmax):
         x = validated(self, X, reset=True)
         weight = row_weights(sample_weight, x.shape[0])
         labels = labels_of(y, x.shape[0], type(self).__name__)
-        classes, targets = learnt(labels, weight, self.class_weight, options.label_smoothing)
+        classes, targets = learnt(labels, weight, self.class_weight, options.spec)
         with _options.limited_threads(options.n_threads):
             objective = _objective(x, targets, options)
             solution = minimise(
@@ -319,7 +319,7 @@ class SoftmaxRegression(Inference, LinearSoftmax):
         weight = row_weights(sample_weight, x.shape[0])
         labels = labels_of(y, x.shape[0], type(self).__name__)
         known = stream_classes(classes, labels, None if stream is None else self.classes_)
-        targets = among(labels, weight, known, self.class_weight, options.label_smoothing)
+        targets = among(labels, weight, known, self.class_weight)
         with _options.limited_threads(options.n_threads):
             if stream is None:
                 stream = _streaming.begin(x, targets, options)
@@ -429,7 +429,7 @@ class SoftmaxRegression(Inference, LinearSoftmax):
         x = validated(self, X, reset=False)
         weight = row_weights(sample_weight, x.shape[0])
         labels = labels_of(y, x.shape[0], type(self).__name__)
-        _, targets = learnt(labels, weight, self.class_weight, options.label_smoothing)
+        _, targets = learnt(labels, weight, self.class_weight, options.spec)
         objective = _objective(x, targets, options)
         theta = objective.variables(self.coef_, self.intercept_)
         value, _ = objective.value_and_grad(theta)
@@ -455,8 +455,8 @@ class SoftmaxRegression(Inference, LinearSoftmax):
 
 
 def _objective(x: Any, targets: Targets, options: Options) -> Objective:
-    mean, scale = location_and_scale(x, targets.weight, centred=options.fit_intercept)
-    return Objective(x, targets, C=options.C, fit_intercept=options.fit_intercept, mean=mean, scale=scale)
+    mean, scale = location_and_scale(x, targets.row_weight, centred=options.fit_intercept)
+    return Objective(x, targets, options.spec, C=options.C, fit_intercept=options.fit_intercept, mean=mean, scale=scale)
 
 
 def _follower(verbose: int, on_iteration: Callable[[Iteration], object] | None) -> Callable[[Iteration], object] | None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from softgrad._targets import Targets
     from softgrad.linear_model._options import Options
-    from softgrad.linear_model._targets import Targets
 
     Array = NDArray[Any]
 
@@ -43,7 +43,7 @@ class Stream(NamedTuple):
 
 def begin(x: Any, targets: Targets, options: Options) -> Stream:
     """Before the first batch there is the penalty alone."""
-    mean, scale = location_and_scale(x, targets.weight, centred=options.fit_intercept)
+    mean, scale = location_and_scale(x, targets.row_weight, centred=options.fit_intercept)
     scale = _open(scale)
     theta = np.zeros((targets.classes, x.shape[1] + options.fit_intercept))
     curvature = np.full(theta.shape, _LEAST_CURVATURE)
@@ -73,7 +73,9 @@ def step(
     began: float,
 ) -> tuple[Stream, Objective, Solution]:
     """Learn a batch; the gradient of the solution is that of `_WithPast`."""
-    batch = Objective(x, targets, C=np.inf, fit_intercept=options.fit_intercept, mean=stream.mean, scale=stream.scale)
+    batch = Objective(
+        x, targets, options.spec, C=np.inf, fit_intercept=options.fit_intercept, mean=stream.mean, scale=stream.scale
+    )
     solution = _WithPast(batch, stream).minimise(options, on_iteration, began)
     theta = solution.theta
     following = stream._replace(
@@ -155,7 +157,7 @@ def _curvature(objective: Objective, theta: Array) -> Array:
 def _diagonal(batch: Objective, theta: Array) -> Array:
     """The diagonal of the Hessian of the summed loss."""
     W, b = batch.coefficients(theta)
-    mass = batch.targets.mass
+    mass = batch.mass
     spread, first, second = np.zeros(len(b)), np.zeros(W.shape), np.zeros(W.shape)
     rows = max(1, _CHUNK_ELEMENTS // (len(W) + W.shape[1]))
     for start in range(0, batch.x.shape[0], rows):

@@ -1,0 +1,20 @@
+// The options of the loss: the struct of the same name in src/softgrad/_loss_spec.py, where they are checked.
+#pragma once
+
+#include <cstdint>
+
+namespace softgrad {
+
+enum class Reduction : int { mean, sum, none };
+
+struct LossSpec {
+  Reduction reduction = Reduction::mean;
+  bool has_ignore_index = false;
+  int64_t ignore_index = 0;
+  double label_smoothing = 0;
+  double z_loss = 0;
+
+  [[gnu::always_inline]] bool ignores(int64_t label) const { return has_ignore_index && label == ignore_index; }
+};
+
+}  // namespace softgrad

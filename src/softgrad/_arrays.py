@@ -1,0 +1,42 @@
+"""Arrays of any library: their namespace in the array API, and sums that keep their digits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softgrad import _core, _validation
+
+
+def namespace(array: Any) -> Any:
+    """The functions of the array API for the library that an array is of."""
+    if isinstance(array, np.ndarray):
+        return np
+    from array_api_compat import array_namespace  # noqa: PLC0415  # NumPy needs none
+
+    return array_namespace(array)
+
+
+def accumulator(array: Any) -> Any:
+    """The dtype for sums: float64 where the array's device has it."""
+    return array.dtype if str(array.device).startswith("mps") else namespace(array).float64
+
+
+def row_sums(array: Any, factors: Any, axis: int) -> Any:
+    """Sums along an axis, of the array's elements times the factors along that axis, if there are any.
+
+    In float64 where the device has it; of NumPy arrays compensated, and without a copy.
+    """
+    if isinstance(array, np.ndarray):
+        sums = np.empty(array.shape[:axis] + array.shape[axis + 1 :])
+        _core.sum_probabilities(array, _validation.kernel_dtype(array.dtype), axis, factors, sums)
+        return sums
+    xp = namespace(array)
+    products = array if factors is None else array * along(factors, array.ndim, axis)
+    return xp.sum(products, axis=axis, dtype=accumulator(array))
+
+
+def along(vector: Any, ndim: int, axis: int) -> Any:
+    """A vector as an array of `ndim` axes that varies along one of them."""
+    return namespace(vector).reshape(vector, (1,) * axis + (-1,) + (1,) * (ndim - axis - 1))

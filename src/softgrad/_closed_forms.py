@@ -1,0 +1,281 @@
+"""The formulas of docs/design.md over the array API: for every device that has no kernel of its own.
+
+As accurate as the device's arithmetic: nothing cancels, z − max z keeps what its rounding leaves, and sums are taken
+in float64 where the device has it. 16-bit types are computed in float32. `axis` counts from the front.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from softgrad._arrays import accumulator, along, namespace
+from softgrad._loss_spec import Reduction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from softgrad._loss_spec import LossSpec
+    from softgrad._targets import Targets
+
+
+class ZLoss:
+    """The z-loss ζ lse² and its derivatives by lse: `native/z_loss.h`."""
+
+    def __init__(self, spec: LossSpec) -> None:
+        self._factor = spec.z_loss
+
+    def value(self, lse: Any) -> Any:
+        """Added to the loss."""
+        return self._factor * (lse * lse)
+
+    def slope(self, lse: Any) -> Any:
+        """Added to Σ y as the factor of p in the gradient, and of Diag(p) − p pᵀ in the Hessian."""
+        return 2 * self._factor * lse
+
+    @property
+    def curvature(self) -> float:
+        """The factor of p pᵀ in the Hessian."""
+        return 2 * self._factor
+
+    def __bool__(self) -> bool:
+        return self._factor != 0
+
+
+class Normaliser(NamedTuple):
+    """e_j = exp(z_j − m), and s' = Σ e over all elements but one maximal one."""
+
+    maximum: Any
+    below: Any  # z − m, and what rounding it left
+    below_rest: Any
+    exponentials: Any
+    excess: Any
+
+    @classmethod
+    def of(cls, logits: Any, axis: int) -> Normaliser:
+        """The statistics of rows of logits, each with its axis of classes kept at length one."""
+        xp = namespace(logits)
+        m = xp.max(logits, axis=axis, keepdims=True)
+        d = logits - m
+        rounding = d - logits
+        rest = (logits - (d - rounding)) - (m + rounding)  # TwoSum (Knuth)
+        rest = xp.where(xp.isfinite(d), rest, 0)
+        e = xp.exp(d)
+        e = e + e * rest
+        at_maximum = d == 0
+        wide = accumulator(logits)
+        tail = xp.sum(xp.where(at_maximum, 0, e), axis=axis, keepdims=True, dtype=wide)
+        excess = tail + (xp.sum(xp.astype(at_maximum, wide), axis=axis, keepdims=True) - 1)
+        return cls(m, d, rest, e, xp.astype(excess, logits.dtype))
+
+    def probabilities(self) -> Any:
+        """Softmax."""
+        return self.exponentials / (1 + self.excess)
+
+    def log_sum_exp(self) -> Any:
+        """Log Σ exp z."""
+        xp = namespace(self.maximum)
+        return xp.where(xp.isinf(self.maximum), self.maximum, self.maximum + xp.log1p(self.excess))
+
+
+def widened(array: Any) -> Any:
+    """An array of a 16-bit type in float32."""
+    xp = namespace(array)
+    return xp.astype(array, xp.float32) if array.dtype.itemsize < 4 else array
+
+
+def softmax(logits: Any, axis: int) -> Any:
+    """Return p_j = e_j/(1 + s')."""
+    xp = namespace(logits)
+    if not logits.shape[axis]:
+        return xp.empty_like(logits)
+    return xp.astype(Normaliser.of(widened(logits), axis).probabilities(), logits.dtype)
+
+
+def log_softmax(logits: Any, axis: int) -> Any:
+    """Return (z_j − m) − log1p(s')."""
+    xp = namespace(logits)
+    if not logits.shape[axis]:
+        return xp.empty_like(logits)
+    n = Normaliser.of(widened(logits), axis)
+    return xp.astype(n.below + (n.below_rest - xp.log1p(n.excess)), logits.dtype)
+
+
+def logsumexp(logits: Any, axis: int) -> Any:
+    """Return m + log1p(s')."""
+    xp = namespace(logits)
+    if not logits.shape[axis]:
+        return xp.sum(logits, axis=axis, dtype=logits.dtype) - xp.inf
+    return xp.astype(xp.squeeze(Normaliser.of(widened(logits), axis).log_sum_exp(), axis=axis), logits.dtype)
+
+
+def softmax_vjp(probs: Any, v: Any, axis: int) -> Any:
+    """J v = p ∘ (v − pᵀv), from softmax's result."""
+    xp = namespace(probs)
+    if not probs.shape[axis]:
+        return xp.empty_like(probs)
+    p = widened(probs)
+    top = xp.argmax(p, axis=axis, keepdims=True)
+    return xp.astype(_curvature(p, widened(v), top, 1, 0, axis), probs.dtype)
+
+
+def _curvature(p: Any, v: Any, top: Any, a: Any, b: Any, axis: int) -> Any:
+    """(a (Diag(p) − p pᵀ) + b p pᵀ) v, with differences from v_* at a largest p."""
+    xp = namespace(p)
+    pivot = xp.take_along_axis(v, top, axis=axis)
+    difference = v - pivot
+    mean = xp.sum(p * difference, axis=axis, keepdims=True, dtype=p.dtype)
+    return p * (a * (difference - mean) + b * (mean + pivot))
+
+
+def log_softmax_vjp(logits: Any, v: Any, axis: int) -> Any:
+    """Lᵀ v = v − p Σ v: minus the gradient of the cross-entropy with targets v."""
+    xp = namespace(logits)
+    if not logits.shape[axis]:
+        return xp.empty_like(logits)
+    n = Normaliser.of(widened(logits), axis)
+    return xp.astype(-_dense_gradient(n, widened(v), 0, axis), logits.dtype)
+
+
+def cross_entropy(logits: Any, targets: Targets, spec: LossSpec) -> Any:
+    """Return M log1p(s') + Σ y (m − z) + ζ lse², reduced; float64 for float64 logits, else float32."""
+    xp, axis = namespace(logits), targets.axis
+    z = widened(logits)
+    n, z_loss, mass = Normaliser.of(z, axis), ZLoss(spec), _mass(targets, spec, z)
+    log_sum = xp.log1p(n.excess)
+    if one_hot(targets, spec):
+        below = n.maximum - xp.take_along_axis(z, _label_positions(targets, spec), axis=axis)
+        losses = _product(mass, log_sum + below)
+    else:
+        below = _product(targets.dense(spec, z), -(n.below + n.below_rest))
+        losses = mass * log_sum + xp.sum(below, axis=axis, keepdims=True, dtype=z.dtype)
+    if z_loss:
+        losses = losses + z_loss.value(n.log_sum_exp())
+    losses = xp.squeeze(_kept(losses, targets, spec), axis=axis)
+    if spec.reduction is Reduction.none:
+        return losses
+    return xp.astype(xp.sum(losses) / targets.denominator(spec)[0], z.dtype)
+
+
+def cross_entropy_grad(logits: Any, upstream: Any, targets: Targets, spec: LossSpec) -> Any:
+    """Return ((M + 2ζ lse) p_k − y_k) times the upstream gradient of the reduced loss, or of every row's."""
+    xp, axis = namespace(logits), targets.axis
+    z = widened(logits)
+    n, z_loss = Normaliser.of(z, axis), ZLoss(spec)
+    slope = z_loss.slope(n.log_sum_exp()) if z_loss else 0.0
+    if one_hot(targets, spec):
+        mass, at = _mass(targets, spec, z), _label_positions(targets, spec)
+        z_y, e_y = (xp.take_along_axis(array, at, axis=axis) for array in (z, n.exponentials))
+        others = xp.where(z_y == n.maximum, n.excess, 1 + n.excess - e_y)
+        at_label = (slope * e_y - mass * others) / (1 + n.excess)
+        gradient = xp.where(targets.is_label(z), at_label, (mass + slope) * n.probabilities())
+    else:
+        gradient = _dense_gradient(n, targets.dense(spec, z), slope, axis)
+    return xp.astype(_kept(gradient * _scale(upstream, z, targets, spec), targets, spec), logits.dtype)
+
+
+def cross_entropy_hvp(logits: Any, upstream: Any, v: Any, targets: Targets, spec: LossSpec) -> Any:
+    """Return (a (Diag(p) − p pᵀ) + b p pᵀ) v, a = M + 2ζ lse and b = 2ζ, times the upstream gradient."""
+    xp, axis = namespace(logits), targets.axis
+    z = widened(logits)
+    n, z_loss = Normaliser.of(z, axis), ZLoss(spec)
+    scale = _scale(upstream, z, targets, spec)
+    a = _mass(targets, spec, z)
+    if z_loss:
+        a = a + z_loss.slope(n.log_sum_exp())
+    top = xp.argmax(z, axis=axis, keepdims=True)
+    product = _curvature(n.probabilities(), widened(v), top, scale * a, scale * z_loss.curvature, axis)
+    return xp.astype(_kept(product, targets, spec), logits.dtype)
+
+
+def third_derivative(
+    p: Any, lse: Any, v: Any, w: Any, targets: Targets, spec: LossSpec, softmax_vjp: Callable[[Any, Any], Any]
+) -> Any:
+    """The third derivative of every row's loss, applied to v and w; `p` and `lse` are of the logits, `lse` per row.
+
+    a p ∘ (c(v) c(w) − Cov(v, w)) + b (p Cov(v, w) + J v (pᵀw) + J w (pᵀv)), c(u) = u − pᵀu, a = M + 2ζ lse, b = 2ζ
+    """
+    xp, axis, z_loss = namespace(p), targets.axis, ZLoss(spec)
+    v_mean, w_mean = (xp.sum(p * u, axis=axis, keepdims=True) for u in (v, w))
+    product = (v - v_mean) * (w - w_mean)
+    covariance = xp.sum(p * product, axis=axis, keepdims=True)
+    a = _mass(targets, spec, p)
+    if z_loss:
+        a = a + z_loss.slope(xp.expand_dims(lse, axis=axis))
+    result = a * (p * (product - covariance))
+    if z_loss:
+        change = p * covariance + softmax_vjp(p, v) * w_mean + softmax_vjp(p, w) * v_mean
+        result = result + z_loss.curvature * change
+    return _kept(result, targets, spec)
+
+
+def loss_of_log_softmax(log_p: Any, lse: Any, targets: Targets, spec: LossSpec) -> Any:
+    """Return −Σ y log p + ζ lse² of every row: differentiable with respect to targets and class weights, too."""
+    xp, axis, eps, z_loss = namespace(log_p), targets.axis, spec.label_smoothing, ZLoss(spec)
+    if targets.labels is None:
+        losses = -xp.sum(_product(targets.dense(spec, log_p), log_p), axis=axis)
+    else:
+        of_label = xp.squeeze(xp.take_along_axis(log_p, _label_positions(targets, spec), axis=axis), axis=axis)
+        weight = targets.label_weight(spec)
+        losses = -(of_label if weight is None else _product(weight, of_label))
+        if eps:
+            uniform = targets.class_weight
+            spread = log_p if uniform is None else _product(along(uniform, log_p.ndim, axis), log_p)
+            losses = (1 - eps) * losses - eps / targets.classes * xp.sum(spread, axis=axis)
+    if z_loss:
+        losses = losses + z_loss.value(lse)
+    kept = targets.kept(spec)
+    return losses if kept is None else xp.where(kept, losses, 0)
+
+
+def one_hot(targets: Targets, spec: LossSpec) -> bool:
+    """Whether y is nonzero at the labels alone."""
+    return targets.labels is not None and not spec.label_smoothing
+
+
+def _dense_gradient(n: Normaliser, y: Any, slope: Any, axis: int) -> Any:
+    """(M + slope) p − y, at the only maximum (Σ_{j≠k} y_j − y_k s')/(1 + s') + slope p."""
+    xp = namespace(y)
+    at_maximum = n.below == 0
+    below = xp.sum(xp.where(at_maximum, 0, y), axis=axis, keepdims=True, dtype=y.dtype)
+    usual = (xp.sum(y, axis=axis, keepdims=True, dtype=y.dtype) + slope) * n.probabilities() - y
+    at_top = (below - y * n.excess) / (1 + n.excess) + slope * n.probabilities()
+    only = xp.sum(xp.astype(at_maximum, xp.int64), axis=axis, keepdims=True) == 1
+    return xp.where(at_maximum & only, at_top, usual)
+
+
+def _label_positions(targets: Targets, spec: LossSpec) -> Any:
+    """The labels along the axis of the classes; those that are ignored become 0."""
+    kept, labels = targets.kept(spec), targets.labels
+    xp = namespace(labels)
+    return xp.expand_dims(labels if kept is None else xp.where(kept, labels, 0), axis=targets.axis)
+
+
+def _mass(targets: Targets, spec: LossSpec, like: Any) -> Any:
+    """Σ y of every row, to multiply rows of logits with."""
+    mass = targets.mass(spec)
+    if mass is None:
+        return 1.0
+    xp = namespace(like)
+    return xp.expand_dims(xp.astype(mass, like.dtype), axis=targets.axis)
+
+
+def _scale(upstream: Any, like: Any, targets: Targets, spec: LossSpec) -> Any:
+    """The upstream gradient of every row's loss."""
+    xp = namespace(like)
+    scale = xp.astype(upstream, like.dtype) / targets.denominator(spec)[0]
+    return xp.expand_dims(scale, axis=targets.axis) if spec.reduction is Reduction.none else scale
+
+
+def _kept(rows: Any, targets: Targets, spec: LossSpec) -> Any:
+    """Rows beside logits, with 0 in those that the target ignores."""
+    kept = targets.kept(spec)
+    if kept is None:
+        return rows
+    xp = namespace(rows)
+    return xp.where(xp.expand_dims(kept, axis=targets.axis), rows, 0)
+
+
+def _product(y: Any, x: Any) -> Any:
+    """The product y x, with 0 · ∞ = 0."""
+    xp = namespace(x)
+    return y * xp.where(xp.isinf(x) & (y == 0), 0, x)
