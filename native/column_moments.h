@@ -1,6 +1,5 @@
 // Weighted moments of the columns of a matrix, in one read of it: Σ_n s_n (x_nd - r_d), Σ_n s_n (x_nd - r_d)² with
-// r the row of largest weight, which is near enough to the mean that
-// little cancels, and the largest |x|. A column
+// r the row of largest weight, which is near enough to the mean that little cancels, and the largest |x|. A column
 // that holds NaN or infinity has no finite mean. Sums are double, by groups of rows that the shape alone decides.
 #pragma once
 
@@ -77,37 +76,34 @@ class ColumnMoments {
     bool in_place = x_.column_stride == int64_t(sizeof(T));
     int64_t at_once = in_place ? 8 : 1;
     for (int64_t n = first; n < end; n += at_once) {
-      int count = static_cast<int>(end - n < at_once ? end - n : at_once);
+      int64_t count = left_of(end, n, at_once);
       const T* row = contiguous(x_.at(n, 0), x_.column_stride, columns_, packed);
-      for (int64_t d = 0; d < columns_; d += F64::lanes) {
-        int rest = columns_ - d < F64::lanes ? static_cast<int>(columns_ - d) : F64::lanes;
-        F64 origin = F64::load_first(origin_ + d, rest, 0);
+      for_vectors<F64>(columns_, [&](int64_t d, auto lanes) {
+        F64 origin = lanes.load(origin_ + d, 0);
         Sums sums(mine + d, padded_);
-        for (int i = 0; i < count; ++i) {
-          F64 x = F64::load_first(
-              reinterpret_cast<const T*>(reinterpret_cast<const char*>(row + d) + i * x_.row_stride), rest, 0);
-          sums.add(F64(a_.weight[n + i]), x, origin);
+        for (int64_t i = 0; i < count; ++i) {
+          auto x = reinterpret_cast<const T*>(reinterpret_cast<const char*>(row + d) + i * x_.row_stride);
+          sums.add(F64(a_.weight[n + i]), lanes.load(x, 0), origin);
         }
         sums.store(mine + d, padded_);
-      }
+      });
     }
   }
 
   void sum_columns(int64_t first, int64_t end, double* mine) const {
     for (int64_t d = 0; d < columns_; ++d) {
-      double lanes[3 * F64::lanes] = {};
-      Sums sums(lanes, F64::lanes);
+      double partial[3 * F64::lanes] = {};
+      Sums sums(partial, F64::lanes);
       const T* column = element(first, d);
-      for (int64_t n = first; n < end; n += F64::lanes) {
-        int rest = end - n < F64::lanes ? static_cast<int>(end - n) : F64::lanes;
-        F64 x = F64::load_first(column + (n - first), rest, static_cast<T>(origin_[d]));
-        sums.add(F64::load_first(a_.weight + n, rest, 0), x, F64(origin_[d]));
-      }
-      sums.store(lanes, F64::lanes);
+      for_vectors<F64>(end - first, [&](int64_t n, auto lanes) {
+        F64 x = lanes.load(column + n, static_cast<T>(origin_[d]));
+        sums.add(lanes.load(a_.weight + first + n, 0), x, F64(origin_[d]));
+      });
+      sums.store(partial, F64::lanes);
       for (int lane = 0; lane < F64::lanes; ++lane) {
-        mine[d] += lanes[lane];
-        mine[padded_ + d] += lanes[F64::lanes + lane];
-        double largest = lanes[2 * F64::lanes + lane];
+        mine[d] += partial[lane];
+        mine[padded_ + d] += partial[F64::lanes + lane];
+        double largest = partial[2 * F64::lanes + lane];
         if (largest > mine[2 * padded_ + d]) mine[2 * padded_ + d] = largest;
       }
     }

@@ -154,28 +154,26 @@ class ColumnTile {
   }
 
   void load_transposed(const char* const* rows) {
-    for (int64_t c = 0; c < n_; c += W) {
-      int n = n_ - c < W ? static_cast<int>(n_ - c) : W;
+    for_vectors<V>(n_, [&](int64_t c, auto lanes) {
       V square[W];
 #pragma GCC unroll 16
-      for (int i = 0; i < W; ++i) square[i] = V::load_first(reinterpret_cast<const S*>(rows[i]) + c, n, 0);
+      for (int i = 0; i < W; ++i) square[i] = lanes.load(reinterpret_cast<const S*>(rows[i]) + c, 0);
       transpose(square);
 #pragma GCC unroll 16
       for (int i = 0; i < W; ++i) square[i].store(tile_ + (c + i) * W);
-    }
+    });
   }
 
   void write_transposed(const Batch& batch, const Rows& out) {
-    for (int64_t c = 0; c < n_; c += W) {
-      int n = n_ - c < W ? static_cast<int>(n_ - c) : W;
+    for_vectors<V>(n_, [&](int64_t c, auto lanes) {
       V square[W];
 #pragma GCC unroll 16
       for (int i = 0; i < W; ++i) square[i] = V::load(tile_ + (c + i) * W);
       transpose(square);
 #pragma GCC unroll 16
       for (int i = 0; i < W; ++i)
-        if (i < count_ && !batch.skip[i]) square[i].store_first(reinterpret_cast<S*>(out.row(first_ + i)) + c, n);
-    }
+        if (i < count_ && !batch.skip[i]) lanes.store(square[i], reinterpret_cast<S*>(out.row(first_ + i)) + c);
+    });
   }
 
   bool any_skipped(const Batch& batch) const {

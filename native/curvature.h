@@ -132,29 +132,20 @@ struct CurvatureMap<F64> {
   }
 };
 
-// Σ e_i (v_i - pivot) over a block of one row: lanes along the classes. source(i, n) holds e_i and the
-// next ones, n of them where fewer than a vector are left.
+// Σ e_i (v_i - pivot) over a block of one row: lanes along the classes. source(i, lanes) holds e_i and the
+// next ones; see for_vectors.
 template <class V, class S, class Source>
 inline ScalarDD curvature_dot(Source source, const S* v, int64_t n, double pivot) {
   using T = typename V::Scalar;
   CurvatureSum<V> sum{V(static_cast<T>(pivot))};
-  int64_t i = 0;
-  for (; i + V::lanes <= n; i += V::lanes) sum.add(source(i), V::load(v + i));
-  if (i < n) {
-    int rest = static_cast<int>(n - i);
-    sum.add(source(i, rest), V::load_first(v + i, rest, static_cast<T>(pivot)));
-  }
+  for_vectors<V>(n,
+                 [&](int64_t i, auto lanes) { sum.add(source(i, lanes), lanes.load(v + i, static_cast<T>(pivot))); });
   return sum.total();
 }
 
 template <class V, class S, class Source, class Map>
 inline void curvature_write(Source source, const S* v, int64_t n, const Map& map, S* out) {
-  int64_t i = 0;
-  for (; i + V::lanes <= n; i += V::lanes) map(source(i), V::load(v + i)).store(out + i);
-  if (i < n) {
-    int rest = static_cast<int>(n - i);
-    map(source(i, rest), V::load_first(v + i, rest, 0)).store_first(out + i, rest);
-  }
+  for_vectors<V>(n, [&](int64_t i, auto lanes) { lanes.store(map(source(i, lanes), lanes.load(v + i, 0)), out + i); });
 }
 
 }  // namespace softgrad::SOFTGRAD_ISA

@@ -25,12 +25,12 @@ template <class V, class S>
 inline int64_t first_equal(const S* z, int64_t n, typename V::Scalar m) {
   const typename V::Scalar masked = -__builtin_inf();
   for (int64_t i = 0; i < n; i += V::lanes) {
-    int rest = n - i < V::lanes ? static_cast<int>(n - i) : V::lanes;
-    V v = V::load_first(z + i, rest, masked);
+    int lanes = lanes_left<V>(n, i);
+    V v = V::load_first(z + i, lanes, masked);
     if (!any(equal(v, V(m)))) continue;
     typename V::Scalar values[V::lanes];
     v.store(values);
-    for (int j = 0; j < rest; ++j)
+    for (int j = 0; j < lanes; ++j)
       if (values[j] == m) return i + j;
   }
   return 0;  // NaN: so will be the result
@@ -77,7 +77,7 @@ inline void hvp_batches(const HvpArguments& a) {
     S* packed = reinterpret_cast<S*>(scratch + family_bytes);
     auto direction = [&](int64_t row) { return contiguous(a.v.row(row), a.v.class_stride, n, packed); };
     for (; first < end; first += capacity) {
-      int count = static_cast<int>(end - first < capacity ? end - first : capacity);
+      int count = static_cast<int>(left_of(end, first, capacity));
       batch.set_headroom(hvp_headroom);
       for (int i = 0; i < count; ++i) batch.skip[i] = a.ignores(first + i);
       rows.load(first, count);
@@ -131,7 +131,7 @@ inline void hvp_tiles(const HvpArguments& a) {
     Tile logits(a.logits, scratch), v(a.v, scratch + bytes);
     batch.set_headroom(hvp_headroom);
     for (; first < end; first += V::lanes) {
-      int count = static_cast<int>(end - first < V::lanes ? end - first : V::lanes);
+      int count = lanes_left<V>(end, first);
       for (int i = 0; i < count; ++i) batch.skip[i] = a.ignores(first + i);
       logits.load(first, count);
       v.load(first, count);
@@ -160,9 +160,9 @@ struct Exponentials {
   const S* z;
   Pivot<V> pivot;
 
-  V operator()(int64_t i) const { return exp_difference(V::load(z + i), pivot).value; }
-  V operator()(int64_t i, int rest) const {
-    return exp_difference(V::load_first(z + i, rest, -__builtin_inf()), pivot).value;
+  template <class Lanes>
+  V operator()(int64_t i, Lanes lanes) const {
+    return exp_difference(lanes.load(z + i, -__builtin_inf()), pivot).value;
   }
 };
 

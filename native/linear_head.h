@@ -49,7 +49,7 @@ struct DenseRows {
     constexpr int64_t depth = 1024;  // beyond, sums of float lose digits and the panel leaves the cache
     for (int64_t d = 0; d < features; d += depth) {
       Matrix<T> part{x.at(first, d), x.row_stride, x.column_stride};
-      int64_t n = features - d < depth ? features - d : depth;
+      int64_t n = left_of(features, d, depth);
       constexpr int width = vectors * V::lanes;
       panel_product<V, vectors>(part, 0, count, n, panel + d * width, width, [&](int64_t i, const V* sum) {
         T* to = logits + i * step;
@@ -151,7 +151,7 @@ class LinearHeadPass {
       std::memset(total, 0, sum_size() * sizeof(double));
       group_loss[group] = 0;
       for (; first < end; first += chunk_) {
-        int count = static_cast<int>(end - first < chunk_ ? end - first : chunk_);
+        int count = static_cast<int>(left_of(end, first, chunk_));
         group_loss[group] += run_chunk(first, count, coefficients, total, scratch);
       }
     });
@@ -280,16 +280,16 @@ class LinearHeadPass {
 
   // u becomes s p ∘ (u - pᵀu).
   void multiply_jacobian(int64_t first, int count, T* u) const {
-    int64_t whole = a_.classes / W * W;
-    int rest = static_cast<int>(a_.classes - whole);
     for (int i = 0; i < count; ++i) {
       const T* p = static_cast<const T*>(a_.probs) + (first + i) * a_.classes;
       T* of_u = u + i * step_;
-      auto probs = [&](int64_t c) { return c < whole ? V::load(p + c) : V::load_first(p + c, rest, 0); };
       V dot(T(0));
-      for (int64_t c = 0; c < a_.classes; c += W) dot = multiply_add(probs(c), V::load(of_u + c), dot);
+      for_vectors<V>(a_.classes,
+                     [&](int64_t c, auto lanes) { dot = multiply_add(lanes.load(p + c, 0), V::load(of_u + c), dot); });
       V mean(sum_of_lanes(dot)), weight(static_cast<T>(a_.row_weight[first + i]));
-      for (int64_t c = 0; c < a_.classes; c += W) (weight * probs(c) * (V::load(of_u + c) - mean)).store(of_u + c);
+      for_vectors<V>(a_.classes, [&](int64_t c, auto lanes) {
+        (weight * lanes.load(p + c, 0) * (V::load(of_u + c) - mean)).store(of_u + c);
+      });
     }
   }
 
@@ -303,7 +303,7 @@ class LinearHeadPass {
   void write_sums(const double* totals) const {
     for_panels([&](PanelShape p) {
       int width = p.vectors * W;
-      int64_t classes = a_.classes - p.first_class < width ? a_.classes - p.first_class : width;
+      int64_t classes = left_of(a_.classes, p.first_class, width);
 #pragma omp parallel for num_threads(a_.threads) if (a_.threads > 1)
       for (int64_t d = 0; d <= features_; ++d) {
         int64_t from = d < features_ ? p.first_class * features_ + d * width : step_ * features_ + p.first_class;

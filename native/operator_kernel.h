@@ -72,15 +72,16 @@ struct PlainSum<F64> {
 template <class V>
 inline ScalarDD plain_sum(const typename V::Scalar* v, int64_t n) {
   PlainSum<V> sum;
-  for (int64_t i = 0; i < n; i += V::lanes)
-    sum.add(V::load_first(v + i, n - i < V::lanes ? static_cast<int>(n - i) : V::lanes, 0));
+  for_vectors<V>(n, [&](int64_t i, auto lanes) { sum.add(lanes.load(v + i, 0)); });
   return sum.total();
 }
 
 template <class V>
 struct Ones {
-  V operator()(int64_t) const { return V(1); }
-  V operator()(int64_t, int) const { return V(1); }
+  template <class Lanes>
+  V operator()(int64_t, Lanes) const {
+    return V(1);
+  }
 };
 
 template <class V, OperatorKind kind>
@@ -210,7 +211,7 @@ class OperatorProduct {
 
     Block(const OperatorArguments& a, int64_t vector, int64_t b, char* memory) {
       int64_t begin = b * block;
-      n = a.v.classes - begin < block ? a.v.classes - begin : block;
+      n = left_of(a.v.classes, begin, block);
       int64_t step = a.v.classes < block ? (a.v.classes + 15) / 16 * 16 : block;
       T* buffer = reinterpret_cast<T*>(memory);
       const char* p = a.probs.row(vector / a.columns) + begin * a.probs.class_stride;
@@ -250,7 +251,7 @@ class OperatorProduct {
       Curvature curvature;
       Tile probs(a_.probs, scratch), v(a_.v, scratch + bytes);
       for (; first < end; first += W) {
-        int count = static_cast<int>(end - first < W ? end - first : W);
+        int count = lanes_left<V>(end, first);
         probs.load(first, count);
         v.load(first, count);
         for (int i = 0; i < count; ++i) start(first + i, i, v.logit(i, a_.pivot[first + i]), curvature);
@@ -272,8 +273,7 @@ class OperatorProduct {
 #pragma omp parallel for num_threads(a_.threads) schedule(static) if (a_.threads > 1)
     for (int64_t tile = 0; tile < tiles; ++tile) {
       int64_t within = tile % tiles_in_run * W;
-      int count = static_cast<int>(run - within < W ? run - within : W);
-      vector_tile(tile / tiles_in_run * run + within, count);
+      vector_tile(tile / tiles_in_run * run + within, lanes_left<V>(run, within));
     }
   }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "exp.h"
+#include "lanes.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
@@ -76,11 +77,12 @@ struct ExpSum {
 
 template <class V, class S>
 inline bool holds_nan(const S* z, int64_t n) {
-  for (int64_t i = 0; i < n; i += V::lanes) {
-    V v = n - i < V::lanes ? V::load_first(z + i, static_cast<int>(n - i), 0) : V::load(z + i);
-    if (count(equal(v, v)) != V::lanes) return true;
-  }
-  return false;
+  bool nan = false;
+  for_vectors<V>(n, [&](int64_t i, auto lanes) {
+    V v = lanes.load(z + i, 0);
+    nan |= count(equal(v, v)) != V::lanes;
+  });
+  return nan;
 }
 
 // Passes over NaN, which turns up again in the exponentials; only an infinite maximum could hide it.
@@ -96,20 +98,21 @@ inline typename V::Scalar row_maximum(const S* z, int64_t n) {
     c = maximum(V::load(z + i + 2 * L), c);
     d = maximum(V::load(z + i + 3 * L), d);
   }
-  for (; i + L <= n; i += L) a = maximum(V::load(z + i), a);
-  if (i < n) b = maximum(V::load_first(z + i, static_cast<int>(n - i), lowest), b);
+  for_vectors<V>(n - i, [&](int64_t j, auto lanes) { a = maximum(lanes.load(z + i + j, lowest), a); });
   typename V::Scalar m = largest(maximum(maximum(a, b), maximum(c, d)));
   bool infinite = m == lowest || m == -lowest;
   return infinite && holds_nan<V>(z, n) ? static_cast<typename V::Scalar>(__builtin_nan("")) : m;
 }
 
-// Elements of a row as vectors: whole ones, and the first `rest` lanes.
+// The elements of a row, a vector at a time; see for_vectors.
 template <class V, class E>
 struct Stored {
   const E* e;
 
-  V operator()(int64_t i) const { return V::load(e + i); }
-  V operator()(int64_t i, int rest) const { return V::load_first(e + i, rest, 0); }
+  template <class Lanes>
+  V operator()(int64_t i, Lanes lanes) const {
+    return lanes.load(e + i, 0);
+  }
 };
 
 // A factor in two parts: e·hi + e·lo rounds once.
@@ -189,33 +192,21 @@ struct MultiplyBy {
 // alongside(i) is called before the vector at i: for memory traffic to go on during the arithmetic.
 template <bool keep, class V, class S, class Alongside>
 inline ExpSum row_exponentials(const S* z, int64_t n, V m, V headroom, typename V::Scalar* e, Alongside alongside) {
-  constexpr int L = V::lanes;
-  const typename V::Scalar masked = -__builtin_inf();
   Pivot<V> pivot(m, headroom);
   Sum<V> sum;
   ExpSum result;
-  int64_t i = 0;
-  for (; i + L <= n; i += L) {
+  for_vectors<V>(n, [&](int64_t i, auto lanes) {
     alongside(i);
-    V v = V::load(z + i);
+    V v = lanes.load(z + i, -__builtin_inf());
     Exponential<V> x = exp_difference(v, pivot);
-    if constexpr (keep) x.value.store(e + i);
+    if constexpr (keep) lanes.store(x.value, e + i);
     auto at_maximum = equal(v, m);
     if (__builtin_expect(any(at_maximum), 0)) {
       result.ties += count(at_maximum);
       x = {select(at_maximum, V(0), x.value), select(at_maximum, V(0), x.residual)};
     }
     sum.add(x.value, x.residual);
-  }
-  if (i < n) {
-    int rest = static_cast<int>(n - i);
-    V v = V::load_first(z + i, rest, masked);
-    Exponential<V> x = exp_difference(v, pivot);
-    if constexpr (keep) x.value.store_first(e + i, rest);
-    auto at_maximum = equal(v, m);
-    result.ties += count(at_maximum);
-    sum.add(select(at_maximum, V(0), x.value), select(at_maximum, V(0), x.residual));
-  }
+  });
   result.rest = total(sum);
   return result;
 }

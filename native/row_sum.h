@@ -9,10 +9,7 @@ namespace softgrad::SOFTGRAD_ISA {
 // Lanes along the row.
 inline double row_sum(const double* x, int64_t n) {
   Sum<F64> sum;
-  for (int64_t i = 0; i < n; i += F64::lanes) {
-    int rest = n - i < F64::lanes ? static_cast<int>(n - i) : F64::lanes;
-    sum.add(F64::load_first(x + i, rest, 0), F64(0));
-  }
+  for_vectors<F64>(n, [&](int64_t i, auto lanes) { sum.add(lanes.load(x + i, 0), F64(0)); });
   ScalarDD exact = total(sum);
   return exact.hi + exact.lo;
 }
@@ -39,8 +36,7 @@ inline void sum_rows(const SumArguments& a) {
       int64_t within = i % steps_in_run * step, first = i / steps_in_run * run + within;
       const char* row = rows.row(first);
       if (adjacent) {
-        int count = static_cast<int>(run - within < step ? run - within : step);
-        adjacent_row_sums(row, rows.class_stride, rows.classes, count, a.out + first);
+        adjacent_row_sums(row, rows.class_stride, rows.classes, lanes_left<F64>(run, within), a.out + first);
       } else {
         double* buffer = reinterpret_cast<double*>(packed.data());
         a.out[first] = row_sum(contiguous(row, rows.class_stride, rows.classes, buffer), rows.classes);

@@ -42,13 +42,12 @@ struct SecularSide {
 
 inline SecularSide secular_side(const SecularEquation& f, int64_t begin, int64_t end, SecularRoot x, double near) {
   F64 value(0), slope(0);
-  for (int64_t i = begin; i < end; i += F64::lanes) {
-    int n = end - i < F64::lanes ? static_cast<int>(end - i) : F64::lanes;
-    F64 distance = (F64::load_first(f.pole + i, n, __builtin_inf()) - F64(x.origin)) - F64(x.offset);
-    F64 term = F64::load_first(f.weight + i, n, 0) / distance * F64(near);
+  for_vectors<F64>(end - begin, [&](int64_t i, auto lanes) {
+    F64 distance = (lanes.load(f.pole + begin + i, __builtin_inf()) - F64(x.origin)) - F64(x.offset);
+    F64 term = lanes.load(f.weight + begin + i, 0) / distance * F64(near);
     value = value + term;
     slope = multiply_add(term, F64(near) / distance, slope);
-  }
+  });
   return {near, sum_of_lanes(value), sum_of_lanes(slope)};
 }
 

@@ -60,7 +60,7 @@ inline void softmax_batches(const SoftmaxArguments& a) {
     batch.set_headroom(headroom_for<typename V::Scalar>(1));
     Family rows(a.logits, scratch);
     for (; first < end; first += capacity) {
-      int count = static_cast<int>(end - first < capacity ? end - first : capacity);
+      int count = static_cast<int>(left_of(end, first, capacity));
       rows.load(first, count);
       if (a.kind == SoftmaxKind::softmax) {
         rows.template statistics<true>(batch);

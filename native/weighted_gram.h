@@ -49,13 +49,8 @@ class WeightedGram {
       Matrix<T> transposed{reinterpret_cast<const char*>(gathered), int64_t(sizeof(T)), padded_ * int64_t(sizeof(T))};
       panel_product<V, vectors>(transposed, 0, depth, count, gathered + first, padded_, [&](int64_t d, const V* sum) {
         T* to = gram + d * columns_ + first;
-        for (int v = 0; v < vectors; ++v) {
-          int64_t rest = columns_ - first - v * V::lanes;
-          if (rest >= V::lanes)
-            (V::load(to + v * V::lanes) + sum[v]).store(to + v * V::lanes);
-          else if (rest > 0)
-            (V::load_first(to + v * V::lanes, int(rest), 0) + sum[v]).store_first(to + v * V::lanes, int(rest));
-        }
+        for_vectors<V>(left_of(columns_, first, width),
+                       [&](int64_t c, auto lanes) { lanes.store(lanes.load(to + c, 0) + sum[c / V::lanes], to + c); });
       });
     }
   }
