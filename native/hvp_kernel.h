@@ -23,16 +23,10 @@ inline constexpr double hvp_headroom = 64;
 
 template <class V, class S>
 inline int64_t first_equal(const S* z, int64_t n, typename V::Scalar m) {
-  const typename V::Scalar masked = -__builtin_inf();
-  for (int64_t i = 0; i < n; i += V::lanes) {
-    int lanes = lanes_left<V>(n, i);
-    V v = V::load_first(z + i, lanes, masked);
-    if (!any(equal(v, V(m)))) continue;
-    typename V::Scalar values[V::lanes];
-    v.store(values);
-    for (int j = 0; j < lanes; ++j)
-      if (values[j] == m) return i + j;
-  }
+  int64_t i = 0;
+  while (i + V::lanes <= n && !any(equal(V::load(z + i), V(m)))) i += V::lanes;
+  for (; i < n; ++i)
+    if (widened<V>(z + i) == m) return i;
   return 0;  // NaN: so will be the result
 }
 
