@@ -102,10 +102,12 @@ class Flat : public Array {
   Flat(nb::handle object, bool writable) : Array(object, PyBUF_C_CONTIGUOUS, writable) {}
 };
 
-void softmax(SoftmaxKind kind, DType dtype, nb::handle logits, int axis, nb::handle out) {
+void softmax(SoftmaxKind kind, DType dtype, nb::handle logits, int axis, nb::handle out, nb::handle statistics) {
   Array in(logits, false), result(out, true);
+  Flat given(statistics, false);
   bool reduces = kind == SoftmaxKind::logsumexp;
-  SoftmaxArguments a = {kind, dtype, in.rows(axis), result.rows(reduces ? -1 : axis), 1};
+  SoftmaxArguments a = {kind, dtype, in.rows(axis), result.rows(reduces ? -1 : axis), given.data<const RowStatistics>(),
+                        1};
   a.threads = threads_for(a.logits.count * a.logits.classes);
   nb::gil_scoped_release released;
   kernels_in_use().softmax(a);
@@ -113,24 +115,76 @@ void softmax(SoftmaxKind kind, DType dtype, nb::handle logits, int axis, nb::han
 
 using Denominator = std::pair<double, double>;
 
+// The targets of a call, and the arrays that they refer to.
+class TargetArrays {
+ public:
+  TargetArrays(nb::handle labels, nb::handle probabilities, nb::handle class_weight)
+      : labels_(labels, false), probabilities_(probabilities, false), class_weight_(class_weight, false) {}
+
+  Targets targets(int axis, DType dtype, Denominator denominator, int64_t first_class) const {
+    Targets t;
+    t.labels = labels_.data<const int64_t>();
+    t.probabilities = probabilities_.rows(axis);
+    t.dtype = dtype;
+    t.class_weight = class_weight_.data<const double>();
+    t.denominator = denominator.first;
+    t.denominator_rest = denominator.second;
+    t.first_class = first_class;
+    return t;
+  }
+
+ private:
+  Flat labels_;
+  Array probabilities_;
+  Flat class_weight_;
+};
+
 double cross_entropy(const LossSpec& spec, DType dtype, nb::handle logits, int axis, nb::handle labels,
                      nb::handle probabilities, DType probabilities_dtype, nb::handle class_weight,
-                     Denominator denominator, nb::handle row_scale, nb::handle loss, nb::handle gradient) {
-  Array z(logits, false), g(gradient, true), probs(probabilities, false);
-  Flat indices(labels, false), w(class_weight, false), scale(row_scale, false), losses(loss, true);
+                     Denominator denominator, nb::handle row_scale, nb::handle loss, nb::handle gradient,
+                     nb::handle statistics, int64_t first_class, int64_t classes) {
+  TargetArrays targets(labels, probabilities, class_weight);
+  Array z(logits, false), g(gradient, true);
+  Flat scale(row_scale, false), losses(loss, true), given(statistics, false);
   CrossEntropyArguments a = {};
   a.spec = spec;
-  a.targets = {indices.data<const int64_t>(), probs.rows(axis),  probabilities_dtype,
-               w.data<const double>(),        denominator.first, denominator.second};
+  a.targets = targets.targets(axis, probabilities_dtype, denominator, first_class);
+  a.targets.classes = classes;
   a.dtype = dtype;
   a.logits = z.rows(axis);
   a.gradient = g.rows(axis);
+  a.statistics = given.data<const RowStatistics>();
   a.row_scale = scale.data<const double>();
   a.loss = losses.data<void>();
   a.threads = threads_for(a.logits.count * a.logits.classes);
   nb::gil_scoped_release released;
   double loss_sum = kernels_in_use().cross_entropy(a);
   return a.dtype == DType::float64 ? loss_sum : static_cast<float>(loss_sum);
+}
+
+void row_statistics(const LossSpec& spec, DType dtype, nb::handle logits, int axis, nb::handle out, nb::handle labels,
+                    nb::handle probabilities, DType probabilities_dtype, nb::handle class_weight, int64_t first_class,
+                    int64_t classes) {
+  TargetArrays targets(labels, probabilities, class_weight);
+  Array z(logits, false);
+  Flat result(out, true);
+  StatisticsArguments a = {};
+  a.spec = spec;
+  a.targets = targets.targets(axis, probabilities_dtype, {1, 0}, first_class);
+  a.targets.classes = classes;
+  a.dtype = dtype;
+  a.logits = z.rows(axis);
+  a.out = result.data<RowStatistics>();
+  a.threads = threads_for(a.logits.count * a.logits.classes);
+  nb::gil_scoped_release released;
+  kernels_in_use().row_statistics(a);
+}
+
+void merge_statistics(nb::handle parts, nb::handle out) {
+  Flat blocks(parts, false), result(out, true);
+  int64_t rows = result.size() / RowStatistics::fields, count = rows ? blocks.size() / result.size() : 0;
+  nb::gil_scoped_release released;
+  kernels_in_use().merge_statistics(blocks.data<const RowStatistics>(), count, rows, result.data<RowStatistics>());
 }
 
 void apply_operator(OperatorKind kind, DType dtype, nb::handle probs, int axis, nb::handle v, nb::handle out,
@@ -154,9 +208,9 @@ void apply_operator(OperatorKind kind, DType dtype, nb::handle probs, int axis, 
 }
 
 void hvp(const LossSpec& spec, DType dtype, nb::handle logits, int axis, nb::handle v, nb::handle out,
-         nb::handle labels, nb::handle mass, Denominator denominator, nb::handle row_scale) {
+         nb::handle labels, nb::handle mass, Denominator denominator, nb::handle row_scale, nb::handle statistics) {
   Array z(logits, false), direction(v, false), result(out, true);
-  Flat indices(labels, false), masses(mass, false), scale(row_scale, false);
+  Flat indices(labels, false), masses(mass, false), scale(row_scale, false), given(statistics, false);
   HvpArguments a = {};
   a.spec = spec;
   a.targets.labels = indices.data<const int64_t>();
@@ -166,6 +220,7 @@ void hvp(const LossSpec& spec, DType dtype, nb::handle logits, int axis, nb::han
   a.logits = z.rows(axis);
   a.v = direction.rows(axis);
   a.out = result.rows(axis);
+  a.statistics = given.data<const RowStatistics>();
   a.mass = masses.data<const double>();
   a.row_scale = scale.data<const double>();
   a.threads = threads_for(a.logits.count * a.logits.classes);
@@ -361,12 +416,21 @@ NB_MODULE(_core, m) {
       .value("log_softmax_transposed", OperatorKind::log_softmax_transposed);
 
   const Denominator one(1, 0);
-  m.def("softmax", &softmax, "kind"_a, "dtype"_a, "logits"_a, "axis"_a, "out"_a,
+  m.def("softmax", &softmax, "kind"_a, "dtype"_a, "logits"_a, "axis"_a, "out"_a, "statistics"_a.none() = nb::none(),
         "Write softmax, log_softmax or logsumexp of every row into out.");
+  m.def("row_statistics", &row_statistics, "spec"_a, "dtype"_a, "logits"_a, "axis"_a, "out"_a, nb::kw_only(),
+        "labels"_a.none() = nb::none(), "probabilities"_a.none() = nb::none(), "probabilities_dtype"_a = DType::float64,
+        "class_weight"_a.none() = nb::none(), "first_class"_a = 0, "classes"_a = 0,
+        "Write the statistics of the rows, of which the logits are the classes from first_class on, into float64 out "
+        "of shape (rows, statistics_fields).");
+  m.def("merge_statistics", &merge_statistics, "parts"_a, "out"_a,
+        "Write the statistics of rows from those of blocks of their classes, (blocks, rows, statistics_fields).");
+  m.attr("statistics_fields") = RowStatistics::fields;
   m.def("cross_entropy", &cross_entropy, "spec"_a, "dtype"_a, "logits"_a, "axis"_a, nb::kw_only(),
         "labels"_a.none() = nb::none(), "probabilities"_a.none() = nb::none(), "probabilities_dtype"_a = DType::float64,
         "class_weight"_a.none() = nb::none(), "denominator"_a = one, "row_scale"_a.none() = nb::none(),
-        "loss"_a.none() = nb::none(), "gradient"_a.none() = nb::none(),
+        "loss"_a.none() = nb::none(), "gradient"_a.none() = nb::none(), "statistics"_a.none() = nb::none(),
+        "first_class"_a = 0, "classes"_a = 0,
         "Summed loss / denominator, or the rows' losses into loss; the gradient, times row_scale, into gradient.");
   m.def("check_labels", &check_labels, "spec"_a, "labels"_a, "classes"_a, "class_weight"_a.none(),
         nb::sig("def check_labels(spec: softgrad._loss_spec.LossSpec, labels: object, classes: int, "
@@ -383,7 +447,8 @@ NB_MODULE(_core, m) {
         "or v - p 1^T v (log_softmax_transposed) into out, for every row of probs.");
   m.def("hvp", &hvp, "spec"_a, "dtype"_a, "logits"_a, "axis"_a, "v"_a, "out"_a, nb::kw_only(),
         "labels"_a.none() = nb::none(), "mass"_a.none() = nb::none(), "denominator"_a = one,
-        "row_scale"_a.none() = nb::none(), "Write the Hessian of the cross-entropy, times v and row_scale, into out.");
+        "row_scale"_a.none() = nb::none(), "statistics"_a.none() = nb::none(),
+        "Write the Hessian of the cross-entropy, times v and row_scale, into out.");
   m.def("softmax_vjp", &softmax_vjp, "dtype"_a, "probs"_a, "axis"_a, "v"_a, "out"_a,
         "Write the Jacobian of softmax, times v, into out, for every row of softmax's result probs.");
   m.def("secular", &secular, "classes"_a, "probs"_a, "jacobian"_a, "outer"_a, "origin"_a, "offset"_a,

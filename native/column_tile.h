@@ -2,7 +2,7 @@
 // are contiguous (softmax along axis 0 of a C-ordered matrix).
 #pragma once
 
-#include "batch.h"
+#include "statistics.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
@@ -46,8 +46,14 @@ class ColumnTile {
       }
   }
 
+  // From the logits or, where the logits are a block of the classes, from statistics that are given.
   template <bool keep>
-  void statistics(Batch& batch) {
+  void statistics(Batch& batch, const RowStatistics* given = nullptr) {
+    if (given) {
+      for (int i = 0; i < W; ++i) set_statistics(given[i < count_ ? i : count_ - 1], i, batch);
+      if constexpr (keep) keep_exponentials(batch);
+      return;
+    }
     V m = V::load(tile_);
     for (int64_t c = 1; c < n_; ++c) m = maximum(V::load(tile_ + c * W), m);
     if (any(equal(maximum(m, V(0) - m), V(T(__builtin_inf())))))  // which could hide a NaN
@@ -89,14 +95,14 @@ class ColumnTile {
   V exponentials(int64_t c) const { return V::load(exponentials_ + c * W); }
   void replace(int64_t c, V value) { value.store(tile_ + c * W); }
 
-  // out = e·scale, then out[target] = value for rows with a target.
-  void write_scaled(const Batch& batch, const Rows& out, bool, const int64_t* target, const double* value) {
+  // out = e·scale, then out[column] = value for rows with a column of their own (>= 0).
+  void write_scaled(const Batch& batch, const Rows& out, bool, const int64_t* column, const double* value) {
     V leading = load_narrow<V>(batch.scale_hi);
     V trailing = scale_remainder(batch, leading);
     for (int64_t c = 0; c < n_; ++c) scaled(V::load(exponentials_ + c * W), {leading, trailing}).store(tile_ + c * W);
-    if (target)
+    if (column)
       for (int i = 0; i < count_; ++i)
-        if (!batch.skip[i]) tile_[target[first_ + i] * W + i] = static_cast<T>(value[i]);
+        if (column[i] >= 0) tile_[column[i] * W + i] = static_cast<T>(value[i]);
     write(batch, out);
   }
 
@@ -128,6 +134,11 @@ class ColumnTile {
   }
 
  private:
+  void keep_exponentials(const Batch& batch) {
+    Pivot<V> pivot(load_narrow<V>(batch.maximum), load_narrow<V>(batch.headroom));
+    for (int64_t c = 0; c < n_; ++c) exp_difference(V::load(tile_ + c * W), pivot).value.store(exponentials_ + c * W);
+  }
+
   // All lanes filled by rows that lie side by side on the innermost of the other axes.
   bool adjacent(const Rows& rows) const {
     if (count_ < W || rows.neighbour_stride() != static_cast<int64_t>(sizeof(S))) return false;

@@ -3,11 +3,13 @@
 
 #include "dense_target.h"
 #include "softmax_kernel.h"
+#include "z_loss.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
 // What the targets add to a batch: in, for each row,
 struct Labelled {
+  int64_t column[Batch::rows];                  // of y among the logits; -1: in another block of the classes
   alignas(64) double logit[Batch::rows];        // z_y
   alignas(64) double exponential[Batch::rows];  // exp(z_y - m)·2^headroom
   alignas(64) double weight[Batch::rows];
@@ -30,6 +32,10 @@ inline void start_labelled(const CrossEntropyArguments& a, int64_t first, int co
     labelled.counts[i] = batch.skip[i] ? 0 : 1;
     labelled.weight[i] = labelled.row_scale[i] = 1;
     batch.headroom[i] = usual_headroom;
+    labelled.column[i] = -1;
+    if (batch.skip[i]) continue;
+    int64_t column = a.targets.labels[first + i] - a.targets.first_class;
+    if (column >= 0 && column < a.logits.classes) labelled.column[i] = column;
   }
   const double* class_weight = a.targets.class_weight;
   if (!class_weight && !a.row_scale) return;
@@ -42,61 +48,108 @@ inline void start_labelled(const CrossEntropyArguments& a, int64_t first, int co
   }
 }
 
-//   loss = w·(log1p(s') + (m - z_y)) + ζ·lse²
-//   g_k  = c·p_k for k != y,  g_y = -w·Σ_{j≠y} p_j + 2ζ·lse·p_y,  c = w + 2ζ·lse
-// with Σ_{j≠y} p_j = s'/(1 + s') at the maximum and (1 + s' - exp(z_y - m))/(1 + s') elsewhere.
+// As many rows of a batch as there are lanes, in the terms of the formulas.
+template <class Number>
+class LabelledLanes {
+ public:
+  LabelledLanes(const Batch& batch, const Labelled& labelled, int i)
+      : normalizer_(batch, i),
+        weight_(F64::load(labelled.weight + i)),
+        logit_(F64::load(labelled.logit + i)),
+        unit_(zero() - F64::load(batch.headroom + i)),
+        e_(ldexp_floor(F64::load(labelled.exponential + i), unit_)),
+        row_scale_(F64::load(labelled.row_scale + i)),
+        log_sum_(normalizer_.log_sum()),
+        at_maximum_(equal(logit_, normalizer_.maximum)),
+        vanishing_(less(rounded(normalizer_.excess), F64(0x1p-900))) {}
+
+  // w·(log1p(s') + (m - z_y)) + ζ·lse²
+  Number loss(ZLoss z_loss) const {
+    Number below = difference<Number>(normalizer_.maximum, logit_);
+    Number loss = but_exceptions(multiply(add(log_sum_, below), number<Number>(weight_)));
+    F64 plain = select(impossible(), impossible_loss(), (rounded(log_sum_) + (normalizer_.maximum - logit_)) * weight_);
+    if (z_loss) {
+      loss = add(loss, z_loss.value(lse()));
+      plain = plain + z_loss.value(rounded(lse()));
+    }
+    // The second part of an infinite sum is not a number; the sum is.
+    return select(equal(plain, infinity()), number<Number>(infinity()), loss);
+  }
+
+  // c = w + 2ζ·lse: g_k = c·p_k for k != y.
+  Number factor(ZLoss z_loss) const {
+    Number weight = number<Number>(weight_);
+    return z_loss ? add(weight, z_loss.slope(lse())) : weight;
+  }
+
+  // What e_k is multiplied by: c/(1 + s') times row_scale/denominator, without the headroom.
+  Number scale(ZLoss z_loss, Number denominator) const {
+    return ldexp_floor(multiply(factor(z_loss), upstream(denominator)), unit_);
+  }
+
+  // g_y = -w·Σ_{j≠y} p_j + 2ζ·lse·p_y, Σ_{j≠y} e_j = s' at the maximum and 1 + s' - exp(z_y - m) elsewhere.
+  F64 target_gradient(ZLoss z_loss, Number denominator) const {
+    Number others = select(at_maximum_, normalizer_.excess, add(normalizer_.sum, zero() - e_));
+    Number g = negative(multiply(others, number<Number>(weight_)));
+    Number per_sum = upstream(denominator);
+    if (z_loss) return rounded(multiply(add(g, multiply(z_loss.slope(lse()), e_)), per_sum));
+    F64 small = zero() - ldexp_floor(rounded(multiply(scaled_excess(), per_sum)), unit_);
+    F64 usual = rounded(multiply(g, per_sum));
+    return select(vanishing_, select(at_maximum_, small, usual), usual);
+  }
+
+ private:
+  static F64 zero() { return F64(0); }
+  static F64 infinity() { return F64(__builtin_inf()); }
+
+  Number lse() const { return add(log_sum_, normalizer_.maximum); }
+  Number upstream(Number denominator) const {
+    return divide(number<Number>(row_scale_), multiply(normalizer_.sum, denominator));
+  }
+
+  // A label at -inf: its loss is w·inf, and 0·log 0 = 0; NaN where log1p(s') is not a number.
+  F64::Mask impossible() const { return equal(normalizer_.maximum - logit_, infinity()); }
+  F64 impossible_loss() const {
+    return select(equal(weight_, zero()), zero(), infinity()) + (rounded(log_sum_) - rounded(log_sum_));
+  }
+
+  // Where s' is all but nothing, log1p(s') = s' and 1 + s' = 1; products of s' and a weight are then taken with the
+  // headroom, in case s' itself is subnormal.
+  Number scaled_excess() const { return multiply(normalizer_.scaled_excess, number<Number>(weight_)); }
+  Number but_exceptions(Number loss) const {
+    Number small = number<Number>(ldexp_floor(rounded(scaled_excess()), unit_));
+    loss = select(impossible(), number<Number>(impossible_loss()), loss);
+    return select(vanishing_, select(at_maximum_, small, loss), loss);
+  }
+
+  Normalizer<Number> normalizer_;
+  F64 weight_, logit_, unit_, e_, row_scale_;
+  Number log_sum_;
+  F64::Mask at_maximum_, vanishing_;
+};
+
 template <class Number>
 inline void finish_labelled(const CrossEntropyArguments& a, Batch& batch, Labelled& labelled) {
-  const F64 infinity(__builtin_inf()), zero(0);
+  const Number denominator = denominator_of<Number>(a.targets), nothing = number<Number>(F64(0));
   const ZLoss z_loss(a.spec, a.weight_unit);
-  const Number denominator = denominator_of<Number>(a.targets);
   for (int i = 0; i < Batch::rows; i += F64::lanes) {
-    Normalizer<Number> normalizer(batch, i);
-    F64 w = F64::load(labelled.weight + i), z = F64::load(labelled.logit + i);
-    Number weight = number<Number>(w);
-    F64 unit = zero - F64::load(batch.headroom + i);
-    F64 e = ldexp_floor(F64::load(labelled.exponential + i), unit);
-
-    Number log_sum = normalizer.log_sum();
-    Number below = difference<Number>(normalizer.maximum, z);
-    Number loss = multiply(add(log_sum, below), weight);
-    // z_y = -inf: the errors of an infinite sum are not numbers; the sum is. 0·log 0 = 0.
-    auto impossible = equal(normalizer.maximum - z, infinity);
-    F64 settled = select(equal(w, zero), zero, infinity) + (rounded(log_sum) - rounded(log_sum));
-    loss = select(impossible, number<Number>(settled), loss);
-    // Where s' is all but nothing, log1p(s') = s' and 1 + s' = 1; products of s' and a weight are then
-    // taken with the headroom, in case s' itself is subnormal.
-    auto at_maximum = equal(z, normalizer.maximum);
-    auto vanishing = less(rounded(normalizer.excess), F64(0x1p-900));
-    Number scaled_loss = multiply(normalizer.scaled_excess, weight);
-    Number small_loss = number<Number>(ldexp_floor(rounded(scaled_loss), unit));
-    loss = select(vanishing, select(at_maximum, small_loss, loss), loss);
-
-    Number others = select(at_maximum, normalizer.excess, add(normalizer.sum, zero - e));
-    Number factor = weight, at_target = negative(multiply(others, weight));
-    F64 plain = select(impossible, settled, (rounded(log_sum) + (normalizer.maximum - z)) * w);
-    if (z_loss) {
-      Number lse = add(log_sum, normalizer.maximum);
-      loss = add(loss, z_loss.value(lse));
-      Number slope = z_loss.slope(lse);
-      factor = add(factor, slope);
-      at_target = add(at_target, multiply(slope, e));
-      plain = plain + z_loss.value(rounded(lse));
-    }
-    loss = select(equal(plain, infinity), number<Number>(infinity), loss);
-    auto counts = less(zero, F64::load(labelled.counts + i));
-    store(select(counts, loss, number<Number>(zero)), labelled.loss_hi + i, labelled.loss_lo + i);
-
-    Number row_scale = number<Number>(F64::load(labelled.row_scale + i));
-    Number per_sum = divide(row_scale, multiply(normalizer.sum, denominator));
-    F64 gradient = rounded(multiply(at_target, per_sum));
-    if (!z_loss) {
-      F64 small_gradient = zero - ldexp_floor(rounded(multiply(scaled_loss, per_sum)), unit);
-      gradient = select(vanishing, select(at_maximum, small_gradient, gradient), gradient);
-    }
-    gradient.store(labelled.target_gradient + i);
-    store(ldexp_floor(multiply(factor, per_sum), unit), batch.scale_hi + i, batch.scale_lo + i);
+    LabelledLanes<Number> rows(batch, labelled, i);
+    auto counts = less(F64(0), F64::load(labelled.counts + i));
+    store(select(counts, rows.loss(z_loss), nothing), labelled.loss_hi + i, labelled.loss_lo + i);
+    rows.target_gradient(z_loss, denominator).store(labelled.target_gradient + i);
+    store(rows.scale(z_loss, denominator), batch.scale_hi + i, batch.scale_lo + i);
   }
+}
+
+// z_y and exp(z_y - m) of a row whose statistics are given; its label may be in another block.
+template <class V>
+inline void set_label(double logit, int i, const Batch& batch, Labelled& labelled) {
+  using T = typename V::Scalar;
+  Pivot<V> pivot(V(static_cast<T>(batch.maximum[i])), V(static_cast<T>(batch.headroom[i])));
+  T values[V::lanes];
+  exp_difference(V(static_cast<T>(logit)), pivot).value.store(values);
+  labelled.logit[i] = logit;
+  labelled.exponential[i] = values[0];
 }
 
 template <class Family, class V, class S>
@@ -112,21 +165,26 @@ inline double labelled_batches(const CrossEntropyArguments& a) {
     Labelled labelled;
     Family rows(a.logits, scratch);
     for (; first < end; first += capacity) {
-      int count = static_cast<int>(end - first < capacity ? end - first : capacity);
+      int count = static_cast<int>(left_of(end, first, capacity));
       start_labelled<typename V::Scalar>(a, first, count, batch, labelled);
+      const RowStatistics* given = a.statistics ? a.statistics + first : nullptr;
       rows.load(first, count);
       if (with_gradient)
-        rows.template statistics<true>(batch);
+        rows.template statistics<true>(batch, given);
       else
-        rows.template statistics<false>(batch);
+        rows.template statistics<false>(batch, given);
       for (int i = 0; i < count; ++i) {
         if (batch.skip[i]) continue;
-        labelled.logit[i] = rows.logit(i, a.targets.labels[first + i]);
-        if (with_gradient) labelled.exponential[i] = rows.exponential(i, a.targets.labels[first + i]);
+        if (given) {
+          set_label<V>(given[i].label, i, batch, labelled);
+          continue;
+        }
+        labelled.logit[i] = rows.logit(i, labelled.column[i]);
+        if (with_gradient) labelled.exponential[i] = rows.exponential(i, labelled.column[i]);
       }
       finish_labelled<Number>(a, batch, labelled);
       emit_losses(a, first, count, labelled.loss_hi, labelled.loss_lo, sums[group]);
-      if (with_gradient) rows.write_scaled(batch, a.gradient, stream, a.targets.labels, labelled.target_gradient);
+      if (with_gradient) rows.write_scaled(batch, a.gradient, stream, labelled.column, labelled.target_gradient);
     }
     rows.flush();
   };
@@ -144,15 +202,16 @@ inline double labelled_long_rows(const CrossEntropyArguments& a) {
     start_labelled<typename V::Scalar>(a, r, 1, batch, labelled);
     if (!batch.skip[0]) {
       LongRow<V, S> row(a.logits.row(r), a.logits.class_stride, a.logits.classes, a.threads);
-      row.statistics(batch);
-      labelled.logit[0] = row.logit(a.targets.labels[r]);
-      labelled.exponential[0] = row.exponential(a.targets.labels[r], batch);
+      row.statistics(batch, a.statistics ? a.statistics + r : nullptr);
+      set_label<V>(a.statistics ? a.statistics[r].label : row.logit(labelled.column[0]), 0, batch, labelled);
       finish_labelled<typename NumberOf<V>::type>(a, batch, labelled);
       if (a.gradient.data) {
         row.write_scaled(batch, a.gradient.row(r), a.gradient.class_stride, stream);
         store_fence();
-        row.write_element(a.gradient.row(r) + a.targets.labels[r] * a.gradient.class_stride,
-                          labelled.target_gradient[0]);
+        if (labelled.column[0] >= 0) {
+          char* at = a.gradient.row(r) + labelled.column[0] * a.gradient.class_stride;
+          row.write_element(at, labelled.target_gradient[0]);
+        }
       }
     } else if (a.gradient.data) {
       zero_row(a.gradient, r, sizeof(S));
@@ -175,7 +234,7 @@ inline CrossEntropyArguments with_moderate_weights(CrossEntropyArguments a) {
 
 template <class V, class S>
 inline double cross_entropy_rows(const CrossEntropyArguments& given) {
-  if (!given.targets.labels || given.spec.label_smoothing != 0) return dense_rows<V, S>(given);
+  if (!given.targets.one_hot(given.spec)) return dense_rows<V, S>(given);
   const CrossEntropyArguments a = with_moderate_weights(given);
   if (a.logits.classes > block_classes<V>) return labelled_long_rows<V, S>(a);
   if (ColumnTile<V, S>::suits(a.logits)) return labelled_batches<ColumnTile<V, S>, V, S>(a);

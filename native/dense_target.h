@@ -10,39 +10,65 @@
 #pragma once
 
 #include "batches.h"
+#include "lanes.h"
 #include "loss_sum.h"
 #include "softmax_kernel.h"
 #include "z_loss.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
-struct DenseSums {
-  double maximum = 0;
-  ExpSum exponentials;
-  ScalarDD mass;         // Σ y
-  ScalarDD mass_below;   // Σ y over the elements below the maximum
-  ScalarDD dot;          // Σ y·(m - z)
-  double plain_dot = 0;  // the same in double, where overflow is infinite and not NaN
-  int64_t argmax = -1;
-  bool impossible = false;  // y > 0 where m - z is infinite: so is the loss
-
-  void add(const DenseSums& other) {
-    exponentials.add(other.exponentials);
-    mass.add(other.mass);
-    mass_below.add(other.mass_below);
-    dot.add(other.dot);
-    plain_dot += other.plain_dot;
-    if (other.argmax >= 0) argmax = other.argmax;
-    impossible = impossible || other.impossible;
-  }
-};
-
 // One block of a row, widened to double: logits and targets.
 struct DenseBlock {
   double* z;  // the gradient may take its place
   const double* y_hi;
   const double* y_lo;
-  int64_t n;
+  int64_t begin, n;
+};
+
+// What the statistics of a row make of its loss, and of every element of its gradient.
+struct DenseFormula {
+  ScalarDD loss;
+  double maximum;
+  DD scale;     // c/(1 + s') without the headroom: what e_k is multiplied by
+  DD upstream;  // row_scale/denominator
+  bool only_maximum;
+
+  DenseFormula(const CrossEntropyArguments& a, int64_t row, const RowStatistics& statistics)
+      : maximum(statistics.maximum),
+        only_maximum(statistics.ties == 1),
+        below_(broadcast(statistics.below_hi, statistics.below_lo)) {
+    Batch batch;
+    batch.headroom[0] = RowStatistics::headroom;
+    set_statistics(statistics, 0, batch);
+    Normalizer<DD> normalizer(batch, 0);
+    excess_ = broadcast_first(normalizer.excess);
+    sum_ = broadcast_first(normalizer.sum);
+    DD log_sum = normalizer.log_sum(), mass = broadcast(statistics.mass_hi, statistics.mass_lo), factor = mass;
+    DD total = add(multiply(log_sum, mass), broadcast(statistics.dot_hi, statistics.dot_lo));
+    F64 plain = log_sum.hi * mass.hi + F64(statistics.dot_hi);
+    if (ZLoss z_loss(a.spec); z_loss) {
+      DD lse = add(log_sum, normalizer.maximum);
+      total = add(total, z_loss.value(lse));
+      plain = plain + z_loss.value(lse.hi);
+      slope_ = broadcast_first(z_loss.slope(lse));
+      factor = add(factor, slope_);
+    }
+    // The second part of an infinite sum is not a number; the sum is.
+    if (first_lane(plain) == __builtin_inf()) total = {plain, F64(0)};
+    loss = {first_lane(total.hi), first_lane(total.lo)};
+    upstream = divide(broadcast(a.row_scale ? a.row_scale[row] : 1, 0), denominator_of<DD>(a.targets));
+    scale = broadcast_first(ldexp_floor(divide(factor, normalizer.sum), F64(-RowStatistics::headroom)));
+  }
+
+  // The gradient at the only maximum.
+  F64 at_maximum(DD y) const {
+    DD others = add(add(below_, negative(multiply(y, excess_))), slope_);
+    DD g = multiply(divide(others, sum_), upstream);
+    return g.hi + g.lo;
+  }
+
+ private:
+  DD below_, excess_, sum_, slope_ = broadcast(0, 0);
 };
 
 inline constexpr int64_t dense_block = 16384;
@@ -54,149 +80,154 @@ class DenseRow {
     int64_t n = classes < dense_block ? classes : dense_block;
     return 4 * ((n + 7) / 8 * 8) * int64_t(sizeof(double));
   }
+  static int64_t blocks(int64_t classes) { return (classes + dense_block - 1) / dense_block; }
 
-  DenseRow(const CrossEntropyArguments& a, int64_t row)
-      : a_(a),
+  DenseRow(const LossSpec& spec, const Targets& targets, const Rows& logits, int64_t row)
+      : spec_(spec),
+        targets_(targets),
+        logits_(logits),
         row_(row),
-        kept_(two_sum(F64(1), F64(-a.spec.label_smoothing))),
-        spread_(divide(DD{F64(a.spec.label_smoothing), F64(0)}, DD{F64(double(a.logits.classes)), F64(0)})) {}
+        kept_(two_sum(F64(1), F64(-spec.label_smoothing))),
+        spread_(divide(broadcast(spec.label_smoothing, 0),
+                       broadcast(double(targets.classes ? targets.classes : logits.classes), 0))) {}
 
   // Block b in scratch; logits and targets are read anew each time.
   DenseBlock block(int64_t b, char* scratch) const {
-    int64_t begin = b * dense_block;
-    int64_t n = a_.logits.classes - begin < dense_block ? a_.logits.classes - begin : dense_block;
-    int64_t step = scratch_bytes(a_.logits.classes) / (4 * int64_t(sizeof(double)));
+    int64_t begin = b * dense_block, n = left_of(logits_.classes, begin, dense_block);
+    int64_t step = scratch_bytes(logits_.classes) / (4 * int64_t(sizeof(double)));
     double* memory = reinterpret_cast<double*>(scratch);
     double *z = memory, *hi = memory + step, *lo = memory + 2 * step, *buffer = memory + 3 * step;
-    const char* row = a_.logits.row(row_) + begin * a_.logits.class_stride;
-    widen<V>(row, a_.logits.class_stride, n, z, reinterpret_cast<S*>(buffer));
+    const char* row = logits_.row(row_) + begin * logits_.class_stride;
+    widen<V>(row, logits_.class_stride, n, z, reinterpret_cast<S*>(buffer));
     load_target(begin, n, hi, buffer);
     weigh_target(begin, n, hi, lo);
-    return {z, hi, lo, n};
+    return {z, hi, lo, begin, n};
   }
 
-  DenseSums sums(const DenseBlock& block, int64_t begin, double m, double headroom) const {
-    DenseSums result;
-    Pivot<F64> pivot{F64(m), F64(headroom)};
-    Sum<F64> exponentials, mass, mass_below, dot;
-    F64 plain_dot(0);
+  // The block's, with exponentials and Σ y·(m - z) about its own maximum.
+  RowStatistics statistics(const DenseBlock& block) const {
+    RowStatistics result;
+    const double m = row_maximum<F64>(block.z, block.n);
     const F64 infinity(__builtin_inf()), zero(0), top(m);
-    for (int64_t i = 0; i < block.n; i += F64::lanes) {
-      int n = block.n - i < F64::lanes ? static_cast<int>(block.n - i) : F64::lanes;
-      F64 z = F64::load_first(block.z + i, n, -__builtin_inf());
-      F64 hi = F64::load_first(block.y_hi + i, n, 0), lo = F64::load_first(block.y_lo + i, n, 0);
+    Pivot<F64> pivot{top, F64(RowStatistics::headroom)};
+    Sum<F64> exponentials, mass, below_maximum, dot;
+    F64 plain_dot(0);         // where overflow is infinite and not NaN
+    bool impossible = false;  // y > 0 where m - z is infinite: so is the loss
+    for_vectors<F64>(block.n, [&](int64_t i, auto lanes) {
+      F64 z = lanes.load(block.z + i, -__builtin_inf());
+      F64 hi = lanes.load(block.y_hi + i, 0), lo = lanes.load(block.y_lo + i, 0);
       auto at_maximum = equal(z, top);
       Exponential<F64> x = exp_difference(z, pivot);
       exponentials.add(select(at_maximum, zero, x.value), select(at_maximum, zero, x.residual));
       mass.add(hi, lo);
-      mass_below.add(select(at_maximum, zero, hi), select(at_maximum, zero, lo));
+      below_maximum.add(select(at_maximum, zero, hi), select(at_maximum, zero, lo));
       DD below = two_sum(top, zero - z);
       DD product = two_product(hi, below.hi);
       F64 rest = product.lo + (hi * below.lo + lo * below.hi);
       auto nothing = equal(below.hi, infinity);
-      dot.add(select(nothing, zero, product.hi), select(nothing, zero, rest));
-      plain_dot = plain_dot + select(nothing, zero, product.hi);
-      if (any(at_maximum)) {
-        result.exponentials.ties += count(at_maximum);
-        for (int j = 0; j < n; ++j)
-          if (block.z[i + j] == m) result.argmax = begin + i + j;
-      }
+      // A maximum of -inf has no difference from itself that is a number.
+      auto finite = [&](F64 v) { return select(at_maximum, zero, select(nothing, zero, v)); };
+      dot.add(finite(product.hi), finite(rest));
+      plain_dot = plain_dot + finite(product.hi);
+      if (any(at_maximum))
+        for (int j = 0; j < lanes.count; ++j) result.ties += block.z[i + j] == m;
       if (any(nothing))
-        for (int j = 0; j < n; ++j) result.impossible |= m - block.z[i + j] == __builtin_inf() && block.y_hi[i + j] > 0;
-    }
-    result.exponentials.rest = total(exponentials);
-    result.mass = total(mass);
-    result.mass_below = total(mass_below);
-    result.dot = total(dot);
-    result.plain_dot = sum_of_lanes(plain_dot);
+        for (int j = 0; j < lanes.count; ++j)
+          impossible |= m - block.z[i + j] == __builtin_inf() && block.y_hi[i + j] > 0;
+    });
+    result.maximum = m;
+    set(total(exponentials), result.rest_hi, result.rest_lo);
+    set(total(mass), result.mass_hi, result.mass_lo);
+    set(total(below_maximum), result.below_hi, result.below_lo);
+    set(total(dot), result.dot_hi, result.dot_lo);
+    double plain = impossible ? __builtin_inf() : sum_of_lanes(plain_dot);
+    if (plain - plain != 0) set({plain, 0}, result.dot_hi, result.dot_lo);
     return result;
   }
 
-  // (c·p - y)·upstream for the block; slope holds c/(1 + s') without the headroom.
-  void write_gradient(const DenseBlock& block, int64_t begin, double m, double headroom, DD slope, DD upstream) const {
-    Pivot<F64> pivot{F64(m), F64(headroom)};
-    for (int64_t i = 0; i < block.n; i += F64::lanes) {
-      int n = block.n - i < F64::lanes ? static_cast<int>(block.n - i) : F64::lanes;
-      F64 e = exp_difference(F64::load_first(block.z + i, n, -__builtin_inf()), pivot).value;
-      F64 y_hi = F64::load_first(block.y_hi + i, n, 0), y_lo = F64::load_first(block.y_lo + i, n, 0);
-      DD product = two_product(e, slope.hi);
+  // (c·p - y)·upstream for the block.
+  void write_gradient(const DenseBlock& block, const DenseFormula& formula, const Rows& gradient) const {
+    Pivot<F64> pivot{F64(formula.maximum), F64(RowStatistics::headroom)};
+    const DD scale = formula.scale, upstream = formula.upstream;
+    for_vectors<F64>(block.n, [&](int64_t i, auto lanes) {
+      F64 z = lanes.load(block.z + i, -__builtin_inf());
+      F64 e = exp_difference(z, pivot).value;
+      F64 y_hi = lanes.load(block.y_hi + i, 0), y_lo = lanes.load(block.y_lo + i, 0);
+      DD product = two_product(e, scale.hi);
       DD difference = two_sum(product.hi, F64(0) - y_hi);
-      F64 rest = difference.lo + (multiply_add(e, slope.lo, product.lo) - y_lo);
+      F64 rest = difference.lo + (multiply_add(e, scale.lo, product.lo) - y_lo);
       F64 g = multiply_add(difference.hi, upstream.hi, rest * upstream.hi + difference.hi * upstream.lo);
-      g.store_first(block.z + i, n);
-    }
-    char* out = a_.gradient.row(row_) + begin * a_.gradient.class_stride;
+      if (formula.only_maximum) g = select(equal(z, F64(formula.maximum)), formula.at_maximum({y_hi, y_lo}), g);
+      lanes.store(g, block.z + i);
+    });
+    char* out = gradient.row(row_) + block.begin * gradient.class_stride;
     for (int64_t i = 0; i < block.n; i += V::lanes) {
-      int n = block.n - i < V::lanes ? static_cast<int>(block.n - i) : V::lanes;
+      int n = lanes_left<V>(block.n, i);
       double wide[Batch::rows] = {};
       __builtin_memcpy(wide, block.z + i, n * sizeof(double));
       S narrow[V::lanes];
       load_narrow<V>(wide).store(narrow);
-      scatter(narrow, n, out + i * a_.gradient.class_stride, a_.gradient.class_stride);
+      scatter(narrow, n, out + i * gradient.class_stride, gradient.class_stride);
     }
   }
 
  private:
+  static void set(ScalarDD x, double& hi, double& lo) { hi = x.hi, lo = x.lo; }
+
   template <class U, class E>
   static void widen(const char* row, int64_t stride, int64_t n, double* to, E* buffer) {
     const E* from = contiguous(row, stride, n, buffer);
-    for (int64_t i = 0; i < n; i += U::lanes) {
-      int count = n - i < U::lanes ? static_cast<int>(n - i) : U::lanes;
+    for_vectors<U>(n, [&](int64_t i, auto lanes) {
       double wide[Batch::rows];
-      store_wide(U::load_first(from + i, count, 0), wide);
-      __builtin_memcpy(to + i, wide, count * sizeof(double));
-    }
+      store_wide(lanes.load(from + i, 0), wide);
+      __builtin_memcpy(to + i, wide, lanes.count * sizeof(double));
+    });
   }
 
   void load_target(int64_t begin, int64_t n, double* q, double* buffer) const {
-    if (a_.targets.labels) {
+    if (targets_.labels) {
       __builtin_memset(q, 0, n * sizeof(double));
-      int64_t y = a_.targets.labels[row_] - begin;
+      int64_t y = targets_.labels[row_] - targets_.first_class - begin;
       if (y >= 0 && y < n) q[y] = 1;
       return;
     }
-    const char* row = a_.targets.probabilities.row(row_) + begin * a_.targets.probabilities.class_stride;
-    switch (a_.targets.dtype) {
+    const Rows& rows = targets_.probabilities;
+    const char* row = rows.row(row_) + begin * rows.class_stride;
+    switch (targets_.dtype) {
       case DType::float16:
-        return widen<F32>(row, a_.targets.probabilities.class_stride, n, q, reinterpret_cast<Half*>(buffer));
+        return widen<F32>(row, rows.class_stride, n, q, reinterpret_cast<Half*>(buffer));
       case DType::bfloat16:
-        return widen<F32>(row, a_.targets.probabilities.class_stride, n, q, reinterpret_cast<BFloat16*>(buffer));
+        return widen<F32>(row, rows.class_stride, n, q, reinterpret_cast<BFloat16*>(buffer));
       case DType::float32:
-        return widen<F32>(row, a_.targets.probabilities.class_stride, n, q, reinterpret_cast<float*>(buffer));
+        return widen<F32>(row, rows.class_stride, n, q, reinterpret_cast<float*>(buffer));
       case DType::float64:
-        return gather(row, a_.targets.probabilities.class_stride, n, q);
+        return gather(row, rows.class_stride, n, q);
     }
   }
 
   // y = w·((1 - ε)·q + ε/C) in place, and what rounding y to double leaves.
   void weigh_target(int64_t begin, int64_t n, double* hi, double* lo) const {
-    if (a_.spec.label_smoothing == 0 && !a_.targets.class_weight) {
+    bool smooth = spec_.label_smoothing != 0;
+    const double* weight = targets_.class_weight;
+    if (!smooth && !weight) {
       __builtin_memset(lo, 0, n * sizeof(double));
       return;
     }
-    for (int64_t i = 0; i < n; i += F64::lanes) {
-      int count = n - i < F64::lanes ? static_cast<int>(n - i) : F64::lanes;
-      DD y = {F64::load_first(hi + i, count, 0), F64(0)};
-      if (a_.spec.label_smoothing != 0) y = add(multiply(kept_, y.hi), spread_);
-      if (a_.targets.class_weight) y = multiply(y, F64::load_first(a_.targets.class_weight + begin + i, count, 0));
-      y.hi.store_first(hi + i, count);
-      y.lo.store_first(lo + i, count);
-    }
+    for_vectors<F64>(n, [&](int64_t i, auto lanes) {
+      DD y = {lanes.load(hi + i, 0), F64(0)};
+      if (smooth) y = add(multiply(kept_, y.hi), spread_);
+      if (weight) y = multiply(y, lanes.load(weight + targets_.first_class + begin + i, 0));
+      lanes.store(y.hi, hi + i);
+      lanes.store(y.lo, lo + i);
+    });
   }
 
-  const CrossEntropyArguments& a_;
+  const LossSpec& spec_;
+  const Targets& targets_;
+  const Rows& logits_;
   int64_t row_;
   DD kept_, spread_;
 };
-
-inline double first_lane(F64 v) {
-  double lanes[F64::lanes];
-  v.store(lanes);
-  return lanes[0];
-}
-
-inline DD broadcast(ScalarDD x) { return {F64(x.hi), F64(x.lo)}; }
-inline DD broadcast_first(DD x) { return {F64(first_lane(x.hi)), F64(first_lane(x.lo))}; }
 
 // Blocks of one row, each handed to body(b, block), on one thread or several.
 template <class Row, class Body>
@@ -210,71 +241,64 @@ inline void for_dense_blocks(const Row& row, int64_t blocks, char* scratch, int6
   for (int64_t b = 0; b < blocks; ++b) body(b, row.block(b, scratch + thread_index() * scratch_bytes));
 }
 
+// Runs a body over rows with dense targets: body(group, row index, row, rows' memory), several rows at a time or
+// several blocks of one row.
 template <class V, class S>
-inline ScalarDD dense_row(const CrossEntropyArguments& a, int64_t r, char* scratch, int64_t scratch_bytes, int threads,
-                          DenseSums* partial, Batch& batch) {
-  constexpr double headroom = 512;
-  int64_t blocks = (a.logits.classes + dense_block - 1) / dense_block;
-  DenseRow<V, S> row(a, r);
-  for_dense_blocks(row, blocks, scratch, scratch_bytes, threads, [&](int64_t b, const DenseBlock& block) {
-    partial[b].maximum = row_maximum<F64>(block.z, block.n);
-  });
-  F64 m(-__builtin_inf());
-  for (int64_t b = 0; b < blocks; ++b) m = maximum(m, F64(partial[b].maximum));
-  double top = first_lane(m);
-  for_dense_blocks(row, blocks, scratch, scratch_bytes, threads, [&](int64_t b, const DenseBlock& block) {
-    partial[b] = row.sums(block, b * dense_block, top, headroom);
-  });
-  DenseSums sums;
-  for (int64_t b = 0; b < blocks; ++b) sums.add(partial[b]);
-
-  batch.maximum[0] = top;
-  batch.headroom[0] = headroom;
-  batch.rest_hi[0] = sums.exponentials.rest.hi;
-  batch.rest_lo[0] = sums.exponentials.rest.lo;
-  batch.ties[0] = static_cast<double>(sums.exponentials.ties);
-  Normalizer<DD> normalizer(batch, 0);
-  DD log_sum = normalizer.log_sum();
-  DD mass = broadcast(sums.mass);
-  DD loss = add(multiply(log_sum, mass), broadcast(sums.dot));
-  F64 plain = log_sum.hi * mass.hi + F64(sums.plain_dot);
-  DD factor = mass;
-  DD slope = {F64(0), F64(0)};
-  if (ZLoss z_loss(a.spec); z_loss) {
-    DD lse = add(log_sum, normalizer.maximum);
-    loss = add(loss, z_loss.value(lse));
-    plain = plain + z_loss.value(lse.hi);
-    slope = z_loss.slope(lse);
-    factor = add(factor, slope);
+class DensePass {
+ public:
+  DensePass(const LossSpec& spec, const Targets& targets, const Rows& logits, int threads)
+      : spec_(spec), targets_(targets), logits_(logits), blocks_(DenseRow<V, S>::blocks(logits.classes)) {
+    bool within_rows = logits.count < threads && blocks_ > 1;
+    inner_ = within_rows ? threads : 1;
+    outer_ = within_rows ? 1 : threads;
+    groups = Groups(logits, 1);
   }
-  // The second part of an infinite sum is not a number; the sum is.
-  if (sums.impossible) plain = F64(__builtin_inf()) + log_sum.hi;
-  if (sums.impossible || first_lane(plain) == __builtin_inf()) loss = {plain, F64(0)};
 
-  if (a.gradient.data) {
-    DD one = {F64(a.row_scale ? a.row_scale[r] : 1), F64(0)};
-    DD upstream = divide(one, denominator_of<DD>(a.targets));
-    DD scale = broadcast_first(ldexp_floor(divide(factor, normalizer.sum), F64(-headroom)));
-    double at_maximum = 0;
-    bool single = sums.exponentials.ties == 1;
-    for_dense_blocks(row, blocks, scratch, scratch_bytes, threads, [&](int64_t b, const DenseBlock& block) {
-      int64_t begin = b * dense_block;
-      if (single && sums.argmax >= begin && sums.argmax < begin + block.n) {
-        int64_t i = sums.argmax - begin;
-        DD y = {F64(block.y_hi[i]), F64(block.y_lo[i])};
-        DD others = add(add(broadcast(sums.mass_below), negative(multiply(y, normalizer.excess))), slope);
-        DD g = multiply(divide(others, normalizer.sum), upstream);
-        at_maximum = first_lane(g.hi + g.lo);
-      }
-      row.write_gradient(block, begin, top, headroom, scale, upstream);
-    });
-    if (single) {
-      char* p = a.gradient.row(r) + sums.argmax * a.gradient.class_stride;
-      V(static_cast<typename V::Scalar>(at_maximum)).store_first(reinterpret_cast<S*>(p), 1);
+  // One row, its statistics not yet known.
+  struct Row {
+    const DensePass& pass;
+    int64_t index;
+    DenseRow<V, S> row;
+    RowStatistics* partial;
+    char* scratch;
+
+    RowStatistics statistics() const {
+      for_blocks([&](int64_t b, const DenseBlock& block) { partial[b] = row.statistics(block); });
+      return merged(partial, pass.blocks_, 1, RowStatistics::headroom);
     }
+
+    template <class Body>
+    void for_blocks(Body body) const {
+      for_dense_blocks(row, pass.blocks_, scratch, DenseRow<V, S>::scratch_bytes(pass.logits_.classes), pass.inner_,
+                       body);
+    }
+  };
+
+  // body(group, row) for every row that the target does not ignore; ignored(group, index) for the others.
+  template <class Body, class Ignored>
+  void run(Body body, Ignored ignored) const {
+    int64_t partial_bytes = (blocks_ * int64_t(sizeof(RowStatistics)) + 63) / 64 * 64;
+    int64_t bytes = partial_bytes + inner_ * DenseRow<V, S>::scratch_bytes(logits_.classes);
+    for_groups(groups, bytes, outer_, [&](int64_t group, int64_t first, int64_t end, char* scratch) {
+      RowStatistics* partial = new (scratch) RowStatistics[blocks_];
+      for (int64_t r = first; r < end; ++r) {
+        if (targets_.labels && spec_.ignores(targets_.labels[r]))
+          ignored(group, r);
+        else
+          body(group, Row{*this, r, {spec_, targets_, logits_, r}, partial, scratch + partial_bytes});
+      }
+    });
   }
-  return {first_lane(loss.hi), first_lane(loss.lo)};
-}
+
+  Groups groups;
+
+ private:
+  const LossSpec& spec_;
+  const Targets& targets_;
+  const Rows& logits_;
+  int64_t blocks_;
+  int inner_ = 1, outer_ = 1;
+};
 
 inline void emit_row_loss(const CrossEntropyArguments& a, int64_t r, ScalarDD loss, LossSum& sum) {
   alignas(64) double hi[Batch::rows] = {loss.hi}, lo[Batch::rows] = {loss.lo};
@@ -283,27 +307,19 @@ inline void emit_row_loss(const CrossEntropyArguments& a, int64_t r, ScalarDD lo
 
 template <class V, class S>
 inline double dense_rows(const CrossEntropyArguments& a) {
-  int64_t blocks = (a.logits.classes + dense_block - 1) / dense_block;
-  int64_t bytes = DenseRow<V, S>::scratch_bytes(a.logits.classes);
-  bool within_rows = a.logits.count < a.threads && blocks > 1;
-  int inner = within_rows ? a.threads : 1, outer = within_rows ? 1 : a.threads;
-  Groups groups(a.logits, 1);
-  GroupSums sums(groups.count);
-  int64_t partial_bytes = (blocks * int64_t(sizeof(DenseSums)) + 63) / 64 * 64;
-  auto group = [&](int64_t group, int64_t first, int64_t end, char* scratch) {
-    Batch batch;
-    DenseSums* partial = new (scratch) DenseSums[blocks];
-    for (int64_t r = first; r < end; ++r) {
-      ScalarDD loss;
-      bool ignored = a.targets.labels && a.spec.ignores(a.targets.labels[r]);
-      if (!ignored)
-        loss = dense_row<V, S>(a, r, scratch + partial_bytes, bytes, inner, partial, batch);
-      else if (a.gradient.data)
-        zero_row(a.gradient, r, sizeof(S));
-      emit_row_loss(a, r, loss, sums[group]);
-    }
-  };
-  for_groups(groups, partial_bytes + bytes * inner, outer, group);
+  DensePass<V, S> pass(a.spec, a.targets, a.logits, a.threads);
+  GroupSums sums(pass.groups.count);
+  pass.run(
+      [&](int64_t group, const typename DensePass<V, S>::Row& row) {
+        DenseFormula formula(a, row.index, a.statistics ? a.statistics[row.index] : row.statistics());
+        if (a.gradient.data)
+          row.for_blocks([&](int64_t, const DenseBlock& block) { row.row.write_gradient(block, formula, a.gradient); });
+        emit_row_loss(a, row.index, formula.loss, sums[group]);
+      },
+      [&](int64_t group, int64_t r) {
+        if (a.gradient.data) zero_row(a.gradient, r, sizeof(S));
+        emit_row_loss(a, r, {}, sums[group]);
+      });
   return a.loss ? 0 : sums.mean(a);
 }
 

@@ -78,7 +78,7 @@ inline void hvp_batches(const HvpArguments& a) {
       if (a.probabilities)
         for (int i = 0; i < count; ++i) set_normalised(batch, i, rows.keep_as_is(i));
       else
-        rows.template statistics<true>(batch);
+        rows.template statistics<true>(batch, a.statistics ? a.statistics + first : nullptr);
       for (int i = 0; i < count; ++i) {
         if (batch.skip[i]) continue;
         const S* v = direction(first + i);
@@ -132,7 +132,7 @@ inline void hvp_tiles(const HvpArguments& a) {
       if (a.probabilities)
         keep_as_is(logits, batch);
       else
-        logits.template statistics<true>(batch);
+        logits.template statistics<true>(batch, a.statistics ? a.statistics + first : nullptr);
       V top = load_narrow<V>(batch.maximum), pivot = v.logits(0);
       for (int64_t c = 1; c < n; ++c) pivot = select(equal(logits.logits(c), top), v.logits(c), pivot);
       CurvatureSum<V> sum{pivot};
@@ -222,7 +222,7 @@ inline void hvp_long_row(const HvpArguments& a, int64_t r) {
     set_normalised(batch, 0, row.maximum());
     return hvp_long_row<V, S>(a, r, row, batch, [](const S* p) { return Stored<V, S>{p}; });
   }
-  row.statistics(batch);
+  row.statistics(batch, a.statistics ? a.statistics + r : nullptr);
   Pivot<V> pivot{V(static_cast<T>(batch.maximum[0])), V(T(hvp_headroom))};
   hvp_long_row<V, S>(a, r, row, batch, [=](const S* z) { return Exponentials<V, S>{z, pivot}; });
 }

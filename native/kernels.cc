@@ -9,6 +9,7 @@
 #include "row_sum.h"
 #include "secular.h"
 #include "softmax_kernel.h"
+#include "statistics_kernel.h"
 #include "weighted_gram.h"
 
 namespace softgrad::SOFTGRAD_ISA {
@@ -24,6 +25,19 @@ void softmax(const SoftmaxArguments& a) {
       return softmax_rows<F32, float>(a);
     case DType::float64:
       return softmax_rows<F64, double>(a);
+  }
+}
+
+void row_statistics(const StatisticsArguments& a) {
+  switch (a.dtype) {
+    case DType::float16:
+      return statistics_rows<F32, Half>(a);
+    case DType::bfloat16:
+      return statistics_rows<F32, BFloat16>(a);
+    case DType::float32:
+      return statistics_rows<F32, float>(a);
+    case DType::float64:
+      return statistics_rows<F64, double>(a);
   }
 }
 
@@ -113,6 +127,8 @@ extern const Kernels kernels;
 #define SOFTGRAD_NAME(x) SOFTGRAD_STRING(x)
 const Kernels kernels = {SOFTGRAD_NAME(SOFTGRAD_ISA),
                          softmax,
+                         row_statistics,
+                         merge_statistics,
                          cross_entropy,
                          apply_operator,
                          hvp,

@@ -5,6 +5,7 @@
 
 #include "dtype.h"
 #include "loss_spec.h"
+#include "row_statistics.h"
 #include "rows.h"
 #include "targets.h"
 
@@ -16,7 +17,18 @@ struct SoftmaxArguments {
   SoftmaxKind kind;
   DType dtype;
   Rows logits;
-  Rows out;  // logsumexp: rows of one element
+  Rows out;                         // logsumexp: rows of one element
+  const RowStatistics* statistics;  // of the rows, where they are known; or nullptr
+  int threads;
+};
+
+// Statistics of the rows, or of the block of their classes that the logits are.
+struct StatisticsArguments {
+  LossSpec spec;
+  Targets targets;
+  DType dtype;
+  Rows logits;
+  RowStatistics* out;
   int threads;
 };
 
@@ -25,10 +37,11 @@ struct CrossEntropyArguments {
   Targets targets;
   DType dtype;
   Rows logits;
-  Rows gradient;            // data == nullptr: not wanted
-  const double* row_scale;  // per row, multiplies the gradient; or nullptr
-  double weight_unit = 1;   // multiplies the class weights, z_loss and the denominator
-  void* loss;               // per row (float64 for float64 logits, else float32); nullptr: summed
+  Rows gradient;                    // data == nullptr: not wanted
+  const RowStatistics* statistics;  // of the rows, where they are known; or nullptr
+  const double* row_scale;          // per row, multiplies the gradient; or nullptr
+  double weight_unit = 1;           // multiplies the class weights, z_loss and the denominator
+  void* loss;                       // per row (float64 for float64 logits, else float32); nullptr: summed
   int threads;
 };
 
@@ -61,8 +74,9 @@ struct HvpArguments {
   bool probabilities;  // the rows are softmax's results rather than logits
   Rows v;
   Rows out;
-  const double* mass;       // Σ y, per row; nullptr: 1
-  const double* row_scale;  // per row, multiplies the Hessian; or nullptr
+  const RowStatistics* statistics;  // of the rows, where they are known; or nullptr
+  const double* mass;               // Σ y, per row; nullptr: 1
+  const double* row_scale;          // per row, multiplies the Hessian; or nullptr
   int threads;
 
   bool ignores(int64_t row) const { return targets.labels && spec.ignores(targets.labels[row]); }
@@ -146,6 +160,9 @@ struct GramArguments {
 struct Kernels {
   const char* name;
   void (*softmax)(const SoftmaxArguments&);
+  void (*row_statistics)(const StatisticsArguments&);
+  // Those of rows from `blocks` arrays of those of blocks of their classes, one after the other.
+  void (*merge_statistics)(const RowStatistics* parts, int64_t blocks, int64_t rows, RowStatistics* out);
   // Returns the summed loss / denominator; 0 where loss rows are written.
   double (*cross_entropy)(const CrossEntropyArguments&);
   void (*apply_operator)(const OperatorArguments&);

@@ -253,8 +253,8 @@ class LinearHeadPass {
     DType dtype = sizeof(T) == 4 ? DType::float32 : DType::float64;
     if (a_.probs) {
       T* probs = static_cast<T*>(a_.probs) + first * a_.classes;
-      softmax_rows<V, T>(
-          {SoftmaxKind::softmax, dtype, tile(logits, count), matrix_rows(probs, count, a_.classes, a_.classes), 1});
+      softmax_rows<V, T>({SoftmaxKind::softmax, dtype, tile(logits, count),
+                          matrix_rows(probs, count, a_.classes, a_.classes), nullptr, 1});
     }
     CrossEntropyArguments e = {};
     e.dtype = dtype;

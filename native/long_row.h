@@ -1,10 +1,11 @@
-// One row too long for the nearest caches: blocks of fixed size, shared out among threads, their
-// partial results merged in order. Exponentials are not kept but computed again where they are
-// needed: three reads and one write, whatever the element type, and nothing allocated.
+// One row too long for the nearest caches: blocks of fixed size, shared out among threads, their statistics merged in
+// order. Exponentials are not kept but computed again where they are needed: two reads and one write, whatever the
+// element type, and nothing allocated.
 #pragma once
 
 #include "batches.h"
 #include "row.h"
+#include "statistics.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
@@ -23,34 +24,39 @@ class LongRow {
         blocks_((classes + block_classes<V> - 1) / block_classes<V>),
         threads_(threads < blocks_ ? threads : static_cast<int>(blocks_)),
         packed_(direct() ? 0 : threads_ * block_classes<V> * int64_t(sizeof(S))),
-        partial_(blocks_ * int64_t(sizeof(Partial))) {}
+        partial_(blocks_ * int64_t(sizeof(RowStatistics))) {}
 
   T maximum() {
-    Partial* partial = reinterpret_cast<Partial*>(partial_.data());
+    RowStatistics* partial = reinterpret_cast<RowStatistics*>(partial_.data());
     for_blocks([&](int64_t b, const S* z, int64_t n, int) { partial[b].maximum = row_maximum<V>(z, n); });
-    T top = largest_of(partial);
+    T top = static_cast<T>(largest_of(partial));
     if (top - top == 0) return top;
     // An infinity in one block could hide a NaN in another.
     for_blocks([&](int64_t b, const S* z, int64_t n, int) {
-      if (holds_nan<V>(z, n)) partial[b].maximum = static_cast<T>(__builtin_nan(""));
+      if (holds_nan<V>(z, n)) partial[b].maximum = __builtin_nan("");
     });
-    return largest_of(partial);
+    return static_cast<T>(largest_of(partial));
   }
 
-  // Fills lane 0 of the batch.
-  void statistics(Batch& batch) {
-    Partial* partial = reinterpret_cast<Partial*>(partial_.data());
-    T top = maximum();
+  // Lane 0 of the batch, from the logits or from statistics that are given.
+  void statistics(Batch& batch, const RowStatistics* given = nullptr) {
+    if (given) return set_statistics(*given, 0, batch);
+    RowStatistics* partial = reinterpret_cast<RowStatistics*>(partial_.data());
     T headroom = static_cast<T>(batch.headroom[0]);
     for_blocks([&](int64_t b, const S* z, int64_t n, int) {
-      partial[b].sum = row_exponentials<false>(z, n, V(top), V(headroom), static_cast<T*>(nullptr), [](int64_t) {});
+      T m = row_maximum<V>(z, n);
+      ExpSum sum = row_exponentials<false>(z, n, V(m), V(headroom), static_cast<T*>(nullptr), [](int64_t) {});
+      partial[b] = RowStatistics();
+      partial[b].maximum = m;
+      partial[b].rest_hi = sum.rest.hi;
+      partial[b].rest_lo = sum.rest.lo;
+      partial[b].ties = static_cast<double>(sum.ties);
     });
-    ExpSum sum;
-    for (int64_t b = 0; b < blocks_; ++b) sum.add(partial[b].sum);
-    batch.maximum[0] = top;
-    batch.rest_hi[0] = sum.rest.hi;
-    batch.rest_lo[0] = sum.rest.lo;
-    batch.ties[0] = static_cast<double>(sum.ties);
+    RowStatistics row = merged(partial, blocks_, 1, headroom);
+    batch.maximum[0] = row.maximum;
+    batch.rest_hi[0] = row.rest_hi;
+    batch.rest_lo[0] = row.rest_lo;
+    batch.ties[0] = row.ties;
   }
 
   void write_scaled(const Batch& batch, char* out, int64_t out_stride, bool stream) {
@@ -69,14 +75,6 @@ class LongRow {
     S element;
     gather(row_ + c * stride_, 0, 1, &element);
     return widened<V>(&element);
-  }
-
-  // exp(z_c - m)·2^headroom
-  double exponential(int64_t c, const Batch& batch) const {
-    Pivot<V> pivot(V(static_cast<T>(batch.maximum[0])), V(static_cast<T>(batch.headroom[0])));
-    T values[V::lanes];
-    exp_difference(V(static_cast<T>(logit(c))), pivot).value.store(values);
-    return values[0];
   }
 
   int64_t blocks() const { return blocks_; }
@@ -104,15 +102,10 @@ class LongRow {
   }
 
  private:
-  struct Partial {
-    T maximum;
-    ExpSum sum;
-  };
-
-  T largest_of(const Partial* partial) const {
-    T top = partial[0].maximum;
+  double largest_of(const RowStatistics* partial) const {
+    double top = partial[0].maximum;
     for (int64_t b = 1; b < blocks_; ++b) {
-      T m = partial[b].maximum;
+      double m = partial[b].maximum;
       if (m > top || m != m) top = m;
     }
     return top;

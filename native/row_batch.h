@@ -4,7 +4,7 @@
 // exponentials of the next one: arithmetic and memory then work at the same time.
 #pragma once
 
-#include "batch.h"
+#include "statistics.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
@@ -35,12 +35,19 @@ class RowBatch {
       rows_[i] = contiguous(logits_.row(first + i), logits_.class_stride, n_, packed_ + i * padded(n_));
   }
 
+  // From the logits or, where the logits are a block of the classes, from statistics that are given.
   template <bool keep>
-  void statistics(Batch& batch) {
+  void statistics(Batch& batch, const RowStatistics* given = nullptr) {
     for (int i = 0; i < count_; ++i) {
       if (batch.skip[i]) continue;
+      V headroom(static_cast<T>(batch.headroom[i]));
+      if (given) {
+        set_statistics(given[i], i, batch);
+        if constexpr (keep) exponentials_of_row<keep>(i, V(static_cast<T>(given[i].maximum)), headroom);
+        continue;
+      }
       T m = row_maximum<V>(rows_[i], n_);
-      ExpSum sum = exponentials_of_row<keep>(i, V(m), V(static_cast<T>(batch.headroom[i])));
+      ExpSum sum = exponentials_of_row<keep>(i, V(m), headroom);
       batch.maximum[i] = m;
       batch.rest_hi[i] = sum.rest.hi;
       batch.rest_lo[i] = sum.rest.lo;
@@ -59,21 +66,21 @@ class RowBatch {
   const S* logits(int i) const { return rows_[i]; }
   Stored<V, T> exponentials(int i) const { return {kept(i)}; }
 
-  // out = e·scale, then out[target] = value for rows with a target.
-  void write_scaled(const Batch& batch, const Rows& out, bool stream, const int64_t* target, const double* value) {
+  // out = e·scale, then out[column] = value for rows with a column of their own (>= 0).
+  void write_scaled(const Batch& batch, const Rows& out, bool stream, const int64_t* column, const double* value) {
     if (stream && capacity(n_) == 1 && out.class_stride == static_cast<int64_t>(sizeof(S)) && !batch.skip[0]) {
       S* to = reinterpret_cast<S*>(out.row(first_));
       pending_.emplace(kept(0), n_, to, true, MultiplyBy<V>{narrow_scale<V>(batch.scale_hi[0], batch.scale_lo[0])});
-      if (target) pending_target_ = to + target[first_], pending_value_ = value[0];
+      if (column && column[0] >= 0) pending_target_ = to + column[0], pending_value_ = value[0];
       spare_ = !spare_;
       return;
     }
     for (int i = 0; i < count_; ++i) {
       MultiplyBy<V> multiply{narrow_scale<V>(batch.scale_hi[i], batch.scale_lo[i])};
       write(batch, i, out, stream, kept(i), multiply);
-      if (!target || batch.skip[i]) continue;
+      if (!column || column[i] < 0) continue;
       if (stream) store_fence();  // what follows overwrites what was streamed
-      store_element(out.row(first_ + i) + target[first_ + i] * out.class_stride, value[i]);
+      store_element(out.row(first_ + i) + column[i] * out.class_stride, value[i]);
     }
   }
 

@@ -61,14 +61,15 @@ inline void softmax_batches(const SoftmaxArguments& a) {
     Family rows(a.logits, scratch);
     for (; first < end; first += capacity) {
       int count = static_cast<int>(left_of(end, first, capacity));
+      const RowStatistics* given = a.statistics ? a.statistics + first : nullptr;
       rows.load(first, count);
       if (a.kind == SoftmaxKind::softmax) {
-        rows.template statistics<true>(batch);
+        rows.template statistics<true>(batch, given);
         finish_softmax<Number>(a.kind, batch);
         rows.write_scaled(batch, a.out, stream, nullptr, nullptr);
         continue;
       }
-      rows.template statistics<false>(batch);
+      rows.template statistics<false>(batch, given);
       finish_softmax<Number>(a.kind, batch);
       if (a.kind == SoftmaxKind::log_softmax)
         rows.write_log_softmax(batch, a.out, stream);
@@ -88,7 +89,7 @@ inline void softmax_long_rows(const SoftmaxArguments& a) {
     Batch batch;
     batch.headroom[0] = headroom_for<typename V::Scalar>(1);
     LongRow<V, S> row(a.logits.row(i), a.logits.class_stride, a.logits.classes, a.threads);
-    row.statistics(batch);
+    row.statistics(batch, a.statistics ? a.statistics + i : nullptr);
     finish_softmax<Number>(a.kind, batch);
     if (a.kind == SoftmaxKind::softmax)
       row.write_scaled(batch, a.out.row(i), a.out.class_stride, stream);

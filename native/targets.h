@@ -15,9 +15,14 @@ struct Targets {
   const int64_t* labels = nullptr;  // one per row; nullptr: probabilities
   Rows probabilities;
   DType dtype = DType::float64;          // of the probabilities
-  const double* class_weight = nullptr;  // nullptr: 1
+  const double* class_weight = nullptr;  // of every class; nullptr: 1
   double denominator = 1;                // divides the summed loss and its derivatives: with what rounding it left,
   double denominator_rest = 0;           // which is exact enough for float64
+  int64_t first_class = 0;               // of the logits at hand, where they are a block of the classes,
+  int64_t classes = 0;                   // of which there are so many in all; 0: as many as logits
+
+  // Whether y is nonzero at the labels alone.
+  bool one_hot(const LossSpec& spec) const { return labels && spec.label_smoothing == 0; }
 };
 
 struct LabelSummary {
