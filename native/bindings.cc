@@ -230,15 +230,10 @@ void hvp(const LossSpec& spec, DType dtype, nb::handle logits, int axis, nb::han
 
 void softmax_vjp(DType dtype, nb::handle probs, int axis, nb::handle v, nb::handle out) {
   Array p(probs, false), direction(v, false), result(out, true);
-  HvpArguments a = {};
-  a.dtype = dtype;
-  a.logits = p.rows(axis);
-  a.probabilities = true;
-  a.v = direction.rows(axis);
-  a.out = result.rows(axis);
-  a.threads = threads_for(a.logits.count * a.logits.classes);
+  SoftmaxVjpArguments a = {dtype, p.rows(axis), direction.rows(axis), result.rows(axis), 1};
+  a.threads = threads_for(a.probs.count * a.probs.classes);
   nb::gil_scoped_release released;
-  kernels_in_use().hvp(a);
+  kernels_in_use().softmax_vjp(a);
 }
 
 void secular(int64_t classes, nb::handle probs, nb::handle jacobian, nb::handle outer, nb::handle origin,
@@ -290,32 +285,59 @@ class Design {
   Flat data_, indices_, starts_;
 };
 
-double linear_head(const LossSpec& spec, DType dtype, nb::handle x, nb::handle data, nb::handle indices,
-                   nb::handle starts, bool product, nb::handle W, nb::handle bias, nb::handle probs, nb::handle labels,
-                   nb::handle probabilities, nb::handle row_weight, nb::handle sum_W, nb::handle sum_bias) {
-  Design design(x, data, indices, starts);
-  Flat coefficients(W, false), offsets(bias, false), kept(probs, !product), targets(labels, false);
-  Flat target_rows(probabilities, false), weights(row_weight, false), outer(sum_W, true), sums(sum_bias, true);
-  LinearHeadArguments a = {};
-  a.spec = spec;
-  a.dtype = dtype;
-  a.classes = offsets.size();
-  a.x = design.matrix(coefficients.size() / a.classes);
-  a.W = coefficients.data<const double>();
-  a.bias = offsets.data<const double>();
-  a.product = product;
-  a.probs = kept.data<void>();
-  a.labels = targets.data<const int64_t>();
-  a.probabilities = target_rows.data<const double>();
-  a.row_weight = weights.data<const double>();
-  a.sum_W = outer.data<double>();
-  a.sum_bias = sums.data<double>();
-  // An element of X costs a product for each class, at least a vector of them; 64 of those count as one element. At
-  // 1797 x 64 x 10 a second thread saves 0.1 ms, and waiting for one that the system has put aside costs 20.
-  int64_t elements = a.x.data ? a.x.entries : a.x.rows * a.x.features, products = a.classes < 16 ? 16 : a.classes;
-  a.threads = threads_for(elements * products / 64);
+// A linear head, and the arrays that its sums go to.
+class HeadArrays {
+ public:
+  HeadArrays(nb::handle x, nb::handle data, nb::handle indices, nb::handle starts, nb::handle W, nb::handle bias,
+             nb::handle weight, nb::handle sum_W, nb::handle sum_bias)
+      : design_(x, data, indices, starts),
+        W_(W, false),
+        bias_(bias, false),
+        weight_(weight, false),
+        sum_W_(sum_W, true),
+        sum_bias_(sum_bias, true) {}
+
+  LinearHead head(DType dtype) const {
+    LinearHead h = {};
+    h.dtype = dtype;
+    h.classes = bias_.size();
+    h.x = design_.matrix(W_.size() / h.classes);
+    h.W = W_.data<const double>();
+    h.bias = bias_.data<const double>();
+    h.row_weight = weight_.data<const double>();
+    h.sum_W = sum_W_.data<double>();
+    h.sum_bias = sum_bias_.data<double>();
+    // An element of X costs a product for each class, at least a vector of them; 64 of those count as one element. At
+    // 1797 x 64 x 10 a second thread saves 0.1 ms, and waiting for one that the system has put aside costs 20.
+    int64_t elements = h.x.data ? h.x.entries : h.x.rows * h.x.features, products = h.classes < 16 ? 16 : h.classes;
+    h.threads = threads_for(elements * products / 64);
+    return h;
+  }
+
+ private:
+  Design design_;
+  Flat W_, bias_, weight_, sum_W_, sum_bias_;
+};
+
+double linear_head_gradient(const LossSpec& spec, DType dtype, nb::handle x, nb::handle data, nb::handle indices,
+                            nb::handle starts, nb::handle W, nb::handle bias, nb::handle labels,
+                            nb::handle probabilities, nb::handle row_weight, nb::handle probs, nb::handle sum_W,
+                            nb::handle sum_bias) {
+  HeadArrays arrays(x, data, indices, starts, W, bias, row_weight, sum_W, sum_bias);
+  Flat targets(labels, false), target_rows(probabilities, false), kept(probs, true);
+  LinearHeadGradientArguments a = {arrays.head(dtype), spec, targets.data<const int64_t>(),
+                                   target_rows.data<const double>(), kept.data<void>()};
   nb::gil_scoped_release released;
-  return kernels_in_use().linear_head(a);
+  return kernels_in_use().linear_head_gradient(a);
+}
+
+void linear_head_hvp(DType dtype, nb::handle x, nb::handle data, nb::handle indices, nb::handle starts, nb::handle W,
+                     nb::handle bias, nb::handle mass, nb::handle probs, nb::handle sum_W, nb::handle sum_bias) {
+  HeadArrays arrays(x, data, indices, starts, W, bias, mass, sum_W, sum_bias);
+  Flat p(probs, false);
+  LinearHeadHvpArguments a = {arrays.head(dtype), p.data<const void>()};
+  nb::gil_scoped_release released;
+  kernels_in_use().linear_head_hvp(a);
 }
 
 void weighted_grams(DType dtype, nb::handle x, nb::handle data, nb::handle indices, nb::handle starts, nb::handle index,
@@ -458,11 +480,15 @@ NB_MODULE(_core, m) {
   m.attr("secular_unit") = secular_unit;
   m.def("sum_rows", &sum_rows, "x"_a, "axis"_a, "out"_a,
         "Write the sums of float64 x along an axis, as if in twice the precision, into out.");
-  m.def("linear_head", &linear_head, "spec"_a, "dtype"_a, "x"_a.none(), "data"_a.none(), "indices"_a.none(),
-        "starts"_a.none(), "product"_a, "W"_a, "bias"_a, "probs"_a.none(), "labels"_a.none(), "probabilities"_a.none(),
-        "row_weight"_a, "sum_W"_a, "sum_bias"_a,
+  m.def("linear_head_gradient", &linear_head_gradient, "spec"_a, "dtype"_a, "x"_a.none(), "data"_a.none(),
+        "indices"_a.none(), "starts"_a.none(), "W"_a, "bias"_a, "labels"_a.none(), "probabilities"_a.none(),
+        "row_weight"_a, "probs"_a.none(), "sum_W"_a, "sum_bias"_a,
         "Write sum g x^T and sum g over the rows x, with g the gradient of the weighted cross-entropy of logits "
-        "W x + bias, whose sum is returned, or, for a product, with g its Hessian times W x + bias.");
+        "W x + bias, whose sum is returned; their softmax into probs.");
+  m.def("linear_head_hvp", &linear_head_hvp, "dtype"_a, "x"_a.none(), "data"_a.none(), "indices"_a.none(),
+        "starts"_a.none(), "W"_a, "bias"_a, "mass"_a, "probs"_a, "sum_W"_a, "sum_bias"_a,
+        "Write sum h x^T and sum h over the rows x, with h the Hessian of the cross-entropy at the rows of probs, of "
+        "targets of that mass, times W x + bias.");
   m.def("weighted_grams", &weighted_grams, "dtype"_a, "x"_a.none(), "data"_a.none(), "indices"_a.none(),
         "starts"_a.none(), "index"_a, "weights"_a, "mean"_a, "inverse_scale"_a, "intercept"_a, "grams"_a,
         "Add the Gram matrices of standardised rows of x, weighted for each class, to the upper triangles of grams.");

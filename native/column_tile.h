@@ -78,15 +78,15 @@ class ColumnTile {
     store_rest(sum, batch);
   }
 
-  // Keeps the elements in place of their exponentials, and returns the rows' largest.
-  V keep_as_is() {
+  // Keeps the elements in place of their exponentials; the batch gets the rows' largest.
+  void keep_as_is(Batch& batch) {
     V m = V::load(tile_);
     for (int64_t c = 0; c < n_; ++c) {
       V p = V::load(tile_ + c * W);
       p.store(exponentials_ + c * W);
       m = maximum(p, m);
     }
-    return m;
+    store_wide(m, batch.maximum);
   }
 
   double logit(int i, int64_t c) const { return tile_[c * W + i]; }

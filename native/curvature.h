@@ -48,6 +48,14 @@ inline void finish_curvature(Number sum, Number a, F64 headroom, int i, Batch& b
   store(ldexp_floor(scale, unit), batch.scale_hi + i, batch.scale_lo + i);
 }
 
+// The same for the first `count` rows where the e are probabilities.
+template <class Number>
+inline void finish_normalised(int count, Batch& batch, Curvature& curvature) {
+  const Number one = number<Number>(F64(1));
+  for (int i = 0; i < count; i += F64::lanes)
+    finish_curvature<Number>(one, number<Number>(F64::load(curvature.jacobian + i)), F64(0), i, batch, curvature);
+}
+
 template <class V>
 struct CurvatureSum;  // Σ e_i (v_i - pivot)
 template <class V>

@@ -87,8 +87,29 @@ void hvp(const HvpArguments& a) {
   }
 }
 
-double linear_head(const LinearHeadArguments& a) {
-  return a.dtype == DType::float32 ? linear_head_pass<F32>(a) : linear_head_pass<F64>(a);
+void softmax_vjp(const SoftmaxVjpArguments& a) {
+  switch (a.dtype) {
+    case DType::float16:
+      return softmax_vjp_rows<F32, Half>(a);
+    case DType::bfloat16:
+      return softmax_vjp_rows<F32, BFloat16>(a);
+    case DType::float32:
+      return softmax_vjp_rows<F32, float>(a);
+    case DType::float64:
+      return softmax_vjp_rows<F64, double>(a);
+  }
+}
+
+double linear_head_gradient(const LinearHeadGradientArguments& a) {
+  return a.head.dtype == DType::float32 ? linear_head_pass(a.head, GradientOfRows<F32>{a})
+                                        : linear_head_pass(a.head, GradientOfRows<F64>{a});
+}
+
+void linear_head_hvp(const LinearHeadHvpArguments& a) {
+  if (a.head.dtype == DType::float32)
+    linear_head_pass(a.head, HessianOfRows<F32>{a});
+  else
+    linear_head_pass(a.head, HessianOfRows<F64>{a});
 }
 
 void weighted_grams(const GramArguments& a) {
@@ -132,9 +153,11 @@ const Kernels kernels = {SOFTGRAD_NAME(SOFTGRAD_ISA),
                          cross_entropy,
                          apply_operator,
                          hvp,
+                         softmax_vjp,
                          secular_rows,
                          sum_rows,
-                         linear_head,
+                         linear_head_gradient,
+                         linear_head_hvp,
                          weighted_grams,
                          column_moments,
                          exp_difference_of,

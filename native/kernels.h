@@ -71,7 +71,6 @@ struct HvpArguments {
   Targets targets;
   DType dtype;
   Rows logits;
-  bool probabilities;  // the rows are softmax's results rather than logits
   Rows v;
   Rows out;
   const RowStatistics* statistics;  // of the rows, where they are known; or nullptr
@@ -80,6 +79,15 @@ struct HvpArguments {
   int threads;
 
   bool ignores(int64_t row) const { return targets.labels && spec.ignores(targets.labels[row]); }
+};
+
+// The Jacobian of softmax at its results probs, applied to one vector for each row.
+struct SoftmaxVjpArguments {
+  DType dtype;
+  Rows probs;
+  Rows v;
+  Rows out;
+  int threads;
 };
 
 // The eigenvalues of a·(Diag(p) - p pᵀ) + b·p pᵀ, times secular_unit, each a pole plus an offset. The unit keeps
@@ -114,22 +122,31 @@ struct DesignMatrix {
   int64_t rows, features;
 };
 
-// One pass over the rows of a linear head; see linear_head.h.
-struct LinearHeadArguments {
-  LossSpec spec;
+// A linear head and the sums of one pass over its rows; see linear_head.h.
+struct LinearHead {
   DType dtype;  // float32 or float64, of x and probs
   DesignMatrix x;
   int64_t classes;
   const double* W;     // (classes, features)
   const double* bias;  // (classes)
-  bool product;        // the Hessian times (W, bias), from probs, rather than the gradient
-  void* probs;         // (rows, classes): read by a product; written by a gradient, unless nullptr
-  const int64_t* labels;
-  const double* probabilities;  // (rows, classes): targets, if there are no labels
   const double* row_weight;
   double* sum_W;     // (classes, features)
   double* sum_bias;  // (classes)
   int threads;
+};
+
+struct LinearHeadGradientArguments {
+  LinearHead head;
+  LossSpec spec;
+  const int64_t* labels;
+  const double* probabilities;  // (rows, classes): targets, if there are no labels
+  void* probs;                  // (rows, classes), written; or nullptr
+};
+
+// The Hessian times (W, bias).
+struct LinearHeadHvpArguments {
+  LinearHead head;
+  const void* probs;  // (rows, classes)
 };
 
 // The weighted mean and variance of the columns of a dense matrix.
@@ -167,10 +184,12 @@ struct Kernels {
   double (*cross_entropy)(const CrossEntropyArguments&);
   void (*apply_operator)(const OperatorArguments&);
   void (*hvp)(const HvpArguments&);
+  void (*softmax_vjp)(const SoftmaxVjpArguments&);
   void (*secular)(const SecularArguments&);
   void (*sum_rows)(const SumArguments&);
-  // Returns the summed loss; 0 for a product.
-  double (*linear_head)(const LinearHeadArguments&);
+  // Returns the summed loss.
+  double (*linear_head_gradient)(const LinearHeadGradientArguments&);
+  void (*linear_head_hvp)(const LinearHeadHvpArguments&);
   void (*weighted_grams)(const GramArguments&);
   // Returns the largest |x|.
   double (*column_moments)(const MomentArguments&);

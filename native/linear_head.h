@@ -2,14 +2,12 @@
 //
 //   Σ_n g_n x_nᵀ,  Σ_n g_n
 //
-//   gradient   g = s (M p - y), and the loss Σ s CE; p is kept if wanted
-//   product    g = s p ∘ (u - pᵀu), u = V x + v: the Hessian, times (V, v)
+//   GradientOfRows   g = s (M p - y), and the loss Σ s CE; p is kept if wanted
+//   HessianOfRows    g = s p ∘ (u - pᵀu), u = V x + v: the Hessian, times (V, v)
 //
 // by chunks of rows that stay in the cache from the logits to the sums, so X is read from memory once. Sums over
 // rows are double, in an order that the shape alone decides.
 #pragma once
-
-#include <type_traits>
 
 #include "batches.h"
 #include "cross_entropy_kernel.h"
@@ -20,9 +18,10 @@
 namespace softgrad::SOFTGRAD_ISA {
 
 // The classes that one panel covers: `vectors` vectors, of which the last may reach past the last class.
-struct PanelShape {
+template <int panel_vectors>
+struct Panel {
+  static constexpr int vectors = panel_vectors;
   int64_t first_class;
-  int vectors;
 };
 
 template <class T>
@@ -117,26 +116,124 @@ struct SparseRows {
   }
 };
 
-template <class V, class X>
+// Rows of a matrix in row-major order, `step` elements apart.
+template <class T>
+inline Rows matrix_rows(const T* data, int64_t count, int64_t classes, int64_t step) {
+  Rows rows;
+  rows.data = reinterpret_cast<char*>(const_cast<T*>(data));
+  rows.count = count;
+  rows.classes = classes;
+  rows.class_stride = sizeof(T);
+  rows.outer_axes = 1;
+  rows.outer_shape[0] = count;
+  rows.outer_stride[0] = step * sizeof(T);
+  return rows;
+}
+
+// Logits, `step` elements from row to row, become s (M p - y).
+template <class Vector>
+struct GradientOfRows {
+  using V = Vector;
+  using T = typename V::Scalar;
+  const LinearHeadGradientArguments& a;
+
+  // Returns Σ s CE of the chunk; row_loss has room for a number for each of its rows.
+  double replace(int64_t first, int count, T* logits, int64_t step, T* row_loss) const {
+    Rows tile = matrix_rows(logits, count, a.head.classes, step);
+    if (a.probs) keep_softmax(tile, first);
+    cross_entropy_rows<V, T>(cross_entropy(tile, first, row_loss));
+    const double* weight = a.head.row_weight + first;
+    double sum = 0;
+    for (int i = 0; i < count; ++i)
+      if (weight[i] != 0) sum += weight[i] * static_cast<double>(row_loss[i]);
+    return sum;
+  }
+
+ private:
+  void keep_softmax(const Rows& tile, int64_t first) const {
+    int64_t classes = a.head.classes;
+    Rows probs = matrix_rows(static_cast<T*>(a.probs) + first * classes, tile.count, classes, classes);
+    softmax_rows<V, T>({SoftmaxKind::softmax, a.head.dtype, tile, probs, nullptr, 1});
+  }
+
+  CrossEntropyArguments cross_entropy(const Rows& tile, int64_t first, T* row_loss) const {
+    int64_t classes = a.head.classes;
+    CrossEntropyArguments e = {};
+    e.dtype = a.head.dtype;
+    e.logits = e.gradient = tile;
+    if (a.labels)
+      e.targets.labels = a.labels + first;
+    else
+      e.targets.probabilities = matrix_rows(a.probabilities + first * classes, tile.count, classes, classes);
+    e.row_scale = a.head.row_weight + first;
+    e.spec = a.spec;
+    e.loss = row_loss;
+    e.threads = 1;
+    return e;
+  }
+};
+
+// u, `step` elements from row to row, becomes s p ∘ (u - pᵀu).
+template <class Vector>
+struct HessianOfRows {
+  using V = Vector;
+  using T = typename V::Scalar;
+  const LinearHeadHvpArguments& a;
+
+  double replace(int64_t first, int count, T* u, int64_t step, T*) const {
+    int64_t classes = a.head.classes;
+    for (int i = 0; i < count; ++i)
+      multiply_row(static_cast<const T*>(a.probs) + (first + i) * classes, a.head.row_weight[first + i], u + i * step);
+    return 0;
+  }
+
+ private:
+  // Spare lanes of u are 0.
+  void multiply_row(const T* p, double row_weight, T* u) const {
+    V dot(T(0));
+    for_vectors<V>(a.head.classes,
+                   [&](int64_t c, auto lanes) { dot = multiply_add(lanes.load(p + c, 0), V::load(u + c), dot); });
+    V mean(sum_of_lanes(dot)), weight(static_cast<T>(row_weight));
+    for_vectors<V>(a.head.classes, [&](int64_t c, auto lanes) {
+      (weight * lanes.load(p + c, 0) * (V::load(u + c) - mean)).store(u + c);
+    });
+  }
+
+  static T sum_of_lanes(V x) {
+    T lanes[V::lanes], sum = 0;
+    x.store(lanes);
+    for (T lane : lanes) sum += lane;
+    return sum;
+  }
+};
+
+// Task: GradientOfRows or HessianOfRows.
+template <class Task, class X>
 class LinearHeadPass {
+  using V = typename Task::V;
   using T = typename V::Scalar;
   static constexpr int W = V::lanes;
   static constexpr int largest_panel = 4;  // vectors
 
  public:
-  explicit LinearHeadPass(const LinearHeadArguments& a)
-      : a_(a), x_(a.x), features_(x_.features), vectors_((a.classes + W - 1) / W), step_(vectors_ * W) {
+  LinearHeadPass(const LinearHead& head, const Task& task)
+      : a_(head),
+        task_(task),
+        x_(head.x),
+        features_(x_.features),
+        vectors_((head.classes + W - 1) / W),
+        step_(vectors_ * W) {
     int64_t row_bytes = features_ * sizeof(T);
     int64_t rows = (int64_t(1) << 18) / (row_bytes > 0 ? row_bytes : 1);
     chunk_ = rows < 32 ? 32 : rows > 256 ? 256 : rows / 32 * 32;
-    int64_t chunks = (a.x.rows + chunk_ - 1) / chunk_;
+    int64_t chunks = (a_.x.rows + chunk_ - 1) / chunk_;
     // A sum for each group: few where they would weigh much beside X.
-    int64_t memory = X::bytes(a.x) / 64, least = int64_t(1) << 20;
+    int64_t memory = X::bytes(a_.x) / 64, least = int64_t(1) << 20;
     int64_t groups = (memory < least ? least : memory) / (sum_size() * int64_t(sizeof(double)));
     groups = groups < 2 ? 2 : groups > 64 ? 64 : groups > 8 ? groups / 8 * 8 : groups;
     if (groups > chunks) groups = chunks;
     int64_t chunks_in_group = groups ? (chunks + groups - 1) / groups : 1;
-    groups_ = Groups(a.x.rows, chunks_in_group * chunk_);
+    groups_ = Groups(a_.x.rows, chunks_in_group * chunk_);
   }
 
   double run() {
@@ -147,13 +244,7 @@ class LinearHeadPass {
     double* group_loss = reinterpret_cast<double*>(losses.data());
     pack(coefficients);
     for_groups(groups_, scratch_bytes(), a_.threads, [&](int64_t group, int64_t first, int64_t end, char* scratch) {
-      double* total = totals + group * sum_size();
-      std::memset(total, 0, sum_size() * sizeof(double));
-      group_loss[group] = 0;
-      for (; first < end; first += chunk_) {
-        int count = static_cast<int>(left_of(end, first, chunk_));
-        group_loss[group] += run_chunk(first, count, coefficients, total, scratch);
-      }
+      group_loss[group] = sum_rows(first, end, coefficients, totals + group * sum_size(), scratch);
     });
     write_sums(totals);
     double loss = 0;
@@ -168,26 +259,20 @@ class LinearHeadPass {
   // body(panel), with as many vectors of classes each as the registers take.
   template <class Body>
   void for_panels(Body body) const {
-    int panels = static_cast<int>((vectors_ + largest_panel - 1) / largest_panel);
-    int64_t v = 0;
-    for (int p = 0; p < panels; ++p) {
-      int size = static_cast<int>((vectors_ - v + panels - p - 1) / (panels - p));
-      body(PanelShape{v * W, size});
+    int64_t panels = (vectors_ + largest_panel - 1) / largest_panel, v = 0;
+    for (int64_t p = 0; p < panels; ++p) {
+      int64_t size = (vectors_ - v + panels - p - 1) / (panels - p);
+      if (size == 1) body(Panel<1>{v * W});
+      if (size == 2) body(Panel<2>{v * W});
+      if (size == 3) body(Panel<3>{v * W});
+      if (size == 4) body(Panel<4>{v * W});
       v += size;
     }
   }
 
-  template <class Body>
-  static void with_size(int vectors, Body body) {
-    if (vectors == 1) return body(std::integral_constant<int, 1>());
-    if (vectors == 2) return body(std::integral_constant<int, 2>());
-    if (vectors == 3) return body(std::integral_constant<int, 3>());
-    return body(std::integral_constant<int, 4>());
-  }
-
   // Wᵀ, one panel after the other; spare lanes are 0, and so are their logits and sums.
   void pack(T* coefficients) const {
-    for_panels([&](PanelShape p) {
+    for_panels([&](auto p) {
       T* panel = coefficients + p.first_class * features_;
       int width = p.vectors * W;
       for (int c = 0; c < width; ++c) {
@@ -198,31 +283,32 @@ class LinearHeadPass {
     });
   }
 
-  double run_chunk(int64_t first, int count, const T* coefficients, double* total, char* scratch) const {
+  // Returns the loss of rows first to end - 1.
+  double sum_rows(int64_t first, int64_t end, const T* coefficients, double* total, char* scratch) const {
+    std::memset(total, 0, sum_size() * sizeof(double));
+    double loss = 0;
+    for (; first < end; first += chunk_)
+      loss += sum_chunk(first, static_cast<int>(left_of(end, first, chunk_)), coefficients, total, scratch);
+    return loss;
+  }
+
+  double sum_chunk(int64_t first, int count, const T* coefficients, double* total, char* scratch) const {
     T* logits = reinterpret_cast<T*>(scratch);
     T* packed = logits + chunk_ * step_;
-    double* row_loss = reinterpret_cast<double*>(packed + chunk_ * step_);
+    T* row_loss = packed + chunk_ * step_;
     for (int i = 0; i < count; ++i)
       for (int64_t c = 0; c < step_; ++c) logits[i * step_ + c] = c < a_.classes ? static_cast<T>(a_.bias[c]) : T(0);
-    for_panels([&](PanelShape p) {
-      with_size(p.vectors, [&](auto size) {
-        x_.template add_logits<V, size()>(first, count, coefficients + p.first_class * features_,
-                                          logits + p.first_class, step_);
-      });
+    for_panels([&](auto p) {
+      const T* panel = coefficients + p.first_class * features_;
+      x_.template add_logits<V, p.vectors>(first, count, panel, logits + p.first_class, step_);
     });
-    double loss = 0;
-    if (a_.product)
-      multiply_jacobian(first, count, logits);
-    else
-      loss = gradient(first, count, logits, row_loss);
-    for_panels([&](PanelShape p) {
-      with_size(p.vectors, [&](auto size) { add_sums<size()>(p, first, count, logits, packed, total); });
-    });
+    double loss = task_.replace(first, count, logits, step_, row_loss);
+    for_panels([&](auto p) { add_sums(p, first, count, logits, packed, total); });
     return loss;
   }
 
   template <int vectors>
-  void add_sums(PanelShape p, int64_t first, int count, const T* g, T* packed, double* total) const {
+  void add_sums(Panel<vectors> p, int64_t first, int count, const T* g, T* packed, double* total) const {
     constexpr int width = vectors * W;
     double* of_g = total + step_ * features_ + p.first_class;
     for (int i = 0; i < count; ++i)
@@ -234,74 +320,8 @@ class LinearHeadPass {
     x_.template add_outer<V, vectors>(first, count, packed, total + p.first_class * features_);
   }
 
-  Rows tile(T* data, int count) const { return matrix_rows(data, count, a_.classes, step_); }
-
-  static Rows matrix_rows(const void* data, int64_t count, int64_t classes, int64_t step) {
-    Rows rows;
-    rows.data = static_cast<char*>(const_cast<void*>(data));
-    rows.count = count;
-    rows.classes = classes;
-    rows.class_stride = sizeof(T);
-    rows.outer_axes = 1;
-    rows.outer_shape[0] = count;
-    rows.outer_stride[0] = step * sizeof(T);
-    return rows;
-  }
-
-  // Logits become s (M p - y).
-  double gradient(int64_t first, int count, T* logits, double* row_loss) const {
-    DType dtype = sizeof(T) == 4 ? DType::float32 : DType::float64;
-    if (a_.probs) {
-      T* probs = static_cast<T*>(a_.probs) + first * a_.classes;
-      softmax_rows<V, T>({SoftmaxKind::softmax, dtype, tile(logits, count),
-                          matrix_rows(probs, count, a_.classes, a_.classes), nullptr, 1});
-    }
-    CrossEntropyArguments e = {};
-    e.dtype = dtype;
-    e.logits = e.gradient = tile(logits, count);
-    if (a_.labels) {
-      e.targets.labels = a_.labels + first;
-    } else {
-      e.targets.probabilities = matrix_rows(a_.probabilities + first * a_.classes, count, a_.classes, a_.classes);
-      e.targets.probabilities.class_stride = sizeof(double);
-      e.targets.probabilities.outer_stride[0] = a_.classes * sizeof(double);
-    }
-    e.row_scale = a_.row_weight + first;
-    e.spec = a_.spec;
-    e.loss = row_loss;
-    e.threads = 1;
-    cross_entropy_rows<V, T>(e);
-    double sum = 0;
-    for (int i = 0; i < count; ++i)
-      if (a_.row_weight[first + i] != 0)
-        sum += a_.row_weight[first + i] * static_cast<double>(reinterpret_cast<T*>(row_loss)[i]);
-    return sum;
-  }
-
-  // u becomes s p ∘ (u - pᵀu).
-  void multiply_jacobian(int64_t first, int count, T* u) const {
-    for (int i = 0; i < count; ++i) {
-      const T* p = static_cast<const T*>(a_.probs) + (first + i) * a_.classes;
-      T* of_u = u + i * step_;
-      V dot(T(0));
-      for_vectors<V>(a_.classes,
-                     [&](int64_t c, auto lanes) { dot = multiply_add(lanes.load(p + c, 0), V::load(of_u + c), dot); });
-      V mean(sum_of_lanes(dot)), weight(static_cast<T>(a_.row_weight[first + i]));
-      for_vectors<V>(a_.classes, [&](int64_t c, auto lanes) {
-        (weight * lanes.load(p + c, 0) * (V::load(of_u + c) - mean)).store(of_u + c);
-      });
-    }
-  }
-
-  static T sum_of_lanes(V x) {
-    T lanes[W], sum = 0;
-    x.store(lanes);
-    for (T lane : lanes) sum += lane;
-    return sum;
-  }
-
   void write_sums(const double* totals) const {
-    for_panels([&](PanelShape p) {
+    for_panels([&](auto p) {
       int width = p.vectors * W;
       int64_t classes = left_of(a_.classes, p.first_class, width);
 #pragma omp parallel for num_threads(a_.threads) if (a_.threads > 1)
@@ -317,18 +337,19 @@ class LinearHeadPass {
     });
   }
 
-  const LinearHeadArguments& a_;
+  const LinearHead& a_;
+  Task task_;
   X x_;
   int64_t features_, vectors_, step_, chunk_;
   Groups groups_;
 };
 
-template <class V>
-inline double linear_head_pass(const LinearHeadArguments& a) {
-  using T = typename V::Scalar;
-  if (a.x.data == nullptr) return LinearHeadPass<V, DenseRows<T>>(a).run();
-  if (a.x.wide_indices) return LinearHeadPass<V, SparseRows<T, int64_t>>(a).run();
-  return LinearHeadPass<V, SparseRows<T, int32_t>>(a).run();
+template <class Task>
+inline double linear_head_pass(const LinearHead& head, const Task& task) {
+  using T = typename Task::T;
+  if (head.x.data == nullptr) return LinearHeadPass<Task, DenseRows<T>>(head, task).run();
+  if (head.x.wide_indices) return LinearHeadPass<Task, SparseRows<T, int64_t>>(head, task).run();
+  return LinearHeadPass<Task, SparseRows<T, int32_t>>(head, task).run();
 }
 
 }  // namespace softgrad::SOFTGRAD_ISA

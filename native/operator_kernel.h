@@ -130,12 +130,7 @@ class OperatorProduct {
   }
 
   static void finish(Batch& batch, Curvature& curvature, int lanes) {
-    if (transposed) return;
-    using Number = typename NumberOf<V>::type;
-    for (int i = 0; i < lanes; i += F64::lanes) {
-      Number a = number<Number>(F64::load(curvature.jacobian + i));
-      finish_curvature<Number>(number<Number>(F64(1)), a, F64(0), i, batch, curvature);
-    }
+    if (!transposed) finish_normalised<typename NumberOf<V>::type>(lanes, batch, curvature);
   }
 
   static auto map_of_row(const Batch& batch, const Curvature& curvature) {

@@ -55,10 +55,12 @@ class RowBatch {
     }
   }
 
-  // Keeps the elements of row i in place of their exponentials, and returns the largest.
-  double keep_as_is(int i) {
-    row_map<V>(rows_[i], n_, kept(i), false, [](V p) { return p; });
-    return row_maximum<V>(rows_[i], n_);
+  // Keeps the elements in place of their exponentials; the batch gets the rows' largest.
+  void keep_as_is(Batch& batch) {
+    for (int i = 0; i < count_; ++i) {
+      row_map<V>(rows_[i], n_, kept(i), false, [](V p) { return p; });
+      batch.maximum[i] = row_maximum<V>(rows_[i], n_);
+    }
   }
 
   double logit(int i, int64_t c) const { return widened<V>(rows_[i] + c); }

@@ -54,9 +54,14 @@ def sum_rows(x: object, axis: int, out: object) -> None:
     Write the sums of float64 x along an axis, as if in twice the precision, into out.
     """
 
-def linear_head(dtype: int, x: object | None, data: object | None, indices: object | None, starts: object | None, product: bool, W: object, bias: object, probs: object | None, target: object | None, target_probs: object | None, weight: object, label_smoothing: float, sum_W: object, sum_bias: object) -> float:
+def linear_head_gradient(dtype: int, x: object | None, data: object | None, indices: object | None, starts: object | None, W: object, bias: object, probs: object | None, target: object | None, target_probs: object | None, weight: object, label_smoothing: float, sum_W: object, sum_bias: object) -> float:
     """
-    Write sum g x^T and sum g over the rows x, with g the gradient of the weighted cross-entropy of logits W x + bias, whose sum is returned, or, for a product, with g its Hessian times W x + bias.
+    Write sum g x^T and sum g over the rows x, with g the gradient of the weighted cross-entropy of logits W x + bias, whose sum is returned; their softmax into probs.
+    """
+
+def linear_head_hvp(dtype: int, x: object | None, data: object | None, indices: object | None, starts: object | None, W: object, bias: object, probs: object, weight: object, sum_W: object, sum_bias: object) -> None:
+    """
+    Write sum h x^T and sum h over the rows x, with h the weighted Hessian of the cross-entropy at the rows of probs, times W x + bias.
     """
 
 def weighted_grams(dtype: int, x: object | None, data: object | None, indices: object | None, starts: object | None, index: object, weights: object, mean: object, inverse_scale: object, intercept: bool, grams: object) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softgrad import _core
-from softgrad._loss_spec import DEFAULT
 from softgrad.linear_model import _design_matrix
 
 if TYPE_CHECKING:
@@ -27,9 +26,9 @@ def gradient(
     The softmax of every row goes into `probs`, of the dtype of X, if it is given.
     """
     sum_W, sum_b = np.empty(W.shape), np.empty(b.shape)
-    loss = _core.linear_head(
-        spec, *_design_matrix.buffers(x), False, W, b, probs, targets.labels, targets.probabilities,
-        targets.row_weight, sum_W, sum_b,
+    loss = _core.linear_head_gradient(
+        spec, *_design_matrix.buffers(x), W, b, targets.labels, targets.probabilities, targets.row_weight, probs,
+        sum_W, sum_b,
     )  # fmt: skip
     return loss, sum_W, sum_b
 
@@ -37,7 +36,7 @@ def gradient(
 def hessian_product(x: Any, V: Array, v: Array, probs: Array, mass: Array) -> tuple[Array, Array]:
     """Σ h_n x_nᵀ and Σ h_n, h = m p ∘ (u − pᵀu), u = V x + v: the Hessian of `gradient`'s sum, times (V, v)."""
     sum_W, sum_b = np.empty(V.shape), np.empty(v.shape)
-    _core.linear_head(DEFAULT, *_design_matrix.buffers(x), True, V, v, probs, None, None, mass, sum_W, sum_b)
+    _core.linear_head_hvp(*_design_matrix.buffers(x), V, v, mass, probs, sum_W, sum_b)
     return sum_W, sum_b
 
 
