@@ -152,7 +152,7 @@ inline ScalarDD curvature_dot(Source source, const S* v, int64_t n, double pivot
 }
 
 template <class V, class S, class Source, class Map>
-inline void curvature_write(Source source, const S* v, int64_t n, const Map& map, S* out) {
+inline void curvature_write(Source source, const S* v, int64_t n, Map map, S* out) {
   for_vectors<V>(n, [&](int64_t i, auto lanes) { lanes.store(map(source(i, lanes), lanes.load(v + i, 0)), out + i); });
 }
 

@@ -165,34 +165,46 @@ class OperatorProduct {
     Scratch buffers(within_rows ? a_.threads * 3 * block * int64_t(sizeof(T)) : 0);
     int64_t partial_bytes = (blocks * int64_t(sizeof(ScalarDD)) + 63) / 64 * 64;
     int64_t buffer_bytes = 3 * (blocks > 1 ? block : (n + 15) / 16 * 16) * int64_t(sizeof(T));
-    for_groups(groups, partial_bytes + buffer_bytes, within_rows ? 1 : a_.threads,
-               [&](int64_t, int64_t first, int64_t end, char* scratch) {
-                 ScalarDD* partial = new (scratch) ScalarDD[blocks];
-                 Batch batch;
-                 Curvature curvature;
-                 for (int64_t vector = first; vector < end; ++vector) {
-                   start(vector, 0, at_pivot(vector), curvature);
-                   auto dot = [&](int64_t b, char* memory) {
-                     Block part(a_, vector, b, memory);
-                     if constexpr (transposed)
-                       partial[b] = plain_sum<V>(part.v, part.n);
-                     else
-                       partial[b] = curvature_dot<V>(part.probs, part.v, part.n, curvature.pivot[0]);
-                   };
-                   auto write = [&](int64_t b, char* memory) {
-                     Block part(a_, vector, b, memory);
-                     part.write(map_of_row(batch, curvature));
-                   };
-                   for_blocks(blocks, within_rows, scratch + partial_bytes, buffers.data(), dot);
-                   ScalarDD sum;
-                   for (int64_t b = 0; b < blocks; ++b) sum.add(partial[b]);
-                   curvature.dot_hi[0] = sum.hi;
-                   curvature.dot_lo[0] = sum.lo;
-                   finish(batch, curvature, 1);
-                   for_blocks(blocks, within_rows, scratch + partial_bytes, buffers.data(), write);
-                   if (transposed) write_pivot(vector, curvature.dot_hi[0], curvature.dot_lo[0]);
-                 }
-               });
+    auto group = [&](int64_t, int64_t first, int64_t end, char* scratch) {
+      BlockLoop loop = {blocks, within_rows ? a_.threads : 1, within_rows ? buffers.data() : scratch + partial_bytes};
+      ScalarDD* partial = new (scratch) ScalarDD[blocks];
+      Batch batch;
+      Curvature curvature;
+      for (int64_t vector = first; vector < end; ++vector) multiply_vector(vector, loop, partial, batch, curvature);
+    };
+    for_groups(groups, partial_bytes + buffer_bytes, within_rows ? 1 : a_.threads, group);
+  }
+
+  // The blocks of one vector, on one thread or several, each of which has memory for one block.
+  struct BlockLoop {
+    int64_t blocks;
+    int threads;
+    char* memory;
+
+    template <class Body>
+    void run(Body body) const {
+      if (threads == 1) {
+        for (int64_t b = 0; b < blocks; ++b) body(b, memory);
+        return;
+      }
+#pragma omp parallel for num_threads(threads) schedule(static)
+      for (int64_t b = 0; b < blocks; ++b) body(b, memory + thread_index() * 3 * block * int64_t(sizeof(T)));
+    }
+  };
+
+  void multiply_vector(int64_t vector, const BlockLoop& loop, ScalarDD* partial, Batch& batch,
+                       Curvature& curvature) const {
+    start(vector, 0, at_pivot(vector), curvature);
+    double pivot = curvature.pivot[0];
+    loop.run([&](int64_t b, char* memory) { partial[b] = Block(a_, vector, b, memory).dot(pivot); });
+    ScalarDD sum;
+    for (int64_t b = 0; b < loop.blocks; ++b) sum.add(partial[b]);
+    curvature.dot_hi[0] = sum.hi;
+    curvature.dot_lo[0] = sum.lo;
+    finish(batch, curvature, 1);
+    auto map = map_of_row(batch, curvature);
+    loop.run([&](int64_t b, char* memory) { Block(a_, vector, b, memory).write(map); });
+    if (transposed) write_pivot(vector, sum.hi, sum.lo);
   }
 
   // One block of one vector: in place, or gathered into memory.
@@ -217,6 +229,13 @@ class OperatorProduct {
       out = stride == int64_t(sizeof(T)) ? reinterpret_cast<T*>(to) : buffer + 2 * step;
     }
 
+    ScalarDD dot(double pivot) const {
+      if constexpr (transposed)
+        return plain_sum<V>(v, n);
+      else
+        return curvature_dot<V>(probs, v, n, pivot);
+    }
+
     template <class Map>
     void write(const Map& map) const {
       if constexpr (kind == OperatorKind::log_softmax)
@@ -226,16 +245,6 @@ class OperatorProduct {
       if (stride != int64_t(sizeof(T))) scatter(out, n, to, stride);
     }
   };
-
-  template <class Body>
-  void for_blocks(int64_t blocks, bool parallel, char* mine, char* buffers, Body body) const {
-    if (!parallel) {
-      for (int64_t b = 0; b < blocks; ++b) body(b, mine);
-      return;
-    }
-#pragma omp parallel for num_threads(a_.threads) schedule(static)
-    for (int64_t b = 0; b < blocks; ++b) body(b, buffers + thread_index() * 3 * block * int64_t(sizeof(T)));
-  }
 
   // Few classes: as many rows as there are lanes, turned into columns.
   void lanes_along_rows() const {
