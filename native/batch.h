@@ -1,8 +1,6 @@
 // A few rows whose statistics are finished together, one row per lane, whichever way the passes ran:
 // RowBatch (row_batch.h) has its lanes along the classes, ColumnTile (column_tile.h) one row per lane.
-// Both offer
-//
-//   load(first, count) -> statistics<keep>(batch) -> write_scaled / write_log_softmax
+// Both are a Family (family.h): load(first, count), statistics<keep>(batch), write_scaled or write_log_softmax.
 #pragma once
 
 #include <new>

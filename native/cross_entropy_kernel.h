@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dense_target.h"
+#include "family.h"
 #include "softmax_kernel.h"
 #include "z_loss.h"
 
@@ -152,10 +153,10 @@ inline void set_label(double logit, int i, const Batch& batch, Labelled& labelle
   labelled.exponential[i] = values[0];
 }
 
-template <class Family, class V, class S>
+template <Family F, class V, class S>
 inline double labelled_batches(const CrossEntropyArguments& a) {
   using Number = typename NumberOf<V>::type;
-  int capacity = Family::capacity(a.logits.classes);
+  int capacity = F::capacity(a.logits.classes);
   Groups groups(a.logits, capacity);
   GroupSums sums(groups.count);
   bool with_gradient = a.gradient.data != nullptr;
@@ -163,7 +164,7 @@ inline double labelled_batches(const CrossEntropyArguments& a) {
   auto group = [&](int64_t group, int64_t first, int64_t end, char* scratch) {
     Batch batch;
     Labelled labelled;
-    Family rows(a.logits, scratch);
+    F rows(a.logits, scratch);
     for (; first < end; first += capacity) {
       int count = static_cast<int>(left_of(end, first, capacity));
       start_labelled<typename V::Scalar>(a, first, count, batch, labelled);
@@ -188,7 +189,7 @@ inline double labelled_batches(const CrossEntropyArguments& a) {
     }
     rows.flush();
   };
-  for_groups(groups, Family::scratch_bytes(a.logits.classes), a.threads, group);
+  for_groups(groups, F::scratch_bytes(a.logits.classes), a.threads, group);
   return a.loss ? 0 : sums.mean(a);
 }
 

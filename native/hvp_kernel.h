@@ -11,6 +11,7 @@
 
 #include "column_tile.h"
 #include "curvature.h"
+#include "family.h"
 #include "kernels.h"
 #include "long_row.h"
 #include "loss_sum.h"
@@ -43,8 +44,8 @@ struct CrossEntropyHessian {
   bool skips(int64_t row) const { return a.ignores(row); }
 
   // The statistics of the rows from `first` on, and exponentials that the family keeps.
-  template <class Family>
-  void start(int64_t first, Family& rows, Batch& batch) const {
+  template <Family F>
+  void start(int64_t first, F& rows, Batch& batch) const {
     batch.set_headroom(hvp_headroom);
     rows.template statistics<true>(batch, given(first));
   }
@@ -87,8 +88,8 @@ struct SoftmaxJacobian {
   const Rows& rows() const { return a.probs; }
   bool skips(int64_t) const { return false; }
 
-  template <class Family>
-  void start(int64_t, Family& rows, Batch& batch) const {
+  template <Family F>
+  void start(int64_t, F& rows, Batch& batch) const {
     rows.keep_as_is(batch);
   }
   void start(int64_t, LongRow<V, S>& row, Batch& batch) const { batch.maximum[0] = row.maximum(); }
@@ -154,14 +155,13 @@ class HvpPass {
   }
 
   void lanes_along_classes() const {
-    using Family = RowBatch<V, S>;
     int64_t n = rows_.classes, step = (n + 15) / 16 * 16;
-    int capacity = Family::capacity(n);
-    int64_t family_bytes = (Family::scratch_bytes(n) + 63) / 64 * 64;
+    int capacity = RowBatch<V, S>::capacity(n);
+    int64_t family_bytes = (RowBatch<V, S>::scratch_bytes(n) + 63) / 64 * 64;
     auto group = [&](int64_t, int64_t first, int64_t end, char* scratch) {
       Batch batch;
       Curvature curvature;
-      Family rows(rows_, scratch);
+      RowBatch<V, S> rows(rows_, scratch);
       S* packed = reinterpret_cast<S*>(scratch + family_bytes);
       for (; first < end; first += capacity) {
         int count = set_skips(first, end, capacity, batch);

@@ -3,6 +3,7 @@
 
 #include "batches.h"
 #include "column_tile.h"
+#include "family.h"
 #include "kernels.h"
 #include "long_row.h"
 #include "row_batch.h"
@@ -50,15 +51,15 @@ inline void store_logsumexp(const Batch& batch, const Rows& out, int64_t first, 
   }
 }
 
-template <class Family, class V, class S>
+template <Family F, class V, class S>
 inline void softmax_batches(const SoftmaxArguments& a) {
   using Number = typename NumberOf<V>::type;
-  int capacity = Family::capacity(a.logits.classes);
+  int capacity = F::capacity(a.logits.classes);
   bool stream = should_stream(a.logits, a.out, sizeof(S));
   auto group = [&](int64_t, int64_t first, int64_t end, char* scratch) {
     Batch batch;
     batch.set_headroom(headroom_for<typename V::Scalar>(1));
-    Family rows(a.logits, scratch);
+    F rows(a.logits, scratch);
     for (; first < end; first += capacity) {
       int count = static_cast<int>(left_of(end, first, capacity));
       const RowStatistics* given = a.statistics ? a.statistics + first : nullptr;
@@ -78,7 +79,7 @@ inline void softmax_batches(const SoftmaxArguments& a) {
     }
     rows.flush();
   };
-  for_groups(Groups(a.logits, capacity), Family::scratch_bytes(a.logits.classes), a.threads, group);
+  for_groups(Groups(a.logits, capacity), F::scratch_bytes(a.logits.classes), a.threads, group);
 }
 
 template <class V, class S>

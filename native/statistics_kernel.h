@@ -2,6 +2,7 @@
 #pragma once
 
 #include "column_tile.h"
+#include "family.h"
 #include "dense_target.h"
 #include "kernels.h"
 #include "long_row.h"
@@ -15,13 +16,13 @@ inline int64_t column_of(const StatisticsArguments& a, int64_t row) {
   return column < a.logits.classes ? column : -1;
 }
 
-template <class Family, class V, class S>
+template <Family F, class V, class S>
 inline void batch_statistics(const StatisticsArguments& a) {
-  int capacity = Family::capacity(a.logits.classes);
+  int capacity = F::capacity(a.logits.classes);
   auto group = [&](int64_t, int64_t first, int64_t end, char* scratch) {
     Batch batch;
     batch.set_headroom(headroom_for<typename V::Scalar>(1));
-    Family rows(a.logits, scratch);
+    F rows(a.logits, scratch);
     for (; first < end; first += capacity) {
       int count = static_cast<int>(left_of(end, first, capacity));
       rows.load(first, count);
@@ -32,7 +33,7 @@ inline void batch_statistics(const StatisticsArguments& a) {
       }
     }
   };
-  for_groups(Groups(a.logits, capacity), Family::scratch_bytes(a.logits.classes), a.threads, group);
+  for_groups(Groups(a.logits, capacity), F::scratch_bytes(a.logits.classes), a.threads, group);
 }
 
 template <class V, class S>
