@@ -8,13 +8,16 @@
 
 #include "batch.h"
 #include "threads.h"
+#include "tuning.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
 // Uninitialised memory on cache-line boundaries.
 class Scratch {
  public:
-  explicit Scratch(int64_t bytes) : data_(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64))) {
+  explicit Scratch(int64_t bytes)
+      : data_(static_cast<char*>(
+            std::aligned_alloc(cache_line, (bytes + cache_line - 1) / cache_line * cache_line + cache_line))) {
     if (!data_) throw std::bad_alloc();
   }
   ~Scratch() { std::free(data_); }
@@ -34,9 +37,8 @@ struct Groups {
   Groups(int64_t all, int64_t in_group) : rows(all), size(in_group), count((all + in_group - 1) / in_group) {}
 
   Groups(const Rows& all, int capacity) {
-    constexpr int64_t elements = 16384;
-    int64_t batches = all.classes ? elements / (all.classes * capacity) : 64;
-    int64_t several_long_rows = all.count / 32 < 8 ? all.count / 32 : 8;
+    int64_t batches = all.classes ? group_elements / (all.classes * capacity) : batches_of_empty_rows;
+    int64_t several_long_rows = left_of(all.count / groups_of_long_rows, 0, long_rows_in_group);
     rows = all.count;
     size = capacity * (batches < 1 ? 1 : batches);
     if (size < several_long_rows) size = several_long_rows;
@@ -48,7 +50,7 @@ struct Groups {
 template <class Body>
 inline void for_groups(const Groups& groups, int64_t scratch_bytes, int threads, Body body) {
   if (threads > groups.count) threads = groups.count < 1 ? 1 : static_cast<int>(groups.count);
-  int64_t bytes = threads == 1 ? scratch_bytes : (scratch_bytes + 4095) / 4096 * 4096;  // no page shared
+  int64_t bytes = threads == 1 ? scratch_bytes : (scratch_bytes + page_bytes - 1) / page_bytes * page_bytes;
   Scratch scratch(bytes * threads);
   auto run_group = [&](int64_t group, char* mine) {
     int64_t end = (group + 1) * groups.size < groups.rows ? (group + 1) * groups.size : groups.rows;

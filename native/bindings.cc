@@ -10,6 +10,7 @@
 #include "loss_spec_caster.h"
 #include "targets.h"
 #include "threads.h"
+#include "tuning.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -307,10 +308,9 @@ class HeadArrays {
     h.row_weight = weight_.data<const double>();
     h.sum_W = sum_W_.data<double>();
     h.sum_bias = sum_bias_.data<double>();
-    // An element of X costs a product for each class, at least a vector of them; 64 of those count as one element. At
-    // 1797 x 64 x 10 a second thread saves 0.1 ms, and waiting for one that the system has put aside costs 20.
-    int64_t elements = h.x.data ? h.x.entries : h.x.rows * h.x.features, products = h.classes < 16 ? 16 : h.classes;
-    h.threads = threads_for(elements * products / 64);
+    int64_t elements = h.x.data ? h.x.entries : h.x.rows * h.x.features;
+    int64_t products = h.classes < least_products ? least_products : h.classes;
+    h.threads = threads_for(elements * products / products_per_element);
     return h;
   }
 

@@ -67,9 +67,10 @@ class ColumnMoments {
   int64_t group_size() const { return 3 * padded_; }
 
   int64_t rows_in_group() const {
-    int64_t rows = (int64_t(1) << 17) / (columns_ > 0 ? columns_ : 1), at_least = (a_.x.count + 63) / 64;
+    int64_t rows = moment_elements / (columns_ > 0 ? columns_ : 1);
+    int64_t at_least = (a_.x.count + most_moment_groups - 1) / most_moment_groups;
     rows = rows > at_least ? rows : at_least;
-    return rows < 64 ? 64 : rows;
+    return rows < least_moment_rows ? least_moment_rows : rows;
   }
 
   void sum_rows(int64_t first, int64_t end, double* mine, T* packed) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "statistics.h"
+#include "tuning.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
@@ -15,7 +16,7 @@ class ColumnTile {
   static bool suits(const Rows& logits) {
     bool rows_adjacent = logits.neighbour_stride() == static_cast<int64_t>(sizeof(S));
     bool classes_adjacent = logits.class_stride == static_cast<int64_t>(sizeof(S));
-    return logits.classes <= 32 || (rows_adjacent && !classes_adjacent && logits.classes <= 4096);
+    return logits.classes <= few_classes || (rows_adjacent && !classes_adjacent && logits.classes <= most_tile_classes);
   }
 
   static int capacity(int64_t) { return W; }

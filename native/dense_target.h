@@ -13,6 +13,7 @@
 #include "lanes.h"
 #include "loss_sum.h"
 #include "softmax_kernel.h"
+#include "tuning.h"
 #include "z_loss.h"
 
 namespace softgrad::SOFTGRAD_ISA {
@@ -70,8 +71,6 @@ struct DenseFormula {
  private:
   DD below_, excess_, sum_, slope_ = broadcast(0, 0);
 };
-
-inline constexpr int64_t dense_block = 16384;
 
 template <class V, class S>
 class DenseRow {

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "tuning.h"
+
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
@@ -11,7 +13,7 @@ namespace softgrad {
 
 inline void prefer_huge_pages(uintptr_t address, uintptr_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-  constexpr uintptr_t page = 4096;
+  constexpr uintptr_t page = page_bytes;
   uintptr_t begin = (address + page - 1) / page * page, end = (address + bytes) / page * page;
   // A refusal (a kernel without huge pages) leaves the memory as it is.
   if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);

@@ -45,7 +45,7 @@ struct DenseRows {
   // logits(i, c) += Σ_d x(first + i, d) panel(d, c)
   template <class V, int vectors>
   void add_logits(int64_t first, int count, const T* panel, T* logits, int64_t step) const {
-    constexpr int64_t depth = 1024;  // beyond, sums of float lose digits and the panel leaves the cache
+    constexpr int64_t depth = product_depth;
     for (int64_t d = 0; d < features; d += depth) {
       Matrix<T> part{x.at(first, d), x.row_stride, x.column_stride};
       int64_t n = left_of(features, d, depth);
@@ -224,13 +224,18 @@ class LinearHeadPass {
         vectors_((head.classes + W - 1) / W),
         step_(vectors_ * W) {
     int64_t row_bytes = features_ * sizeof(T);
-    int64_t rows = (int64_t(1) << 18) / (row_bytes > 0 ? row_bytes : 1);
-    chunk_ = rows < 32 ? 32 : rows > 256 ? 256 : rows / 32 * 32;
+    int64_t rows = head_chunk_bytes / (row_bytes > 0 ? row_bytes : 1);
+    chunk_ = rows < least_chunk_rows  ? least_chunk_rows
+             : rows > most_chunk_rows ? most_chunk_rows
+                                      : rows / least_chunk_rows * least_chunk_rows;
     int64_t chunks = (a_.x.rows + chunk_ - 1) / chunk_;
     // A sum for each group: few where they would weigh much beside X.
-    int64_t memory = X::bytes(a_.x) / 64, least = int64_t(1) << 20;
-    int64_t groups = (memory < least ? least : memory) / (sum_size() * int64_t(sizeof(double)));
-    groups = groups < 2 ? 2 : groups > 64 ? 64 : groups > 8 ? groups / 8 * 8 : groups;
+    int64_t memory = X::bytes(a_.x) / share_of_sums;
+    int64_t groups = (memory < least_sum_bytes ? least_sum_bytes : memory) / (sum_size() * int64_t(sizeof(double)));
+    groups = groups < least_groups  ? least_groups
+             : groups > most_groups ? most_groups
+             : groups > 8           ? groups / 8 * 8
+                                    : groups;
     if (groups > chunks) groups = chunks;
     int64_t chunks_in_group = groups ? (chunks + groups - 1) / groups : 1;
     groups_ = Groups(a_.x.rows, chunks_in_group * chunk_);

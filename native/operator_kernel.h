@@ -94,7 +94,7 @@ class OperatorProduct {
   void run() const {
     if (vectors_adjacent() && (a_.columns > 1 || probs_adjacent()))
       lanes_along_vectors();
-    else if (a_.columns == 1 && a_.v.classes <= 32)
+    else if (a_.columns == 1 && a_.v.classes <= few_classes)
       lanes_along_rows();
     else
       lanes_along_classes();
@@ -103,7 +103,7 @@ class OperatorProduct {
  private:
   static constexpr int W = V::lanes;
   static constexpr bool transposed = kind == OperatorKind::log_softmax_transposed;
-  static constexpr int64_t block = 16384;  // classes, of which three rows stay in the second-level cache
+  static constexpr int64_t block = operator_block;
 
   static bool adjacent(const Rows& rows) {
     return rows.neighbour_stride() == int64_t(sizeof(T)) && rows.class_stride != int64_t(sizeof(T));

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "statistics.h"
+#include "tuning.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
@@ -14,8 +15,7 @@ class RowBatch {
   using T = typename V::Scalar;
 
   static int capacity(int64_t classes) {
-    constexpr int64_t cached_elements = 8192;
-    int64_t rows = classes ? cached_elements / classes : Batch::rows;
+    int64_t rows = classes ? batch_elements / classes : Batch::rows;
     return static_cast<int>(rows < 1 ? 1 : rows > Batch::rows ? Batch::rows : rows);
   }
   static int64_t scratch_bytes(int64_t classes) {

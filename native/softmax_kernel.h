@@ -13,9 +13,8 @@ namespace softgrad::SOFTGRAD_ISA {
 // Streaming pays once the output does not fit in the last-level cache anyway, for rows of many cache
 // lines, the first and last of which are shared; in place it never does: the lines have just been read.
 inline bool should_stream(const Rows& from, const Rows& to, int64_t element_bytes) {
-  constexpr int64_t last_level_cache = 32 << 20, many_lines = 16 << 10;
   int64_t row_bytes = to.classes * element_bytes;
-  return from.data != to.data && row_bytes >= many_lines && to.count * row_bytes >= last_level_cache;
+  return from.data != to.data && row_bytes >= streamed_row_bytes && to.count * row_bytes >= last_level_cache;
 }
 
 // p = exp(z - m) / (1 + s'), log p = (z - m) - log1p(s'), lse = m + log1p(s').

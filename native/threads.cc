@@ -1,5 +1,7 @@
 #include "threads.h"
 
+#include "tuning.h"
+
 #include <atomic>
 #include <cstdlib>
 
@@ -49,9 +51,6 @@ int num_threads() { return limit; }
 void set_num_threads(int n) { limit = n; }
 
 int threads_for(int64_t elements) {
-  // About 0.1 ms of work. Less gains little, and idle workers go on spinning for a while, which
-  // disturbs the BLAS that callers alternate with.
-  constexpr int64_t serial_below = 1 << 16;
 #ifdef _OPENMP
   if (elements < serial_below || forked || omp_in_parallel()) return 1;
   int n = limit < omp_get_max_threads() ? limit.load() : omp_get_max_threads();

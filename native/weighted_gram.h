@@ -14,7 +14,6 @@ class WeightedGram {
   using T = typename V::Scalar;
   static constexpr int vectors = 4;
   static constexpr int width = vectors * V::lanes;  // columns of a block
-  static constexpr int64_t chunk = 64;              // rows gathered at a time, which stay in the cache
 
  public:
   explicit WeightedGram(const GramArguments& a)
@@ -26,7 +25,7 @@ class WeightedGram {
 
   void run() {
     Groups one_each(a_.classes * blocks_, 1);
-    for_groups(one_each, (chunk * padded_ + width) * sizeof(T) + 64, a_.threads,
+    for_groups(one_each, (gram_chunk_rows * padded_ + width) * sizeof(T) + 64, a_.threads,
                [&](int64_t task, int64_t, int64_t, char* scratch) {
                  // The blocks of most work first.
                  int64_t block = blocks_ - 1 - task / a_.classes;
@@ -41,7 +40,7 @@ class WeightedGram {
     T* gram = static_cast<T*>(a_.grams) + k * columns_ * columns_;
     for (int64_t n = 0; n < a_.rows;) {
       int64_t count = 0;
-      for (; n < a_.rows && count < chunk; ++n) {
+      for (; n < a_.rows && count < gram_chunk_rows; ++n) {
         double weight = a_.weights[n * a_.classes + k];
         if (weight > 0)
           gather(a_.index[n], static_cast<T>(__builtin_sqrt(weight)), depth, gathered + count++ * padded_);
