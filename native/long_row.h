@@ -6,11 +6,12 @@
 #include "batches.h"
 #include "row.h"
 #include "statistics.h"
+#include "tuning.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
 template <class V>
-inline constexpr int64_t block_classes = 262144 / sizeof(typename V::Scalar);
+inline constexpr int64_t block_classes = long_row_block_bytes / sizeof(typename V::Scalar);
 
 template <class V, class S>
 class LongRow {
@@ -85,7 +86,7 @@ class LongRow {
   void for_blocks(Body body) {
     auto run_block = [&](int64_t b, int thread) {
       int64_t begin = b * block_classes<V>;
-      int64_t n = n_ - begin < block_classes<V> ? n_ - begin : block_classes<V>;
+      int64_t n = left_of(n_, begin, block_classes<V>);
       S* buffer = reinterpret_cast<S*>(packed_.data()) + (direct() ? 0 : thread * block_classes<V>);
       body(b, contiguous(row_ + begin * stride_, stride_, n, buffer), n, thread);
     };
@@ -122,11 +123,10 @@ class LongRow {
         return;
       }
       S values[V::lanes];
-      for (int64_t i = 0; i < n; i += V::lanes) {
-        int count = static_cast<int>(n - i < V::lanes ? n - i : V::lanes);
-        f(V::load_first(z + i, count, 0)).store_first(values, count);
-        scatter(values, count, to + i * out_stride, out_stride);
-      }
+      for_vectors<V>(n, [&](int64_t i, auto lanes) {
+        lanes.store(f(lanes.load(z + i, 0)), values);
+        scatter(values, lanes.count, to + i * out_stride, out_stride);
+      });
     });
   }
 

@@ -61,14 +61,13 @@ inline void emit_losses(const CrossEntropyArguments& a, int64_t first, int count
     sum.add(hi, lo);
     return;
   }
-  for (int i = 0; i < count; i += F64::lanes) {
+  for_vectors<F64>(count, [&](int64_t i, auto lanes) {
     F64 loss = F64::load(hi + i) + F64::load(lo + i);
-    int n = count - i < F64::lanes ? count - i : F64::lanes;
     if (a.dtype == DType::float64)
-      loss.store_first(static_cast<double*>(a.loss) + first + i, n);
+      lanes.store(loss, static_cast<double*>(a.loss) + first + i);
     else
-      loss.store_first(static_cast<float*>(a.loss) + first + i, n);
-  }
+      lanes.store(loss, static_cast<float*>(a.loss) + first + i);
+  });
 }
 
 // One LossSum for every group, zero at first.
