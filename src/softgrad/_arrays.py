@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,12 @@ def namespace(array: Any) -> Any:
     """The functions of the array API for the library that an array is of."""
     if isinstance(array, np.ndarray):
         return np
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(array, torch.Tensor):
+        # At once, since torch.compile warns of the caches in array_namespace.
+        from array_api_compat import torch as xp  # noqa: PLC0415
+
+        return xp
     from array_api_compat import array_namespace  # noqa: PLC0415  # NumPy needs none
 
     return array_namespace(array)
@@ -40,3 +47,9 @@ def row_sums(array: Any, factors: Any, axis: int) -> Any:
 def along(vector: Any, ndim: int, axis: int) -> Any:
     """A vector as an array of `ndim` axes that varies along one of them."""
     return namespace(vector).reshape(vector, (1,) * axis + (-1,) + (1,) * (ndim - axis - 1))
+
+
+def widened(array: Any) -> Any:
+    """An array of a 16-bit type in float32."""
+    xp = namespace(array)
+    return xp.astype(array, xp.float32) if array.dtype.itemsize < 4 else array

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from softgrad._arrays import accumulator, along, namespace
+from softgrad._arrays import accumulator, along, namespace, widened
 from softgrad._loss_spec import Reduction
 
 if TYPE_CHECKING:
@@ -75,12 +75,6 @@ class Normaliser(NamedTuple):
         """Log Σ exp z."""
         xp = namespace(self.maximum)
         return xp.where(xp.isinf(self.maximum), self.maximum, self.maximum + xp.log1p(self.excess))
-
-
-def widened(array: Any) -> Any:
-    """An array of a 16-bit type in float32."""
-    xp = namespace(array)
-    return xp.astype(array, xp.float32) if array.dtype.itemsize < 4 else array
 
 
 def softmax(logits: Any, axis: int) -> Any:
@@ -150,10 +144,16 @@ def cross_entropy(logits: Any, targets: Targets, spec: LossSpec) -> Any:
         losses = mass * log_sum + xp.sum(below, axis=axis, keepdims=True, dtype=z.dtype)
     if z_loss:
         losses = losses + z_loss.value(n.log_sum_exp())
-    losses = xp.squeeze(_kept(losses, targets, spec), axis=axis)
+    return reduced(xp.squeeze(kept_rows(losses, targets, spec), axis=axis), targets, spec)
+
+
+def reduced(losses: Any, targets: Targets, spec: LossSpec, axis: tuple[int, ...] | None = None) -> Any:
+    """One loss of those of all rows, or of the rows along some axes."""
     if spec.reduction is Reduction.none:
         return losses
-    return xp.astype(xp.sum(losses) / targets.denominator(spec)[0], z.dtype)
+    xp = namespace(losses)
+    total = xp.sum(losses, axis=axis, dtype=accumulator(losses))
+    return xp.astype(total / targets.denominator(spec, axis)[0], losses.dtype)
 
 
 def cross_entropy_grad(logits: Any, upstream: Any, targets: Targets, spec: LossSpec) -> Any:
@@ -170,7 +170,7 @@ def cross_entropy_grad(logits: Any, upstream: Any, targets: Targets, spec: LossS
         gradient = xp.where(targets.is_label(z), at_label, (mass + slope) * n.probabilities())
     else:
         gradient = _dense_gradient(n, targets.dense(spec, z), slope, axis)
-    return xp.astype(_kept(gradient * _scale(upstream, z, targets, spec), targets, spec), logits.dtype)
+    return xp.astype(kept_rows(gradient * row_scale(upstream, z, targets, spec), targets, spec), logits.dtype)
 
 
 def cross_entropy_hvp(logits: Any, upstream: Any, v: Any, targets: Targets, spec: LossSpec) -> Any:
@@ -178,13 +178,13 @@ def cross_entropy_hvp(logits: Any, upstream: Any, v: Any, targets: Targets, spec
     xp, axis = namespace(logits), targets.axis
     z = widened(logits)
     n, z_loss = Normaliser.of(z, axis), ZLoss(spec)
-    scale = _scale(upstream, z, targets, spec)
+    scale = row_scale(upstream, z, targets, spec)
     a = _mass(targets, spec, z)
     if z_loss:
         a = a + z_loss.slope(n.log_sum_exp())
     top = xp.argmax(z, axis=axis, keepdims=True)
     product = _curvature(n.probabilities(), widened(v), top, scale * a, scale * z_loss.curvature, axis)
-    return xp.astype(_kept(product, targets, spec), logits.dtype)
+    return xp.astype(kept_rows(product, targets, spec), logits.dtype)
 
 
 def third_derivative(
@@ -205,7 +205,7 @@ def third_derivative(
     if z_loss:
         change = p * covariance + softmax_vjp(p, v) * w_mean + softmax_vjp(p, w) * v_mean
         result = result + z_loss.curvature * change
-    return _kept(result, targets, spec)
+    return kept_rows(result, targets, spec)
 
 
 def loss_of_log_softmax(log_p: Any, lse: Any, targets: Targets, spec: LossSpec) -> Any:
@@ -259,15 +259,15 @@ def _mass(targets: Targets, spec: LossSpec, like: Any) -> Any:
     return xp.expand_dims(xp.astype(mass, like.dtype), axis=targets.axis)
 
 
-def _scale(upstream: Any, like: Any, targets: Targets, spec: LossSpec) -> Any:
+def row_scale(upstream: Any, like: Any, targets: Targets, spec: LossSpec) -> Any:
     """The upstream gradient of every row's loss."""
     xp = namespace(like)
     scale = xp.astype(upstream, like.dtype) / targets.denominator(spec)[0]
     return xp.expand_dims(scale, axis=targets.axis) if spec.reduction is Reduction.none else scale
 
 
-def _kept(rows: Any, targets: Targets, spec: LossSpec) -> Any:
-    """Rows beside logits, with 0 in those that the target ignores."""
+def kept_rows(rows: Any, targets: Targets, spec: LossSpec) -> Any:
+    """Rows of logits or alike, with 0 in those that the target ignores."""
     kept = targets.kept(spec)
     if kept is None:
         return rows

@@ -36,6 +36,16 @@ class Targets(NamedTuple):
         )
         return self._replace(labels=labels, probabilities=probabilities, row_weight=weight)
 
+    def block(self, start: int, stop: int) -> Targets:
+        """The targets of some of the classes, for `dense`; the classes are the last axis, and all of them are smoothed.
+
+        A label outside of the block is none of its classes.
+        """
+        labels = None if self.labels is None else self.labels - start
+        probabilities = None if self.probabilities is None else self.probabilities[..., start:stop]
+        class_weight = None if self.class_weight is None else self.class_weight[start:stop]
+        return self._replace(labels=labels, probabilities=probabilities, class_weight=class_weight)
+
     def kept(self, spec: LossSpec) -> Any:
         """Which rows the target does not ignore; None for all."""
         if self.labels is None or spec.ignore_index is None:
@@ -91,7 +101,7 @@ class Targets(NamedTuple):
     def is_label(self, like: Any) -> Any:
         """Where the label is, in an array of the shape of the logits."""
         xp = namespace(like)
-        classes = xp.arange(self.classes, dtype=self.labels.dtype, device=like.device)
+        classes = xp.arange(like.shape[self.axis], dtype=self.labels.dtype, device=like.device)
         return xp.expand_dims(self.labels, axis=self.axis) == along(classes, like.ndim, self.axis)
 
 

@@ -6,12 +6,15 @@ import pytest
 import torch
 
 import softgrad.torch as st
-from softgrad.torch import _closed_forms
+from softgrad import _closed_forms
+from softgrad._loss_spec import DEFAULT, per_row
+from softgrad._targets import Targets
 from tests import families, oracle
 
 DTYPES = [np.float32, np.float64]
 HALVES = [torch.float16, torch.bfloat16]
-REDUCTIONS = {"mean": 0, "sum": 1, "none": 2}
+REDUCTIONS = ["mean", "sum", "none"]
+PER_ROW = per_row(DEFAULT)
 FAMILIES = {dtype: list(families.all_families(dtype)) for dtype in DTYPES}
 
 
@@ -232,25 +235,23 @@ def test_closed_forms(dtype):
         within("logsumexp", _closed_forms.logsumexp(x, 1), exact.logsumexp, larger, family)
         for kind in ("random", "right"):
             y = labels_of(z, kind)
-            options = (1, REDUCTIONS["none"], -100, 0.0, 0.0)
-            losses = _closed_forms.cross_entropy(x, torch.from_numpy(y), None, *options)
+            targets = Targets(z.shape[1], torch.from_numpy(y))
+            losses = _closed_forms.cross_entropy(x, targets, PER_ROW)
             within("loss", losses, exact.loss(y), None, family)
             one = torch.ones(len(z), dtype=x.dtype)
-            gradient = _closed_forms.cross_entropy_grad(x, one, torch.from_numpy(y), None, *options)
+            gradient = _closed_forms.cross_entropy_grad(x, one, targets, PER_ROW)
             within("gradient", gradient, exact.gradient(y), None, family)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_closed_forms_of_class_probabilities(dtype):
-    options = (1, REDUCTIONS["none"], -100, 0.0, 0.0)
     for n in (2, 10, 300):
         for z in (families.normal(dtype, 3.0, n), families.confident(dtype, n)):
             q, exact, x = probabilities(dtype, z.shape), oracle.Rows(z), torch.from_numpy(z)
-            within(
-                "dense loss", _closed_forms.cross_entropy(x, torch.from_numpy(q), None, *options), exact.dense_loss(q)
-            )
+            targets = Targets(n, None, torch.from_numpy(q))
+            within("dense loss", _closed_forms.cross_entropy(x, targets, PER_ROW), exact.dense_loss(q))
             one = torch.ones(len(z), dtype=x.dtype)
-            gradient = _closed_forms.cross_entropy_grad(x, one, torch.from_numpy(q), None, *options)
+            gradient = _closed_forms.cross_entropy_grad(x, one, targets, PER_ROW)
             larger = np.maximum(exact.softmax * q.astype(np.longdouble).sum(axis=1, keepdims=True), q)
             within("dense gradient", gradient, exact.dense_gradient(q), larger)
 

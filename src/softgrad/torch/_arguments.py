@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
-from softgrad import _validation
-from softgrad.torch._memory import CODES
-from softgrad.torch._options import REDUCTIONS, without
+from softgrad import _loss_spec, _validation
+from softgrad._loss_spec import LossSpec
+from softgrad.torch._memory import DTYPES, without
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,11 +21,11 @@ def logits(value: Tensor, dim: int, dtype: torch.dtype | None, function: str) ->
     """The logits of softmax and log_softmax, in the dtype of the result, and their dimension from the front."""
     _require_tensor(value, "input", function)
     if dtype is not None:
-        if dtype not in CODES:
+        if dtype not in DTYPES:
             raise NotImplementedError(f"dtype={dtype}; expected {_FLOATING}")
         value = value.to(dtype)
-    elif value.dtype not in CODES or (value.is_cuda and value.element_size() < 4):
-        if value.dtype not in CODES:
+    elif value.dtype not in DTYPES or (value.is_cuda and value.element_size() < 4):
+        if value.dtype not in DTYPES:
             _reject_dtype(value, "input", f"write softgrad.torch.{function}(input, dim, dtype=torch.float32)")
         if torch.is_autocast_enabled(value.device.type):
             value = value.float()
@@ -35,7 +35,7 @@ def logits(value: Tensor, dim: int, dtype: torch.dtype | None, function: str) ->
 def reduced(value: Tensor, dim: int | tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
     """The logits of logsumexp, and its dimensions from the front."""
     _require_tensor(value, "input", "logsumexp")
-    if value.dtype not in CODES:
+    if value.dtype not in DTYPES:
         if value.is_floating_point() or value.is_complex():
             _reject_dtype(value, "input", "write input.to(torch.float32)")
         value = value.to(torch.get_default_dtype())
@@ -59,30 +59,22 @@ def class_dim(dim: int, ndim: int) -> int:
 
 
 def cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    label_smoothing: float,
-    z_loss: float,
-    function: str = "cross_entropy",
-) -> tuple[Tensor, Tensor, Tensor | None, tuple[int, int, int, float, float]]:
-    """Tensors of matching shapes, dtypes and devices, and the options in the order of `Options`."""
+    input: Tensor, target: Tensor, weight: Tensor | None, spec: LossSpec
+) -> tuple[Tensor, Tensor, Tensor | None, int]:
+    """Tensors of matching shapes, dtypes and devices, and the dimension of the classes."""
+    function = "cross_entropy"
     if type(input) is not torch.Tensor or input.layout is not torch.strided or type(target) is not torch.Tensor:
         _require_tensor(input, "input", function)
         _require_tensor(target, "target", function)
-    if input.dtype not in CODES:
+    if input.dtype not in DTYPES:
         _reject_dtype(input, "input", "write input.to(torch.float32)")
     dim = 1 if input.ndim > 1 else 0
     target = _target(input, target, dim)
     if target.is_cpu != input.is_cpu or (not input.is_cpu and target.device != input.device):
         _reject_device(target, "target", input)
-    options = (dim, *checked_options(ignore_index, reduction, label_smoothing, z_loss))
     logits = input
     if target.dtype is not torch.int64:
-        if options[2] >= 0:
-            _reject_ignored(options[2])
+        _no_ignored_row(spec)
         if target.dtype != input.dtype:
             wide = torch.promote_types(input.dtype, target.dtype)
             logits, target = input.to(wide), target.to(wide)
@@ -91,28 +83,27 @@ def cross_entropy(
         class_weight(weight, input, input.shape[dim], not target.is_floating_point())
         if weight.element_size() > logits.element_size():
             logits = logits.to(weight.dtype)
-    return logits, target, weight, options
+    return logits, target, weight, dim
 
 
-def checked_options(
-    ignore_index: int, reduction: str, label_smoothing: float, z_loss: float
-) -> tuple[int, int, float, float]:
-    """The options but for the dimension."""
-    kind = REDUCTIONS.get(reduction) if type(reduction) is str else None
-    if kind is None:
-        raise ValueError(f"reduction={reduction!r}; expected 'mean', 'sum' or 'none'")
-    if type(ignore_index) is not int:
-        try:
-            ignore_index = operator.index(ignore_index)
-        except TypeError:
-            raise TypeError(f"ignore_index={ignore_index!r}; expected an integer") from None
-    if not -(2**63) <= ignore_index < 2**63:
-        raise ValueError(f"ignore_index={ignore_index}; expected a 64-bit integer")
-    if type(label_smoothing) is not float:
-        label_smoothing = _validation.real(label_smoothing, "label_smoothing")
-    if not 0 <= label_smoothing <= 1:
-        raise RuntimeError(f"label_smoothing={label_smoothing}; expected a number from 0 to 1")
-    return kind, ignore_index, label_smoothing, 0.0 if z_loss == 0.0 else _validation.factor(z_loss, "z_loss")
+# torch's, in the order in which calls of `loss_spec` name them.
+_DEFAULTS = {"ignore_index": -100, "reduction": "mean", "label_smoothing": 0.0, "z_loss": 0.0}
+_DEFAULT_TYPES = [int, str, float, float]
+_DEFAULT = LossSpec(ignore_index=-100)
+
+
+def loss_spec(**options: Any) -> LossSpec:
+    """The checked options of a loss; one shared object for torch's defaults."""
+    if [type(value) for value in options.values()] == _DEFAULT_TYPES and options == _DEFAULTS:
+        return _DEFAULT
+    if options["ignore_index"] is None:
+        raise TypeError("ignore_index=None; expected an integer")
+    try:
+        return _loss_spec.loss_spec("cross_entropy", options)
+    except ValueError as error:
+        if str(error).startswith("label_smoothing"):
+            raise RuntimeError(*error.args) from None  # torch's kind
+        raise
 
 
 def _target(input: Tensor, target: Tensor, dim: int) -> Tensor:
@@ -123,7 +114,7 @@ def _target(input: Tensor, target: Tensor, dim: int) -> Tensor:
     if not shape:
         raise RuntimeError("input is a scalar; expected at least one axis, of classes; write input.unsqueeze(0)")
     if target.shape == shape:
-        if target.dtype in CODES:
+        if target.dtype in DTYPES:
             if not shape[dim]:
                 raise RuntimeError(f"input has shape {tuple(shape)}: no classes; expected at least one")
             return target
@@ -162,7 +153,7 @@ def class_weight(weight: Tensor, input: Tensor, classes: int, same_dtype: bool) 
     if weight.shape != (classes,):
         raise RuntimeError(f"weight has shape {tuple(weight.shape)}; expected ({classes},), one weight for each class")
     autocast = torch.is_autocast_enabled(input.device.type)
-    if weight.dtype not in CODES or (same_dtype and weight.dtype != input.dtype and not autocast):
+    if weight.dtype not in DTYPES or (same_dtype and weight.dtype != input.dtype and not autocast):
         raise RuntimeError(
             f"weight has dtype {weight.dtype}; expected {input.dtype}, the dtype of input; write weight.to(input.dtype)"
         )
@@ -178,7 +169,7 @@ def linear_head(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         parts.append((bias, "linear_bias"))
     for value, name in parts:
         _require_tensor(value, name, function)
-        if value.dtype not in CODES:
+        if value.dtype not in DTYPES:
             _reject_dtype(value, name, f"write {name}.to(torch.float32)")
         if value.device != input.device:
             _reject_device(value, name, input)
@@ -202,16 +193,15 @@ def linear_head(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         )
 
 
-def linear_target(target: Tensor, weight: Tensor | None, input: Tensor, classes: int, ignore_index: int) -> Tensor:
+def linear_target(target: Tensor, weight: Tensor | None, input: Tensor, classes: int, spec: LossSpec) -> Tensor:
     """Labels as int64, one for each row of input, or class probabilities with the classes last."""
     function = "linear_cross_entropy"
     _require_tensor(target, "target", function)
     if target.device != input.device:
         _reject_device(target, "target", input)
     rows = input.shape[:-1]
-    if target.shape == (*rows, classes) and target.dtype in CODES:
-        if ignore_index >= 0:
-            _reject_ignored(ignore_index)
+    if target.shape == (*rows, classes) and target.dtype in DTYPES:
+        _no_ignored_row(spec)
     elif target.dtype not in (torch.int64, torch.uint8):
         raise RuntimeError(
             f"target has dtype {target.dtype} and shape {tuple(target.shape)}; expected class indices (torch.int64, "
@@ -229,11 +219,13 @@ def linear_target(target: Tensor, weight: Tensor | None, input: Tensor, classes:
     return target.long() if target.dtype == torch.uint8 else target
 
 
-def _reject_ignored(ignore_index: int) -> NoReturn:
-    raise RuntimeError(
-        f"ignore_index={ignore_index} needs class indices, but target holds class probabilities; set the rows to drop "
-        "to zeros instead"
-    )
+def _no_ignored_row(spec: LossSpec) -> None:
+    """Class probabilities cannot name rows to drop; torch's default, a negative index, asks for none."""
+    if spec.ignore_index is not None and spec.ignore_index >= 0:
+        raise RuntimeError(
+            f"ignore_index={spec.ignore_index} needs class indices, but target holds class probabilities; set the rows "
+            "to drop to zeros instead"
+        )
 
 
 def softcap(value: float | None) -> float:

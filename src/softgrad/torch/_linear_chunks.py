@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from softgrad.torch import _closed_forms, _linear_class_chunks, _native
+from softgrad import _closed_forms
+from softgrad._arrays import accumulator
+from softgrad._core import Reduction
+from softgrad._loss_spec import per_row
+from softgrad.torch import _linear_class_chunks, _native
 from softgrad.torch._memory import empty
-from softgrad.torch._options import MEAN, NONE
+from softgrad.torch._targets import checked_targets, targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor
+
+    from softgrad._loss_spec import LossSpec
+    from softgrad._targets import Targets
 
 # Logits of a chunk, or three quarters of W if that is more: enough rows that GEMMs run at full speed, and that the
 # gradient of W is not added to too often.
@@ -33,41 +40,41 @@ class Head(NamedTuple):
     x: Tensor
     W: Tensor
     bias: Tensor | None
-    target: Tensor
-    weight: Tensor | None
-    reduction: int
-    ignore_index: int
-    label_smoothing: float
-    z_loss: float
+    targets: Targets
+    spec: LossSpec
     softcap: float  # 0: none
     chunk_rows: int  # 0: as many as fit
 
-    @property
-    def options(self) -> tuple[int, int, int, float, float]:
-        """Of the loss of a chunk, row by row."""
-        return 1, NONE, self.ignore_index, self.label_smoothing, self.z_loss
+    @classmethod
+    def of(
+        cls,
+        x: Tensor,
+        W: Tensor,
+        bias: Tensor | None,
+        target: Tensor,
+        weight: Tensor | None,
+        spec: LossSpec,
+        softcap: float,
+        chunk_rows: int,
+    ) -> Head:
+        """The head of an operator's arguments; on the CPU, labels that are no classes are refused."""
+        if x.is_cpu:
+            targets = checked_targets(target, weight, 1, len(W), spec)
+        else:
+            targets = targets_of(target, weight, 1, len(W), x.dtype)
+        return cls(x, W, bias, targets, spec, softcap, chunk_rows)
 
     def kept(self) -> tuple[Head, Tensor | None]:
         """The head without the rows that the target ignores, and which those are that stay; None: all."""
-        if self.target.is_floating_point():
-            return self, None
-        if self.target.is_cpu:
-            count, _ = _native.check_labels(self.target.contiguous(), len(self.W), self.ignore_index, None)
-            if count == len(self.target):
-                return self, None
-        stays = self.target != self.ignore_index
-        if bool(stays.all()):
+        stays = self.targets.kept(self.spec)
+        if stays is None or bool(stays.all()):
             return self, None
         rows = stays.nonzero().squeeze(1)
-        return self._replace(x=self.x[rows], target=self.target[rows]), rows
+        return self.part(rows), rows
 
-    def denominator(self) -> Tensor | float:
-        """What divides the summed loss."""
-        if self.reduction != MEAN:
-            return 1.0
-        if self.target.is_floating_point() or self.weight is None:
-            return float(len(self.target))
-        return self.weight.to(accumulator(self.x))[self.target].sum()
+    def part(self, rows: Tensor | slice) -> Head:
+        """The head of some of the rows."""
+        return self._replace(x=self.x[rows], targets=self.targets.part(rows))
 
     def chunks(self, buffers: int = 1) -> Iterator[tuple[slice, Head]]:
         """Slices of rows, with so many buffers of the size of their logits, and the head of these rows."""
@@ -80,7 +87,7 @@ class Head(NamedTuple):
         size = -(-n // count) if count else 1
         for start in range(0, n, size):
             rows = slice(start, min(n, start + size))
-            yield rows, self._replace(x=self.x[rows], target=self.target[rows])
+            yield rows, self.part(rows)
 
     def by_classes(self) -> bool:
         """Whether there are so many classes that a chunk of whole rows would be of too few."""
@@ -98,11 +105,6 @@ class Head(NamedTuple):
             torch.addmm(self.bias, self.x, self.W.T, out=out)
 
 
-def accumulator(tensor: Tensor) -> torch.dtype:
-    """In which losses and their denominators are summed."""
-    return tensor.dtype if tensor.device.type == "mps" else torch.float64
-
-
 def _wide(dtype: torch.dtype) -> torch.dtype:
     """In which gradients are summed."""
     return torch.promote_types(dtype, torch.float32)
@@ -110,7 +112,7 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 
 def linear_cross_entropy(*arguments: Any) -> Tensor:
     """The loss alone."""
-    head = Head(*arguments)
+    head = Head.of(*arguments)
     return _reduced(head, *_passed(head, None, (False, False, False))[:2])
 
 
@@ -118,7 +120,7 @@ def linear_cross_entropy_grad(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, W and bias, times the upstream gradient; empty where not wanted."""
     x, W, bias, upstream, *rest, x_wanted, W_wanted = arguments
     wanted = (bool(x_wanted), bool(W_wanted), bias is not None)
-    gradients = _passed(Head(x, W, bias, *rest), upstream, wanted)[2:]
+    gradients = _passed(Head.of(x, W, bias, *rest), upstream, wanted)[2:]
     return tuple(x.new_empty(0) if g is None else g for g in gradients)
 
 
@@ -148,7 +150,7 @@ def _passed(
         chunk.write_logits(logits)
         slope = _cap(logits, head.softcap, scale is not None)
         if scale is None:
-            losses[part] = _losses(chunk, logits)
+            losses[part] = kernels(logits).cross_entropy(logits, chunk.targets, per_row(chunk.spec))
         else:
             _overwrite(chunk, logits, scale[part], losses[part])
             if slope is not None:
@@ -159,8 +161,6 @@ def _passed(
 
 def _passed_by_classes(kept: Head, losses: Tensor, scale: Tensor | None, sums: _Sums) -> _Sums:
     """The same in blocks of rows and classes."""
-    if kept.weight is not None and kept.weight.is_cpu:
-        _native.class_weights(kept.weight, len(kept.W))
     size = min(len(kept.x), _linear_class_chunks.BLOCK_ROWS)
     buffer = empty((max(size, _CHUNK_BYTES // kept.x.element_size()),), kept.x.dtype, kept.x.device)
     for part, chunk in kept._replace(chunk_rows=size).chunks():
@@ -174,13 +174,10 @@ def _passed_by_classes(kept: Head, losses: Tensor, scale: Tensor | None, sums: _
 
 def _scale_of_rows(kept: Head, rows: Tensor | None, upstream: Tensor) -> Tensor:
     """Upstream gradient over denominator, for every row that stays."""
-    wide = accumulator(kept.x)
-    if kept.reduction == NONE:
-        return upstream.to(wide) if rows is None else upstream[rows].to(wide)
-    if upstream.is_cpu:
-        factor = upstream.to(wide) / kept.denominator()
-        return torch.full((len(kept.x),), factor.item(), dtype=wide)
-    return (upstream.to(wide) / kept.denominator()).expand(len(kept.x)).contiguous()
+    upstream = upstream.to(accumulator(kept.x))
+    if kept.spec.reduction is Reduction.none:
+        return upstream if rows is None else upstream[rows]
+    return (upstream / kept.targets.denominator(kept.spec)[0]).expand(len(kept.x)).contiguous()
 
 
 def _cap(logits: Tensor, softcap: float, slope_wanted: bool) -> Tensor | None:
@@ -193,26 +190,26 @@ def _cap(logits: Tensor, softcap: float, slope_wanted: bool) -> Tensor | None:
     return slope
 
 
-def _losses(chunk: Head, logits: Tensor) -> Tensor:
-    module = _native if logits.is_cpu else _closed_forms
-    return module.cross_entropy(logits, chunk.target, chunk.weight, *chunk.options)
+def kernels(logits: Tensor) -> Any:
+    """The functions of logits, targets and specification for a device."""
+    return _native if logits.is_cpu else _closed_forms
 
 
 def _overwrite(chunk: Head, logits: Tensor, scale: Tensor, losses: Tensor) -> None:
     """The gradient in place of the logits, and the losses of the rows."""
+    targets, spec = chunk.targets, per_row(chunk.spec)
     if logits.is_cpu:
-        _native.write_cross_entropy_grad(logits, scale, chunk.target, chunk.weight, logits, losses, *chunk.options)
+        _native.overwrite_with_grad(logits, scale, targets, spec, losses)
         return
-    losses.copy_(_closed_forms.cross_entropy(logits, chunk.target, chunk.weight, *chunk.options))
-    logits.copy_(_closed_forms.cross_entropy_grad(logits, scale, chunk.target, chunk.weight, *chunk.options))
+    losses.copy_(_closed_forms.cross_entropy(logits, targets, spec))
+    logits.copy_(_closed_forms.cross_entropy_grad(logits, scale, targets, spec))
 
 
 def _reduced(head: Head, losses: Tensor, rows: Tensor | None) -> Tensor:
     """The losses of the rows that stay, reduced, or among the zeros of the others."""
-    if head.reduction == NONE:
-        return losses if rows is None else losses.new_zeros(len(head.x)).index_copy_(0, rows, losses)
-    kept = head if rows is None else head._replace(target=head.target[rows])
-    return (losses.sum(dtype=accumulator(losses)) / kept.denominator()).to(losses.dtype)
+    if head.spec.reduction is Reduction.none and rows is not None:
+        return losses.new_zeros(len(head.x)).index_copy_(0, rows, losses)
+    return _closed_forms.reduced(losses, head.targets, head.spec)
 
 
 class _Sums:
@@ -291,7 +288,7 @@ def linear_cross_entropy_hvp(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     h W + g W_change,  hᵀ x + gᵀ x_change,  Σ h.
     """
     x, W, bias, upstream, x_change, W_change, bias_change, *rest, x_wanted, W_wanted = arguments
-    head = Head(x, W, bias, *rest)
+    head = Head.of(x, W, bias, *rest)
     kept, rows = head.kept()
     if x_change is not None and rows is not None:
         x_change = x_change[rows]
@@ -320,11 +317,11 @@ def _logit_change(chunk: Head, x_change: Tensor | None, W_change: Tensor | None,
 
 def _gradient_and_product(chunk: Head, logits: Tensor, change: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     """Gradient with respect to the logits z, and how it changes with them; both through c = cap · tanh(z / cap)."""
-    module = _native if logits.is_cpu else _closed_forms
+    module, targets, spec = kernels(logits), chunk.targets, per_row(chunk.spec)
     slope = _cap(logits, chunk.softcap, True)
     capped_change = change if slope is None else change * slope
-    g = module.cross_entropy_grad(logits, scale, chunk.target, chunk.weight, *chunk.options)
-    h = module.cross_entropy_hvp(logits, scale, capped_change, chunk.target, chunk.weight, *chunk.options)
+    g = module.cross_entropy_grad(logits, scale, targets, spec)
+    h = module.cross_entropy_hvp(logits, scale, capped_change, targets, spec)
     if slope is not None:
         bend = (-2 / chunk.softcap**2) * logits * slope  # c'' = -2 tanh · (1 - tanh²) / cap
         h = h.mul_(slope).add_(bend.mul_(g).mul_(change))

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from softgrad.torch import _closed_forms, _native
-from softgrad.torch._options import NONE
+from softgrad import _closed_forms
+from softgrad._loss_spec import DEFAULT, per_row
+from softgrad._targets import Targets
+from softgrad.torch import _native
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from softgrad.torch._linear_chunks import Head
 
 BLOCK_ROWS = 1024
+_PER_ROW = per_row(DEFAULT)
 
 
 class _Statistics(NamedTuple):
@@ -50,33 +53,35 @@ def losses_and_statistics(head: Head, buffer: Tensor) -> tuple[Tensor, _Statisti
     weighed = head.x.new_zeros(n, dtype=torch.float64)  # Σ y z of class probabilities and smoothing
     mass = head.x.new_zeros(n, dtype=torch.float64)
     maxima, excesses, positions = [], [], []
+    z_loss = _closed_forms.ZLoss(head.spec)
     for classes, logits in _blocks(head, buffer):
         m, at = logits.max(1)
-        log_excess = _kernels(logits).cross_entropy(logits, at, None, 1, NONE, -1, 0.0, 0.0)
+        log_excess = _kernels(logits).cross_entropy(logits, Targets(logits.shape[1], at), _PER_ROW)
         maxima.append(m.double())
         excesses.append(torch.expm1(log_excess.double()))
         positions.append(at)
         rows, columns = _labels_in(head, classes)
         label[rows] = logits[rows, columns].double()
-        y = _dense_targets(head, classes)
+        y = _dense_targets(head, classes, logits)
         if y is not None:
             weighed += torch.where(y == 0, 0, y * logits).sum(1, dtype=torch.float64)
             mass += y.sum(1, dtype=torch.float64)
     statistics = _merged(torch.stack(maxima), torch.stack(excesses), torch.stack(positions), label)
     log_sum = torch.log1p(statistics.excess)
-    if _is_dense(head):
+    if not _closed_forms.one_hot(head.targets, head.spec):
         losses = mass * log_sum + (mass * statistics.maximum - weighed)
     else:
-        losses = _label_weight(head) * (log_sum + (statistics.maximum - label))
-    if head.z_loss:
-        losses = losses + head.z_loss * statistics.log_sum_exp() ** 2
+        losses = _ones_or(head.targets.label_weight(head.spec), log_sum) * (log_sum + (statistics.maximum - label))
+    if z_loss:
+        losses = losses + z_loss.value(statistics.log_sum_exp())
     return losses, statistics
 
 
 def gradients(head: Head, statistics: _Statistics, scale: Tensor, buffer: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Blocks of classes, and the gradient with respect to their logits, from a second pass."""
     one = torch.ones_like(statistics.excess)
-    slope = 2 * head.z_loss * statistics.log_sum_exp() if head.z_loss else torch.zeros_like(one)
+    z_loss = _closed_forms.ZLoss(head.spec)
+    slope = z_loss.slope(statistics.log_sum_exp()) if z_loss else torch.zeros_like(one)
     for block, (classes, logits) in enumerate(_blocks(head, buffer)):
         bend = None
         if head.softcap:
@@ -85,10 +90,10 @@ def gradients(head: Head, statistics: _Statistics, scale: Tensor, buffer: Tensor
         logits.copy_(_kernels(logits).softmax(logits, 1))
         share = statistics.share(block)
         logits.masked_fill_((share == 0).unsqueeze(1), 0)  # a block of only -inf has no softmax
-        y = _dense_targets(head, classes)
+        y = _dense_targets(head, classes, logits)
         if y is None:
             rows, columns = _labels_in(head, classes)
-            weight = _label_weight(head)
+            weight = _ones_or(head.targets.label_weight(head.spec), one)
             logits.mul_((share * (weight + slope) * scale).to(logits.dtype).unsqueeze(1))
             at_maximum = statistics.label == statistics.maximum
             e = torch.exp(statistics.label - statistics.maximum)
@@ -96,7 +101,7 @@ def gradients(head: Head, statistics: _Statistics, scale: Tensor, buffer: Tensor
             at_label = (slope * e - weight * others) / (one + statistics.excess) * scale
             logits[rows, columns] = at_label[rows].to(logits.dtype)
         else:
-            mass = _mass(head)
+            mass = _ones_or(head.targets.mass(head.spec), one)
             logits.mul_((share * (mass + slope)).to(logits.dtype).unsqueeze(1)).sub_(y)
             # At a maximum with p > 1/2 the difference cancels; (Σ_{j≠k} y_j - y_k s')/(1 + s') + slope p does not.
             rows = ((statistics.maxima[block] == statistics.maximum) & (statistics.excess < 1)).nonzero().squeeze(1)
@@ -135,45 +140,21 @@ def _merged(maxima: Tensor, excesses: Tensor, positions: Tensor, label: Tensor) 
     return _Statistics(m, of_blocks.sum(0) + ((maxima == m).sum(0) - 1), label, maxima, excesses, positions)
 
 
-def _is_dense(head: Head) -> bool:
-    return head.target.is_floating_point() or head.label_smoothing != 0
-
-
 def _labels_in(head: Head, classes: slice) -> tuple[Tensor, Tensor]:
     """The rows whose label is among the classes, and where."""
-    if head.target.is_floating_point():
-        return head.target.new_empty(0, dtype=torch.int64), head.target.new_empty(0, dtype=torch.int64)
-    rows = ((head.target >= classes.start) & (head.target < classes.stop)).nonzero().squeeze(1)
-    return rows, head.target[rows] - classes.start
+    labels = head.targets.labels
+    if labels is None:
+        labels = torch.full(head.x.shape[:1], -1, device=head.x.device)
+    rows = ((labels >= classes.start) & (labels < classes.stop)).nonzero().squeeze(1)
+    return rows, labels[rows] - classes.start
 
 
-def _label_weight(head: Head) -> Tensor:
-    if head.weight is None:
-        return torch.ones(len(head.target), dtype=torch.float64, device=head.target.device)
-    return head.weight.double()[head.target]
+def _ones_or(of_rows: Tensor | None, like: Tensor) -> Tensor:
+    return torch.ones_like(like) if of_rows is None else of_rows
 
 
-def _dense_targets(head: Head, classes: slice) -> Tensor | None:
-    """Targets y = w ((1 - ε) q + ε/C) of a block of classes; None for labels without smoothing."""
-    if not _is_dense(head):
+def _dense_targets(head: Head, classes: slice, logits: Tensor) -> Tensor | None:
+    """Targets y of a block of classes; None for labels without smoothing."""
+    if _closed_forms.one_hot(head.targets, head.spec):
         return None
-    eps = head.label_smoothing
-    if head.target.is_floating_point():
-        q = head.target[:, classes].to(head.x.dtype)
-    else:
-        q = head.x.new_zeros(len(head.x), classes.stop - classes.start)
-        q[_labels_in(head, classes)] = 1
-    y = (1 - eps) * q + eps / len(head.W) if eps else q
-    return y if head.weight is None else y * head.weight[classes]
-
-
-def _mass(head: Head) -> Tensor:
-    """Σ_j y_j of every row."""
-    eps = head.label_smoothing
-    mean_weight = 1.0 if head.weight is None else head.weight.double().mean()
-    if head.target.is_floating_point():
-        q = head.target if head.weight is None else head.target * head.weight
-        mass = q.sum(1, dtype=torch.float64)
-    else:
-        mass = _label_weight(head)
-    return (1 - eps) * mass + eps * mean_weight
+    return head.targets.block(classes.start, classes.stop).dense(head.spec, logits)

@@ -99,7 +99,9 @@ def linear_cross_entropy(
         )  # fmt: skip
     _arguments.linear_head(input, linear_weight, linear_bias)
     ignored = -100 if ignore_index is None else ignore_index
-    options = _arguments.checked_options(ignored, reduction, label_smoothing, z_loss)
+    spec = _arguments.loss_spec(
+        ignore_index=ignored, reduction=reduction, label_smoothing=label_smoothing, z_loss=z_loss
+    )
     cap, rows = _arguments.softcap(softcap), _arguments.chunk_rows(chunk_rows)
     x, W = _as_autocast(input), _as_autocast(linear_weight)
     bias = None if linear_bias is None else _as_autocast(linear_bias)
@@ -107,10 +109,10 @@ def linear_cross_entropy(
         logits = torch.nn.functional.linear(x, W.flatten(0, -2), None if bias is None else bias.flatten())
         logits = capped(logits, cap).unflatten(-1, W.shape[:-1])
         return cross_entropy(logits, target, weight, ignored, reduction, label_smoothing, z_loss=z_loss)
-    target = _arguments.linear_target(target, weight, input, len(W), ignored)
+    target = _arguments.linear_target(target, weight, input, len(W), spec)
     n = input.shape[:-1].numel()
     x, target = x.reshape(n, x.shape[-1]), target.reshape(n, *target.shape[input.ndim - 1 :])
-    loss = loss_of(x, W, bias, target, weight, *options, cap, rows)
+    loss = loss_of(x, W, bias, target, weight, spec, cap, rows)
     if reduction == "none":
         loss = loss.reshape(input.shape[:-1])
     wide = torch.promote_types(input.dtype, target.dtype) if target.is_floating_point() else input.dtype

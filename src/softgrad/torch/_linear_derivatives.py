@@ -11,36 +11,39 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from softgrad._core import Reduction
 from softgrad.torch import _operators
 from softgrad.torch._cross_entropy_derivatives import differentiated
 from softgrad.torch._cross_entropy_derivatives import loss_of as loss_of_logits
 from softgrad.torch._linear_chunks import Head, value_and_gradients
-from softgrad.torch._options import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
+    from softgrad._loss_spec import LossSpec
 
-def loss_of(x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, weight: Tensor | None, *options: Any) -> Tensor:
+
+def loss_of(
+    x: Tensor,
+    W: Tensor,
+    bias: Tensor | None,
+    target: Tensor,
+    weight: Tensor | None,
+    spec: LossSpec,
+    softcap: float,
+    chunk_rows: int,
+) -> Tensor:
     """The loss of checked arguments, float32 or float64."""
-    if differentiated(target) or differentiated(weight):
-        return _composed(x, W, bias, target, weight, *options)
-    return _operators.linear_cross_entropy(x, W, bias, target, weight, *options)
+    if differentiated(target) or differentiated(weight):  # with the logits in memory
+        logits = capped(torch.nn.functional.linear(x, W, bias), softcap)
+        return loss_of_logits(logits, target, weight, 1, spec)
+    return _operators.linear_cross_entropy(x, W, bias, target, weight, spec, softcap, chunk_rows)
 
 
 def capped(logits: Tensor, softcap: float) -> Tensor:
     return softcap * torch.tanh(logits / softcap) if softcap else logits
-
-
-def _composed(
-    x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, weight: Tensor | None, *options: Any
-) -> Tensor:
-    """The loss with its logits in memory."""
-    *of_loss, softcap, _ = options
-    logits = capped(torch.nn.functional.linear(x, W, bias), softcap)
-    return loss_of_logits(logits, target, weight, (1, *of_loss))
 
 
 def _composed_hvp(
@@ -53,16 +56,19 @@ def _composed_hvp(
     bias_change: Tensor | None,
     target: Tensor,
     weight: Tensor | None,
-    *options: Any,
+    spec: LossSpec,
+    softcap: float,
+    chunk_rows: int,
+    x_wanted: bool,
+    W_wanted: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The Hessian-vector product in the same way: `_linear_chunks.linear_cross_entropy_hvp`."""
-    *of_loss, softcap, _, x_wanted, W_wanted = options
+    """`_linear_chunks.linear_cross_entropy_hvp` with the logits in memory, whatever `chunk_rows` is."""
     logits = capped(torch.nn.functional.linear(x, W, bias), softcap)
     change = _logit_change(x, W, x_change, W_change, bias_change)
     slope = _slope(logits, softcap) if softcap else None
-    g = _operators.cross_entropy_grad(logits, upstream, target, weight, 1, *of_loss)
+    g = _operators.cross_entropy_grad(logits, upstream, target, weight, 1, spec)
     capped_change = change if slope is None else slope * change
-    h = _operators.cross_entropy_hvp(logits, upstream, capped_change, target, weight, 1, *of_loss)
+    h = _operators.cross_entropy_hvp(logits, upstream, capped_change, target, weight, 1, spec)
     if slope is not None:
         bend = (-2 / softcap**2) * logits * slope
         h, g = h * slope + g * bend * change, g * slope
@@ -100,8 +106,8 @@ class _WithGradients(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, W: Tensor, bias: Tensor | None, arguments: tuple[Any, ...]) -> Tensor:
-        target, weight, *ctx.options = arguments
-        loss, ctx.gradients = value_and_gradients(Head(x, W, bias, *arguments), ctx.needs_input_grad[:3])
+        target, weight, *ctx.loss = arguments  # specification, softcap, rows of a chunk
+        loss, ctx.gradients = value_and_gradients(Head.of(x, W, bias, *arguments), ctx.needs_input_grad[:3])
         ctx.save_for_backward(x, W, bias, target, weight)
         return loss
 
@@ -113,7 +119,7 @@ class _WithGradients(torch.autograd.Function):
         if gradients is None or torch.is_grad_enabled() or not _operators.is_plain_scalar(upstream):
             wanted = ctx.needs_input_grad[:3]
             computed = _operators.linear_cross_entropy_grad(
-                x, W, bias, upstream, target, weight, *ctx.options, wanted[0], wanted[1]
+                x, W, bias, upstream, target, weight, *ctx.loss, *wanted[:2]
             )
             return *(g if is_wanted else None for g, is_wanted in zip(computed, wanted, strict=True)), None
         factor = upstream.item()
@@ -131,7 +137,7 @@ _with_gradients = super(torch.autograd.Function, _WithGradients).apply
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        tensors, ctx.options = inputs[:5], inputs[5:]
+        tensors, ctx.loss = inputs[:5], inputs[5:]
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
 
@@ -139,15 +145,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         x, W, bias, target, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad[:3]
-        gradients = _operators.linear_cross_entropy_grad(
-            x, W, bias, upstream, target, weight, *ctx.options, wanted[0], wanted[1]
-        )
+        gradients = _operators.linear_cross_entropy_grad(x, W, bias, upstream, target, weight, *ctx.loss, *wanted[:2])
         gradients = (g if is_wanted else None for g, is_wanted in zip(gradients, wanted, strict=True))
-        return *gradients, *[None] * (2 + len(ctx.options))
+        return *gradients, *[None] * 5
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        return _loss_change((*_operators.primals(ctx), *ctx.options), tangents[:3])
+        return _loss_change((*_operators.primals(ctx), *ctx.loss), tangents[:3])
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
@@ -158,7 +162,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
 class _LinearGradient(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        tensors, ctx.options = inputs[:6], inputs[6:]
+        *tensors, spec, softcap, chunk_rows, x_wanted, W_wanted = inputs
+        ctx.loss, ctx.computed = (spec, softcap, chunk_rows), (x_wanted, W_wanted, tensors[2] is not None)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
@@ -167,19 +172,19 @@ class _LinearGradient(torch.autograd.Function):
     def backward(ctx: Any, *v: Tensor | None) -> tuple[Tensor | None, ...]:
         x, W, bias, upstream, target, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad[:3]
-        changes = _present(v, ctx.options, bias)
-        none = [None] * (2 + len(ctx.options))
+        # The cotangents of gradients that were not computed are empty.
+        changes = [u if computed else None for u, computed in zip(v, ctx.computed, strict=True)]
         if all(change is None for change in changes):
-            return *[None] * 4, *none
+            return (None,) * 11
         products = _operators.linear_cross_entropy_hvp(
-            x, W, bias, upstream, *changes, target, weight, *ctx.options[:-2], wanted[0], wanted[1]
+            x, W, bias, upstream, *changes, target, weight, *ctx.loss, *wanted[:2]
         )
         of_upstream = None
         if ctx.needs_input_grad[3]:
-            arguments = (x, W, bias, target, weight, *ctx.options[:-2])
+            arguments = (x, W, bias, target, weight, *ctx.loss)
             of_upstream = _loss_change(arguments, changes).to(upstream.dtype)
         products = (h if is_wanted else None for h, is_wanted in zip(products, wanted, strict=True))
-        return *products, of_upstream, *none
+        return *products, of_upstream, *[None] * 7
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, ...]:
@@ -187,9 +192,13 @@ class _LinearGradient(torch.autograd.Function):
         *changes, upstream_change = tangents[:4]
         results = ()
         if any(change is not None for change in changes):
-            results = _operators.linear_cross_entropy_hvp(x, W, bias, upstream, *changes, target, weight, *ctx.options)
+            results = _operators.linear_cross_entropy_hvp(
+                x, W, bias, upstream, *changes, target, weight, *ctx.loss, *ctx.computed[:2]
+            )
         if upstream_change is not None:
-            more = _operators.linear_cross_entropy_grad(x, W, bias, upstream_change, target, weight, *ctx.options)
+            more = _operators.linear_cross_entropy_grad(
+                x, W, bias, upstream_change, target, weight, *ctx.loss, *ctx.computed[:2]
+            )
             results = tuple(a + b for a, b in zip(results, more, strict=True)) if results else more
         return results
 
@@ -203,32 +212,26 @@ _operators.linear_cross_entropy_hvp.derivatives_of(_composed_hvp)
 
 def _loss_change(arguments: tuple[Any, ...], changes: Sequence[Tensor | None]) -> Tensor:
     """How the loss changes with x, W and bias."""
-    x, W, bias, target, weight, *options = arguments
-    if options[0] == NONE:
-        *of_loss, softcap, _ = options
+    x, W, bias, target, weight, spec, softcap, chunk_rows = arguments
+    if spec.reduction is Reduction.none:
         logits = capped(torch.nn.functional.linear(x, W, bias), softcap)
         one = torch.ones(len(x), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
-        g = _operators.cross_entropy_grad(logits, one, target, weight, 1, *of_loss).to(one.dtype)
+        g = _operators.cross_entropy_grad(logits, one, target, weight, 1, spec).to(one.dtype)
         slope = _slope(logits, softcap) if softcap else 1
         return (g * slope * _logit_change(x, W, *changes)).sum(1)
     one = torch.ones((), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
+    wanted = changes[0] is not None, changes[1] is not None
     gradients = _operators.linear_cross_entropy_grad(
-        x, W, bias, one, target, weight, *options, changes[0] is not None, changes[1] is not None
+        x, W, bias, one, target, weight, spec, softcap, chunk_rows, *wanted
     )
     dots = [(g.to(one.dtype) * c).sum() for g, c in zip(gradients, changes, strict=True) if c is not None]
     return sum(dots[1:], dots[0])
 
 
-def _present(v: Sequence[Tensor | None], options: Sequence[Any], bias: Tensor | None) -> list[Tensor | None]:
-    """Cotangents of the gradients that were computed; the others are empty."""
-    computed = (*options[-2:], bias is not None)
-    return [u if is_computed else None for u, is_computed in zip(v, computed, strict=True)]
-
-
 @_operators.linear_cross_entropy.reverse
 def _record(usual: Callable[..., Tensor], x: Tensor, W: Tensor, bias: Tensor | None, *arguments: Any) -> Tensor:
-    _, _, reduction, *_ = arguments
+    _, _, spec, _, _ = arguments
     # float16 would lose small gradients before a loss scale from upstream can save them.
-    if reduction == NONE or x.dtype == torch.float16:
+    if spec.reduction is Reduction.none or x.dtype == torch.float16:
         return usual(x, W, bias, *arguments)
     return _with_gradients(x, W, bias, arguments)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import torch
 
-from softgrad import _core, _validation
+from softgrad import _core
+from softgrad._core import DType
 
-CODES = {
-    torch.float16: _validation.FLOAT16,
-    torch.bfloat16: _validation.BFLOAT16,
-    torch.float32: _validation.FLOAT32,
-    torch.float64: _validation.FLOAT64,
+DTYPES = {
+    torch.float16: DType.float16,
+    torch.bfloat16: DType.bfloat16,
+    torch.float32: DType.float32,
+    torch.float64: DType.float64,
 }
 # From here on NumPy, too, asks for huge pages: the first write to fresh memory costs more than the kernel itself.
 _HUGE_BYTES = 4 << 20
 
 Memory = tuple[int, int, tuple[int, ...], tuple[int, ...]]
+
+
+def without(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
+    """A shape without one of its dimensions."""
+    return (*shape[:dim], *shape[dim + 1 :])
 
 
 def memory(tensor: torch.Tensor) -> Memory:

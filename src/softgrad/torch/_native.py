@@ -1,4 +1,7 @@
-"""The compiled kernels on CPU tensors: one native call each, on the tensors' own memory."""
+"""The compiled kernels on CPU tensors: one native call each, on the tensors' own memory.
+
+The functions are those of `softgrad._closed_forms`, with targets from `_targets.checked_targets`.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softgrad import _core, _validation
-from softgrad.torch._memory import CODES, Memory, empty_like, materialised, memory
-from softgrad.torch._options import MEAN, NONE, without
+from softgrad import _core
+from softgrad._core import Reduction, SoftmaxKind
+from softgrad._loss_spec import DEFAULT
+from softgrad.torch._memory import DTYPES, empty_like, materialised, memory, without
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_SOFTMAX, _LOG_SOFTMAX, _LOGSUMEXP = range(3)  # SoftmaxKind in native/kernels.h
+    from softgrad._loss_spec import LossSpec
+    from softgrad._targets import Targets
 
 
 def softmax(logits: Tensor, dim: int) -> Tensor:
-    return _like_logits(_SOFTMAX, logits, dim)
+    return _like_logits(SoftmaxKind.softmax, logits, dim)
 
 
 def log_softmax(logits: Tensor, dim: int) -> Tensor:
-    return _like_logits(_LOG_SOFTMAX, logits, dim)
+    return _like_logits(SoftmaxKind.log_softmax, logits, dim)
 
 
-def _like_logits(kind: int, logits: Tensor, dim: int) -> Tensor:
+def _like_logits(kind: SoftmaxKind, logits: Tensor, dim: int) -> Tensor:
     result = empty_like(logits)
     if result.numel():
         logits = materialised(logits)
-        _core.softmax(kind, CODES[logits.dtype], memory(logits), dim, memory(result))
+        _core.softmax(kind, DTYPES[logits.dtype], memory(logits), dim, memory(result))
     return result
 
 
@@ -36,7 +41,7 @@ def logsumexp(logits: Tensor, dim: int) -> Tensor:
     logits = materialised(logits)
     result = logits.new_empty(without(logits.shape, dim))
     if logits.numel():
-        _core.softmax(_LOGSUMEXP, CODES[logits.dtype], memory(logits), dim, memory(result))
+        _core.softmax(SoftmaxKind.logsumexp, DTYPES[logits.dtype], memory(logits), dim, memory(result))
     else:
         result.fill_(-torch.inf)
     return result
@@ -46,7 +51,7 @@ def softmax_vjp(probs: Tensor, v: Tensor, dim: int) -> Tensor:
     result = empty_like(probs)
     if result.numel():
         probs, v = materialised(probs), materialised(v)
-        _core.softmax_vjp(CODES[probs.dtype], memory(probs), dim, memory(v), memory(result))
+        _core.softmax_vjp(DTYPES[probs.dtype], memory(probs), dim, memory(v), memory(result))
     return result
 
 
@@ -56,180 +61,104 @@ def log_softmax_vjp(logits: Tensor, v: Tensor, dim: int) -> Tensor:
     if result.numel():
         logits, v = materialised(logits), materialised(v)
         _core.cross_entropy(
-            CODES[logits.dtype], memory(logits), dim, memory(result), None, None,
-            None, memory(v), CODES[v.dtype], None, None, 0.0, 0.0, -1.0, 0.0,
+            DEFAULT, DTYPES[logits.dtype], memory(logits), dim, probabilities=memory(v),
+            probabilities_dtype=DTYPES[v.dtype], denominator=(-1.0, 0.0), gradient=memory(result),
         )  # fmt: skip
     return result
 
 
-def cross_entropy(
-    logits: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    dim: int,
-    reduction: int,
-    ignore_index: int,
-    label_smoothing: float,
-    z_loss: float,
-) -> Tensor:
-    logits = materialised(logits)
-    _alive, labels, probs, code, weights, denominator = _targets(logits, target, weight, dim, reduction, ignore_index)
-    dtype = torch.float64 if logits.dtype is torch.float64 else torch.float32
-    losses = torch.empty(without(logits.shape, dim), dtype=dtype) if reduction == NONE else None
-    total = _core.cross_entropy(
-        CODES[logits.dtype], memory(logits), dim, None, None, _optional(losses), labels, probs,
-        code, weights, ignore_index, label_smoothing, z_loss, *denominator,
-    )  # fmt: skip
-    return torch.scalar_tensor(total, dtype=dtype) if losses is None else losses
+def cross_entropy(logits: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
+    return _run(logits, targets, spec, None)
 
 
-def cross_entropy_grad(
-    logits: Tensor,
-    upstream: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    dim: int,
-    reduction: int,
-    ignore_index: int,
-    label_smoothing: float,
-    z_loss: float,
-) -> Tensor:
+def cross_entropy_value_and_grad(logits: Tensor, targets: Targets, spec: LossSpec) -> tuple[Tensor, Tensor]:
+    """The loss and its gradient, in one pass."""
     gradient = empty_like(logits)
-    write_cross_entropy_grad(
-        logits, upstream, target, weight, gradient, None, dim, reduction, ignore_index, label_smoothing, z_loss
-    )
+    return _run(logits, targets, spec, gradient), gradient
+
+
+def cross_entropy_grad(logits: Tensor, upstream: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
+    gradient = empty_like(logits)
+    _write(logits, targets, spec, gradient, None, _row_scale(upstream, logits, targets.axis))
     return gradient
 
 
-def cross_entropy_value_and_grad(
-    logits: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    dim: int,
-    reduction: int,
-    ignore_index: int,
-    label_smoothing: float,
-    z_loss: float,
-) -> tuple[Tensor, Tensor]:
-    """A reduced loss and its gradient, in one pass."""
-    gradient = empty_like(logits)
-    logits = materialised(logits)
-    _alive, labels, probs, code, weights, denominator = _targets(logits, target, weight, dim, reduction, ignore_index)
-    total = _core.cross_entropy(
-        CODES[logits.dtype], memory(logits), dim, memory(gradient), None, None, labels, probs,
-        code, weights, ignore_index, label_smoothing, z_loss, *denominator,
-    )  # fmt: skip
+def overwrite_with_grad(logits: Tensor, upstream: Tensor, targets: Targets, spec: LossSpec, losses: Tensor) -> None:
+    """Put the gradient in place of the logits, and write the losses of the rows."""
+    _write(logits, targets, spec, logits, losses, _row_scale(upstream, logits, targets.axis))
+
+
+def _run(logits: Tensor, targets: Targets, spec: LossSpec, gradient: Tensor | None) -> Tensor:
+    """The loss; the gradient goes into `gradient`."""
     dtype = torch.float64 if logits.dtype is torch.float64 else torch.float32
-    return torch.scalar_tensor(total, dtype=dtype), gradient
+    losses = None
+    if spec.reduction is Reduction.none:
+        losses = torch.empty(without(logits.shape, targets.axis), dtype=dtype)
+    total = _write(logits, targets, spec, gradient, losses, None)
+    return torch.scalar_tensor(total, dtype=dtype) if losses is None else losses
 
 
-def write_cross_entropy_grad(
+def _write(
     logits: Tensor,
-    upstream: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    gradient: Tensor,
+    targets: Targets,
+    spec: LossSpec,
+    gradient: Tensor | None,
     losses: Tensor | None,
-    dim: int,
-    reduction: int,
-    ignore_index: int,
-    label_smoothing: float,
-    z_loss: float,
-) -> None:
-    """The gradient, which may take the place of the logits, and the rows' losses if wanted."""
+    row_scale: Tensor | None,
+) -> float:
     logits = materialised(logits)
-    _alive, labels, probs, code, weights, denominator = _targets(logits, target, weight, dim, reduction, ignore_index)
-    row_scale = _row_scale(upstream, logits, dim)
-    _core.cross_entropy(
-        CODES[logits.dtype], memory(logits), dim, memory(gradient), _optional(row_scale), _optional(losses),
-        labels, probs, code, weights, ignore_index, label_smoothing, z_loss, *denominator,
-    )  # fmt: skip
+    _, labels, probabilities, axis, class_weight, _, _ = targets
+    return _core.cross_entropy(
+        spec,
+        DTYPES[logits.dtype],
+        memory(logits),
+        axis,
+        labels=_optional(labels),
+        probabilities=_optional(probabilities),
+        probabilities_dtype=DTYPES[torch.float64 if probabilities is None else probabilities.dtype],
+        class_weight=_optional(class_weight),
+        denominator=targets.denominator(spec),
+        row_scale=_optional(row_scale),
+        loss=_optional(losses),
+        gradient=_optional(gradient),
+    )
 
 
-def cross_entropy_hvp(
-    logits: Tensor,
-    upstream: Tensor,
-    v: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    dim: int,
-    reduction: int,
-    ignore_index: int,
-    label_smoothing: float,
-    z_loss: float,
-) -> Tensor:
+def cross_entropy_hvp(logits: Tensor, upstream: Tensor, v: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
     result = empty_like(logits)
     logits, v = materialised(logits), materialised(v)
-    kept, labels, _, _, weights, denominator = _targets(logits, target, weight, dim, reduction, ignore_index)
-    mass = _mass(kept, weights, dim, ignore_index, label_smoothing)
-    skip = None if labels is None else kept == ignore_index
-    row_scale = _row_scale(upstream, logits, dim)
+    row_scale = _row_scale(upstream, logits, targets.axis)
     _core.hvp(
-        CODES[logits.dtype], memory(logits), dim, memory(v), memory(result), _optional(mass), _optional(row_scale),
-        _optional(skip), z_loss, *denominator,
-    )  # fmt: skip
+        spec,
+        DTYPES[logits.dtype],
+        memory(logits),
+        targets.axis,
+        memory(v),
+        memory(result),
+        labels=_optional(targets.labels),
+        mass=_in_numpy(targets).mass(spec),
+        denominator=targets.denominator(spec),
+        row_scale=_optional(row_scale),
+    )
     return result
 
 
-def check_labels(labels: Tensor, classes: int, ignore_index: int, weights: Any) -> tuple[float, float]:
-    """The summed weight of the labels that count, in two parts."""
-    return _summed_weight(labels, memory(labels), classes, ignore_index, weights)
-
-
-def _summed_weight(labels: Tensor, at: Memory, classes: int, ignore_index: int, weights: Any) -> tuple[float, float]:
-    row, total, rest = _core.check_labels(at, classes, ignore_index, weights)
-    if row >= 0:
-        _validation.reject_label(labels, row, classes)
-    return total, rest
-
-
-def _targets(
-    logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, reduction: int, ignore_index: int
-) -> tuple[Tensor, Memory | None, Memory | None, int, Any, tuple[float, float]]:
-    """The tensor that must outlive the call, its memory as labels or as class probabilities, the code of its dtype,
-    weights, and what divides the loss, in two parts.
-    """
-    classes, weights = logits.shape[dim], None
-    if weight is not None:
-        weights = class_weights(weight, classes)
-    if target.is_floating_point():
-        probs = materialised(target)
-        rows = logits.numel() // classes if reduction == MEAN else 1
-        return probs, None, memory(probs), CODES[target.dtype], weights, (float(rows), 0.0)
-    labels = target.contiguous()
-    at = memory(labels)
-    counted = _summed_weight(labels, at, classes, ignore_index, weights)
-    return labels, at, None, 0, weights, counted if reduction == MEAN else (1.0, 0.0)
-
-
-def class_weights(weight: Tensor, classes: int) -> Any:
-    """Checked, in float64."""
-    wide = weight.detach().to(torch.float64).resolve_neg().numpy()
-    return _validation.class_weight(wide, classes, "torch.cross_entropy", signed=True)
+def _in_numpy(targets: Targets) -> Targets:
+    """The same targets in NumPy's arrays, whose sums are compensated."""
+    labels, probabilities, class_weight = targets.labels, targets.probabilities, targets.class_weight
+    if probabilities is not None and probabilities.element_size() < 4:
+        probabilities = probabilities.float()
+    arrays = (None if tensor is None else tensor.numpy() for tensor in (labels, probabilities, class_weight))
+    return targets._replace(**dict(zip(("labels", "probabilities", "class_weight"), arrays, strict=True)))
 
 
 def _row_scale(upstream: Tensor, logits: Tensor, dim: int) -> Tensor | None:
-    """What the gradient of each row is multiplied by: the upstream gradient, None where it is one."""
+    """The factor of every row's gradient: the upstream gradient, None where it is one."""
     if upstream.ndim or logits.ndim == 1:
         return materialised(upstream.to(torch.float64)).contiguous()
     factor = upstream.item()
     return None if factor == 1 else torch.full((logits.numel() // logits.shape[dim],), factor, dtype=torch.float64)
 
 
-def _mass(target: Tensor, weights: Any, dim: int, ignore_index: int, label_smoothing: float) -> Tensor | None:
-    """Σ_j y_j of every row; None where all are 1."""
-    kept, spread = 1 - label_smoothing, label_smoothing
-    if weights is not None:
-        spread *= float(weights.mean())
-    if target.is_floating_point():
-        probs = target.float() if target.element_size() < 4 else target
-        mass = torch.empty(without(probs.shape, dim), dtype=torch.float64)
-        _core.target_mass(memory(probs), CODES[probs.dtype], dim, weights, memory(mass))
-        return kept * mass + spread if label_smoothing else mass
-    if weights is None:
-        return None
-    return kept * torch.from_numpy(weights)[target.masked_fill(target == ignore_index, 0)] + spread
-
-
-def _optional(tensor: Tensor | None) -> Memory | None:
+def _optional(tensor: Tensor | None) -> Any:
     return None if tensor is None else memory(tensor)

@@ -16,34 +16,49 @@ from torch._functorch.autograd_function import enable_single_level_autograd_func
 from torch.autograd import forward_ad
 from torch.compiler import is_compiling
 
-from softgrad.torch import _closed_forms, _linear_chunks, _native
-from softgrad.torch._options import NONE, without
+from softgrad import _closed_forms
+from softgrad._core import Reduction
+from softgrad.torch import _linear_chunks, _native
+from softgrad.torch._memory import without
+from softgrad.torch._schema import Schema
+from softgrad.torch._targets import checked_targets, summed_weight, targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
+    from softgrad._loss_spec import LossSpec
+
 _LIBRARY = torch.library.Library("softgrad", "DEF")
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
 class Operator:
-    """A function of tensors with kernels, a shape and derivatives."""
+    """A function of tensors with kernels, a shape and derivatives.
+
+    All of them take the arguments whole, with one `LossSpec`; for the dispatcher `Schema` takes it apart.
+    """
 
     def __init__(
-        self, name: str, arguments: str, shape: Callable[..., Any], result: str = "Tensor", module: Any = None
+        self,
+        name: str,
+        arguments: str,
+        shape: Callable[..., Any],
+        native: Callable[..., Any],
+        elsewhere: Callable[..., Any],
+        result: str = "Tensor",
     ) -> None:
-        self._native = getattr(module or _native, name)
-        self._tensors = arguments.count("Tensor")
+        self._name, self._native = name, native
+        self._schema = schema = Schema.of(arguments)
+        self._tensors = schema.tensors
         self._record: Callable[..., Any]
         self._record_reverse: Callable[..., Any]
-        self._name = name
-        _LIBRARY.define(f"{name}({arguments}) -> {result}", tags=torch.Tag.pt2_compliant_tag)
-        _LIBRARY.impl(name, self._native, "CPU")
-        _LIBRARY.impl(name, getattr(module or _closed_forms, name), "CompositeExplicitAutograd")
-        torch.library.register_fake(f"softgrad::{name}", shape, lib=_LIBRARY)
-        self._dispatched = getattr(torch.ops.softgrad, name).default
+        _LIBRARY.define(f"{name}({schema.text}) -> {result}", tags=torch.Tag.pt2_compliant_tag)
+        _LIBRARY.impl(name, schema.taking_flat(native), "CPU")
+        _LIBRARY.impl(name, schema.taking_flat(elsewhere), "CompositeExplicitAutograd")
+        torch.library.register_fake(f"softgrad::{name}", schema.taking_flat(shape), lib=_LIBRARY)
+        self._registered = getattr(torch.ops.softgrad, name).default
 
     def __call__(self, *given: Any) -> Any:
         """The operator with its derivatives, as cheaply as the situation allows."""
@@ -61,6 +76,9 @@ class Operator:
         if requires_grad and torch.is_grad_enabled():
             return self._record_reverse(*given)
         return self._native(*given)
+
+    def _dispatched(self, *given: Any) -> Any:
+        return self._registered(*self._schema.flat(given))
 
     def kernel(self, *given: Any) -> Any:
         """The operator without its derivatives, from within the dispatcher."""
@@ -94,8 +112,7 @@ class Operator:
                 return by_dispatcher(*given)
 
         self._record_reverse = self._record
-        _LIBRARY.impl(self._name, record, "Autograd")
-        torch.library.register_vmap(f"softgrad::{self._name}", function.vmap, lib=_LIBRARY)
+        self._register(record, function.vmap)
         return function
 
     def derivatives_of(self, composed: Callable[..., Any]) -> None:
@@ -106,8 +123,11 @@ class Operator:
             tensors = given[: self._tensors]
             return composed(*given) if any(map(_recorded_here, tensors)) else self.kernel(*given)
 
-        _LIBRARY.impl(self._name, record, "Autograd")
-        torch.library.register_vmap(f"softgrad::{self._name}", self.one_by_one, lib=_LIBRARY)
+        self._register(record, self.one_by_one)
+
+    def _register(self, record: Callable[..., Any], vmap: Callable[..., Any]) -> None:
+        _LIBRARY.impl(self._name, self._schema.taking_flat(record), "Autograd")
+        torch.library.register_vmap(f"softgrad::{self._name}", self._schema.vmap_taking_flat(vmap), lib=_LIBRARY)
 
     def one_by_one(self, info: Any, in_dims: tuple[Any, ...], *given: Any) -> tuple[Any, Any]:
         """The vmap of an operator whose kernel takes one element of a batch at a time."""
@@ -196,10 +216,10 @@ def recorded(*tensors: Tensor | None) -> bool:
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
-def check_labels(target: Tensor, classes: int, ignore_index: int) -> None:
+def check_labels(target: Tensor, classes: int, spec: LossSpec) -> None:
     """Refuse labels that are no classes, where they are at hand."""
     if not _watched() and _has_memory(target):
-        _native.check_labels(target.contiguous(), classes, ignore_index, None)
+        summed_weight(target.contiguous(), classes, None, spec)
 
 
 def _like_first(first: Tensor, *_: Any) -> Tensor:
@@ -210,15 +230,16 @@ def _of_rows(logits: Tensor, dim: int) -> Tensor:
     return logits.new_empty(without(logits.shape, dim))
 
 
-def _loss(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, reduction: int, *_: Any) -> Tensor:
+def _loss(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec) -> Tensor:
     dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
-    return logits.new_empty(without(logits.shape, dim) if reduction == NONE else (), dtype=dtype)
+    return logits.new_empty(without(logits.shape, dim) if spec.reduction is Reduction.none else (), dtype=dtype)
 
 
 def _loss_of_head(
-    x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, weight: Tensor | None, reduction: int, *_: Any
+    x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, weight: Tensor | None, spec: LossSpec, *_: Any
 ) -> Tensor:
-    return x.new_empty(x.shape[:1] if reduction == NONE else (), dtype=torch.promote_types(x.dtype, torch.float32))
+    shape = x.shape[:1] if spec.reduction is Reduction.none else ()
+    return x.new_empty(shape, dtype=torch.promote_types(x.dtype, torch.float32))
 
 
 def _like_wanted(x: Tensor, W: Tensor, bias: Tensor | None, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -227,44 +248,51 @@ def _like_wanted(x: Tensor, W: Tensor, bias: Tensor | None, *rest: Any) -> tuple
     return of_x, of_W, x.new_empty((0,) if bias is None else bias.shape)
 
 
-_OPTIONS = "int dim, int reduction, int ignore_index, float label_smoothing, float z_loss"
+def _softmax_operator(name: str, arguments: str, shape: Callable[..., Any] = _like_first) -> Operator:
+    return Operator(name, f"{arguments}, int dim", shape, getattr(_native, name), getattr(_closed_forms, name))
 
-softmax = Operator("softmax", "Tensor logits, int dim", _like_first)
-log_softmax = Operator("log_softmax", "Tensor logits, int dim", _like_first)
-logsumexp = Operator("logsumexp", "Tensor logits, int dim", _of_rows)
-softmax_vjp = Operator("softmax_vjp", "Tensor probs, Tensor v, int dim", _like_first)
-log_softmax_vjp = Operator("log_softmax_vjp", "Tensor logits, Tensor v, int dim", _like_first)
-cross_entropy = Operator("cross_entropy", f"Tensor logits, Tensor target, Tensor? weight, {_OPTIONS}", _loss)
-cross_entropy_grad = Operator(
-    "cross_entropy_grad", f"Tensor logits, Tensor upstream, Tensor target, Tensor? weight, {_OPTIONS}", _like_first
-)
-cross_entropy_hvp = Operator(
-    "cross_entropy_hvp",
-    f"Tensor logits, Tensor upstream, Tensor v, Tensor target, Tensor? weight, {_OPTIONS}",
-    _like_first,
-)
 
-_HEAD = "Tensor x, Tensor W, Tensor? bias"
-_TARGETS = "Tensor target, Tensor? weight"
-_HEAD_OPTIONS = "int reduction, int ignore_index, float label_smoothing, float z_loss, float softcap, int chunk_rows"
-_WANTED = "bool x_wanted, bool W_wanted"
+softmax = _softmax_operator("softmax", "Tensor logits")
+log_softmax = _softmax_operator("log_softmax", "Tensor logits")
+logsumexp = _softmax_operator("logsumexp", "Tensor logits", _of_rows)
+softmax_vjp = _softmax_operator("softmax_vjp", "Tensor probs, Tensor v")
+log_softmax_vjp = _softmax_operator("log_softmax_vjp", "Tensor logits, Tensor v")
+
+
+def _loss_operator(name: str, tensors: str, shape: Callable[..., Any] = _like_first) -> Operator:
+    kernel, closed_form = getattr(_native, name), getattr(_closed_forms, name)
+
+    def native(*given: Any) -> Tensor:
+        *before, target, weight, dim, spec = given
+        return kernel(*before, checked_targets(target, weight, dim, before[0].shape[dim], spec), spec)
+
+    def elsewhere(*given: Any) -> Tensor:
+        *before, target, weight, dim, spec = given
+        logits = before[0]
+        return closed_form(*before, targets_of(target, weight, dim, logits.shape[dim], logits.dtype), spec)
+
+    return Operator(name, f"{tensors}, Tensor target, Tensor? weight, int dim, LossSpec spec", shape, native, elsewhere)
+
+
+cross_entropy = _loss_operator("cross_entropy", "Tensor logits", _loss)
+cross_entropy_grad = _loss_operator("cross_entropy_grad", "Tensor logits, Tensor upstream")
+cross_entropy_hvp = _loss_operator("cross_entropy_hvp", "Tensor logits, Tensor upstream, Tensor v")
+
+
+def _linear_operator(name: str, tensors: str, wanted: str, shape: Callable[..., Any], result: str) -> Operator:
+    kernel = getattr(_linear_chunks, name)
+    loss = "Tensor target, Tensor? weight, LossSpec spec, float softcap, int chunk_rows"
+    return Operator(name, f"Tensor x, Tensor W, Tensor? bias, {tensors}{loss}{wanted}", shape, kernel, kernel, result)
+
+
+_WANTED = ", bool x_wanted, bool W_wanted"
 _GRADIENTS = "(Tensor, Tensor, Tensor)"
+_CHANGES = "Tensor? x_change, Tensor? W_change, Tensor? bias_change"
 
-linear_cross_entropy = Operator(
-    "linear_cross_entropy", f"{_HEAD}, {_TARGETS}, {_HEAD_OPTIONS}", _loss_of_head, module=_linear_chunks
+linear_cross_entropy = _linear_operator("linear_cross_entropy", "", "", _loss_of_head, "Tensor")
+linear_cross_entropy_grad = _linear_operator(
+    "linear_cross_entropy_grad", "Tensor upstream, ", _WANTED, _like_wanted, _GRADIENTS
 )
-linear_cross_entropy_grad = Operator(
-    "linear_cross_entropy_grad",
-    f"{_HEAD}, Tensor upstream, {_TARGETS}, {_HEAD_OPTIONS}, {_WANTED}",
-    _like_wanted,
-    _GRADIENTS,
-    _linear_chunks,
-)
-linear_cross_entropy_hvp = Operator(
-    "linear_cross_entropy_hvp",
-    f"{_HEAD}, Tensor upstream, Tensor? x_change, Tensor? W_change, Tensor? bias_change, {_TARGETS}, {_HEAD_OPTIONS}, "
-    f"{_WANTED}",
-    _like_wanted,
-    _GRADIENTS,
-    _linear_chunks,
+linear_cross_entropy_hvp = _linear_operator(
+    "linear_cross_entropy_hvp", f"Tensor upstream, {_CHANGES}, ", _WANTED, _like_wanted, _GRADIENTS
 )
