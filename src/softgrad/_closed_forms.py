@@ -41,6 +41,20 @@ class ZLoss:
         return self._factor != 0
 
 
+class Statistics(NamedTuple):
+    """What a loss needs to know of a row, or of a block of its classes: `native/row_statistics.h`.
+
+    One number for every row, in float64 where the device has it, with the axis of classes kept at length one.
+    """
+
+    maximum: Any  # m
+    excess: Any  # s'
+    label: Any  # z_y; −inf where the label is in another block
+    mass: Any  # Σ y, where the target is not one-hot,
+    below: Any  # Σ y over the elements below m,
+    dot: Any  # Σ y (m − z)
+
+
 class Normaliser(NamedTuple):
     """e_j = exp(z_j − m), and s' = Σ e over all elements but one maximal one."""
 
@@ -51,16 +65,21 @@ class Normaliser(NamedTuple):
     excess: Any
 
     @classmethod
-    def of(cls, logits: Any, axis: int) -> Normaliser:
-        """The statistics of rows of logits, each with its axis of classes kept at length one."""
+    def of(cls, logits: Any, axis: int, statistics: Statistics | None = None) -> Normaliser:
+        """Those of rows of logits, or of a block of their classes whose rows have other statistics."""
         xp = namespace(logits)
-        m = xp.max(logits, axis=axis, keepdims=True)
+        if statistics is None:
+            m = xp.max(logits, axis=axis, keepdims=True)
+        else:
+            m = xp.astype(statistics.maximum, logits.dtype)
         d = logits - m
         rounding = d - logits
         rest = (logits - (d - rounding)) - (m + rounding)  # TwoSum (Knuth)
         rest = xp.where(xp.isfinite(d), rest, 0)
         e = xp.exp(d)
         e = e + e * rest
+        if statistics is not None:
+            return cls(m, d, rest, e, xp.astype(statistics.excess, logits.dtype))
         at_maximum = d == 0
         wide = accumulator(logits)
         tail = xp.sum(xp.where(at_maximum, 0, e), axis=axis, keepdims=True, dtype=wide)
@@ -127,21 +146,61 @@ def log_softmax_vjp(logits: Any, v: Any, axis: int) -> Any:
     if not logits.shape[axis]:
         return xp.empty_like(logits)
     n = Normaliser.of(widened(logits), axis)
-    return xp.astype(-_dense_gradient(n, widened(v), 0, axis), logits.dtype)
+    y = widened(v)
+    mass = xp.sum(y, axis=axis, keepdims=True, dtype=y.dtype)
+    return xp.astype(-_dense_gradient(n, y, mass, None, 0, axis), logits.dtype)
 
 
-def cross_entropy(logits: Any, targets: Targets, spec: LossSpec) -> Any:
-    """Return M log1p(s') + Σ y (m − z) + ζ lse², reduced; float64 for float64 logits, else float32."""
+def row_statistics(logits: Any, targets: Targets, spec: LossSpec) -> Statistics:
+    """Those of rows, or of the block of their classes that the logits are."""
+    xp, axis = namespace(logits), targets.axis
+    z = xp.astype(logits, accumulator(logits))
+    n = Normaliser.of(z, axis)
+    nothing = 0 * n.excess
+    if one_hot(targets, spec):
+        label = xp.max(xp.where(targets.is_label(z), z, -xp.inf), axis=axis, keepdims=True)
+        return Statistics(n.maximum, n.excess, label, nothing, nothing, nothing)
+    y, below = targets.dense(spec, z), z != n.maximum
+    dot = _product(y, xp.where(below, -(n.below + n.below_rest), 0))
+    sums = (xp.sum(array, axis=axis, keepdims=True) for array in (y, xp.where(below, y, 0), dot))
+    return Statistics(n.maximum, n.excess, nothing - xp.inf, *sums)
+
+
+def merge_statistics(parts: list[Statistics]) -> Statistics:
+    """The statistics of rows from those of blocks of their classes; nothing cancels."""
+    xp = namespace(parts[0].maximum)
+    m = xp.max(xp.stack([s.maximum for s in parts]), axis=0)
+    label = xp.max(xp.stack([s.label for s in parts]), axis=0)
+    ties = excess = mass = below = dot = 0 * m
+    for s in parts:
+        same, distance = s.maximum == m, m - s.maximum
+        e = xp.exp(-distance)
+        ties = ties + xp.astype(same, m.dtype)
+        excess = excess + xp.where(same, s.excess, xp.where(e == 0, 0, (1 + s.excess) * e))
+        mass = mass + s.mass
+        below = below + xp.where(same, s.below, s.mass)
+        dot = dot + s.dot + xp.where(same | (s.mass == 0), 0, s.mass * distance)
+    return Statistics(m, excess + (ties - 1), label, mass, below, dot)
+
+
+def cross_entropy(logits: Any, targets: Targets, spec: LossSpec, statistics: Statistics | None = None) -> Any:
+    """Return M log1p(s') + Σ y (m − z) + ζ lse², reduced; float64 for float64 logits, else float32.
+
+    With statistics that are given, the logits may be a block of the classes.
+    """
     xp, axis = namespace(logits), targets.axis
     z = widened(logits)
-    n, z_loss, mass = Normaliser.of(z, axis), ZLoss(spec), _mass(targets, spec, z)
+    n, z_loss, mass = Normaliser.of(z, axis, statistics), ZLoss(spec), _mass(targets, spec, z, statistics)
     log_sum = xp.log1p(n.excess)
     if one_hot(targets, spec):
-        below = n.maximum - xp.take_along_axis(z, _label_positions(targets, spec), axis=axis)
-        losses = _product(mass, log_sum + below)
+        losses = _product(mass, log_sum + (n.maximum - _label_logit(z, targets, spec, statistics)))
     else:
-        below = _product(targets.dense(spec, z), -(n.below + n.below_rest))
-        losses = mass * log_sum + xp.sum(below, axis=axis, keepdims=True, dtype=z.dtype)
+        if statistics is None:
+            below = _product(targets.dense(spec, z), -(n.below + n.below_rest))
+            dot = xp.sum(below, axis=axis, keepdims=True, dtype=z.dtype)
+        else:
+            dot = xp.astype(statistics.dot, z.dtype)
+        losses = mass * log_sum + dot
     if z_loss:
         losses = losses + z_loss.value(n.log_sum_exp())
     return reduced(xp.squeeze(kept_rows(losses, targets, spec), axis=axis), targets, spec)
@@ -156,20 +215,25 @@ def reduced(losses: Any, targets: Targets, spec: LossSpec, axis: tuple[int, ...]
     return xp.astype(total / targets.denominator(spec, axis)[0], losses.dtype)
 
 
-def cross_entropy_grad(logits: Any, upstream: Any, targets: Targets, spec: LossSpec) -> Any:
+def cross_entropy_grad(
+    logits: Any, upstream: Any, targets: Targets, spec: LossSpec, statistics: Statistics | None = None
+) -> Any:
     """Return ((M + 2ζ lse) p_k − y_k) times the upstream gradient of the reduced loss, or of every row's."""
     xp, axis = namespace(logits), targets.axis
     z = widened(logits)
-    n, z_loss = Normaliser.of(z, axis), ZLoss(spec)
+    n, z_loss = Normaliser.of(z, axis, statistics), ZLoss(spec)
     slope = z_loss.slope(n.log_sum_exp()) if z_loss else 0.0
+    mass = _mass(targets, spec, z, statistics)
     if one_hot(targets, spec):
-        mass, at = _mass(targets, spec, z), _label_positions(targets, spec)
-        z_y, e_y = (xp.take_along_axis(array, at, axis=axis) for array in (z, n.exponentials))
+        z_y = _label_logit(z, targets, spec, statistics)
+        e_y = xp.exp(z_y - n.maximum)
         others = xp.where(z_y == n.maximum, n.excess, 1 + n.excess - e_y)
         at_label = (slope * e_y - mass * others) / (1 + n.excess)
         gradient = xp.where(targets.is_label(z), at_label, (mass + slope) * n.probabilities())
     else:
-        gradient = _dense_gradient(n, targets.dense(spec, z), slope, axis)
+        y = targets.dense(spec, z)
+        below = None if statistics is None else xp.astype(statistics.below, z.dtype)
+        gradient = _dense_gradient(n, y, mass, below, slope, axis)
     return xp.astype(kept_rows(gradient * row_scale(upstream, z, targets, spec), targets, spec), logits.dtype)
 
 
@@ -232,15 +296,26 @@ def one_hot(targets: Targets, spec: LossSpec) -> bool:
     return targets.labels is not None and not spec.label_smoothing
 
 
-def _dense_gradient(n: Normaliser, y: Any, slope: Any, axis: int) -> Any:
-    """(M + slope) p − y, at the only maximum (Σ_{j≠k} y_j − y_k s')/(1 + s') + slope p."""
+def _dense_gradient(n: Normaliser, y: Any, mass: Any, below: Any, slope: Any, axis: int) -> Any:
+    """(M + slope) p − y; at a maximum with p > 1/2 (Σ_{j≠k} y_j − y_k s')/(1 + s') + slope p, which does not cancel.
+
+    `below` is Σ_{j≠k} y_j there, where y is not a block of the classes only.
+    """
     xp = namespace(y)
     at_maximum = n.below == 0
-    below = xp.sum(xp.where(at_maximum, 0, y), axis=axis, keepdims=True, dtype=y.dtype)
-    usual = (xp.sum(y, axis=axis, keepdims=True, dtype=y.dtype) + slope) * n.probabilities() - y
-    at_top = (below - y * n.excess) / (1 + n.excess) + slope * n.probabilities()
-    only = xp.sum(xp.astype(at_maximum, xp.int64), axis=axis, keepdims=True) == 1
-    return xp.where(at_maximum & only, at_top, usual)
+    if below is None:
+        below = xp.sum(xp.where(at_maximum, 0, y), axis=axis, keepdims=True, dtype=y.dtype)
+    p = n.probabilities()
+    at_top = (below - y * n.excess) / (1 + n.excess) + slope * p
+    return xp.where(at_maximum & (n.excess < 1), at_top, (mass + slope) * p - y)
+
+
+def _label_logit(z: Any, targets: Targets, spec: LossSpec, statistics: Statistics | None) -> Any:
+    """The logit of every row's label."""
+    xp = namespace(z)
+    if statistics is None:
+        return xp.take_along_axis(z, _label_positions(targets, spec), axis=targets.axis)
+    return xp.astype(statistics.label, z.dtype)
 
 
 def _label_positions(targets: Targets, spec: LossSpec) -> Any:
@@ -250,8 +325,10 @@ def _label_positions(targets: Targets, spec: LossSpec) -> Any:
     return xp.expand_dims(labels if kept is None else xp.where(kept, labels, 0), axis=targets.axis)
 
 
-def _mass(targets: Targets, spec: LossSpec, like: Any) -> Any:
+def _mass(targets: Targets, spec: LossSpec, like: Any, statistics: Statistics | None = None) -> Any:
     """Σ y of every row, to multiply rows of logits with."""
+    if statistics is not None and not one_hot(targets, spec):
+        return namespace(like).astype(statistics.mass, like.dtype)
     mass = targets.mass(spec)
     if mass is None:
         return 1.0

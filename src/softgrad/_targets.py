@@ -28,6 +28,7 @@ class Targets(NamedTuple):
     class_weight: Any = None  # (classes,); None: 1
     row_weight: Any = None  # one for every row; None: 1
     summed_weight: tuple[float, float] | None = None  # of all rows that count, in two parts, where it is known
+    first_class: int = 0  # of the logits at hand, where they are a block of the classes
 
     def part(self, rows: Any) -> Targets:
         """The targets of some of the rows, with the summed weight of them all; the classes are the last axis."""
@@ -36,15 +37,10 @@ class Targets(NamedTuple):
         )
         return self._replace(labels=labels, probabilities=probabilities, row_weight=weight)
 
-    def block(self, start: int, stop: int) -> Targets:
-        """The targets of some of the classes, for `dense`; the classes are the last axis, and all of them are smoothed.
-
-        A label outside of the block is none of its classes.
-        """
-        labels = None if self.labels is None else self.labels - start
-        probabilities = None if self.probabilities is None else self.probabilities[..., start:stop]
-        class_weight = None if self.class_weight is None else self.class_weight[start:stop]
-        return self._replace(labels=labels, probabilities=probabilities, class_weight=class_weight)
+    def block(self, classes: slice) -> Targets:
+        """The same targets beside a block of the classes, which are the last axis."""
+        probabilities = None if self.probabilities is None else self.probabilities[..., classes]
+        return self._replace(probabilities=probabilities, first_class=classes.start)
 
     def kept(self, spec: LossSpec) -> Any:
         """Which rows the target does not ignore; None for all."""
@@ -96,12 +92,16 @@ class Targets(NamedTuple):
         y = xp.astype(q, like.dtype)
         if spec.label_smoothing:
             y = (1 - spec.label_smoothing) * y + spec.label_smoothing / self.classes
-        return y if self.class_weight is None else y * along(self.class_weight, like.ndim, self.axis)
+        if self.class_weight is None:
+            return y
+        weight = self.class_weight[self.first_class : self.first_class + like.shape[self.axis]]
+        return y * along(weight, like.ndim, self.axis)
 
     def is_label(self, like: Any) -> Any:
         """Where the label is, in an array of the shape of the logits."""
         xp = namespace(like)
-        classes = xp.arange(like.shape[self.axis], dtype=self.labels.dtype, device=like.device)
+        first, count = self.first_class, like.shape[self.axis]
+        classes = xp.arange(first, first + count, dtype=self.labels.dtype, device=like.device)
         return xp.expand_dims(self.labels, axis=self.axis) == along(classes, like.ndim, self.axis)
 
 

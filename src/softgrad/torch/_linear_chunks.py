@@ -14,7 +14,8 @@ from softgrad import _closed_forms
 from softgrad._arrays import accumulator
 from softgrad._core import Reduction
 from softgrad._loss_spec import per_row
-from softgrad.torch import _linear_class_chunks, _native
+from softgrad.torch import _linear_class_chunks
+from softgrad.torch._kernels import kernels, overwrite_with_grad
 from softgrad.torch._memory import empty
 from softgrad.torch._targets import checked_targets, targets_of
 
@@ -152,7 +153,7 @@ def _passed(
         if scale is None:
             losses[part] = kernels(logits).cross_entropy(logits, chunk.targets, per_row(chunk.spec))
         else:
-            _overwrite(chunk, logits, scale[part], losses[part])
+            overwrite_with_grad(logits, scale[part], chunk.targets, per_row(chunk.spec), losses[part])
             if slope is not None:
                 logits.mul_(slope)
             sums.add(part, logits, chunk.x, head.W)
@@ -188,21 +189,6 @@ def _cap(logits: Tensor, softcap: float, slope_wanted: bool) -> Tensor | None:
     slope = (1 - t).mul_(1 + t) if slope_wanted else None
     logits.mul_(softcap)
     return slope
-
-
-def kernels(logits: Tensor) -> Any:
-    """The functions of logits, targets and specification for a device."""
-    return _native if logits.is_cpu else _closed_forms
-
-
-def _overwrite(chunk: Head, logits: Tensor, scale: Tensor, losses: Tensor) -> None:
-    """The gradient in place of the logits, and the losses of the rows."""
-    targets, spec = chunk.targets, per_row(chunk.spec)
-    if logits.is_cpu:
-        _native.overwrite_with_grad(logits, scale, targets, spec, losses)
-        return
-    losses.copy_(_closed_forms.cross_entropy(logits, targets, spec))
-    logits.copy_(_closed_forms.cross_entropy_grad(logits, scale, targets, spec))
 
 
 def _reduced(head: Head, losses: Tensor, rows: Tensor | None) -> Tensor:

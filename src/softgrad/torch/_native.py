@@ -67,8 +67,24 @@ def log_softmax_vjp(logits: Tensor, v: Tensor, dim: int) -> Tensor:
     return result
 
 
-def cross_entropy(logits: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
-    return _run(logits, targets, spec, None)
+def row_statistics(logits: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
+    """Those of rows, or of the block of their classes that the logits are."""
+    statistics = torch.empty((len(logits), _core.statistics_fields), dtype=torch.float64)
+    _core.row_statistics(
+        spec, DTYPES[logits.dtype], memory(logits), targets.axis, memory(statistics), **_described(targets)
+    )
+    return statistics
+
+
+def merge_statistics(parts: list[Tensor]) -> Tensor:
+    """The statistics of rows from those of blocks of their classes."""
+    stacked, merged = torch.stack(parts), torch.empty_like(parts[0])
+    _core.merge_statistics(memory(stacked), memory(merged))
+    return merged
+
+
+def cross_entropy(logits: Tensor, targets: Targets, spec: LossSpec, statistics: Tensor | None = None) -> Tensor:
+    return _run(logits, targets, spec, None, statistics)
 
 
 def cross_entropy_value_and_grad(logits: Tensor, targets: Targets, spec: LossSpec) -> tuple[Tensor, Tensor]:
@@ -83,18 +99,27 @@ def cross_entropy_grad(logits: Tensor, upstream: Tensor, targets: Targets, spec:
     return gradient
 
 
-def overwrite_with_grad(logits: Tensor, upstream: Tensor, targets: Targets, spec: LossSpec, losses: Tensor) -> None:
-    """Put the gradient in place of the logits, and write the losses of the rows."""
-    _write(logits, targets, spec, logits, losses, _row_scale(upstream, logits, targets.axis))
+def overwrite_with_grad(
+    logits: Tensor,
+    upstream: Tensor,
+    targets: Targets,
+    spec: LossSpec,
+    losses: Tensor | None,
+    statistics: Tensor | None,
+) -> None:
+    """Put the gradient in place of the logits, and write the losses of the rows where they are wanted."""
+    _write(logits, targets, spec, logits, losses, _row_scale(upstream, logits, targets.axis), statistics)
 
 
-def _run(logits: Tensor, targets: Targets, spec: LossSpec, gradient: Tensor | None) -> Tensor:
+def _run(
+    logits: Tensor, targets: Targets, spec: LossSpec, gradient: Tensor | None, statistics: Tensor | None = None
+) -> Tensor:
     """The loss; the gradient goes into `gradient`."""
     dtype = torch.float64 if logits.dtype is torch.float64 else torch.float32
     losses = None
     if spec.reduction is Reduction.none:
         losses = torch.empty(without(logits.shape, targets.axis), dtype=dtype)
-    total = _write(logits, targets, spec, gradient, losses, None)
+    total = _write(logits, targets, spec, gradient, losses, None, statistics)
     return torch.scalar_tensor(total, dtype=dtype) if losses is None else losses
 
 
@@ -105,23 +130,34 @@ def _write(
     gradient: Tensor | None,
     losses: Tensor | None,
     row_scale: Tensor | None,
+    statistics: Tensor | None = None,
 ) -> float:
     logits = materialised(logits)
-    _, labels, probabilities, axis, class_weight, _, _ = targets
     return _core.cross_entropy(
         spec,
         DTYPES[logits.dtype],
         memory(logits),
-        axis,
-        labels=_optional(labels),
-        probabilities=_optional(probabilities),
-        probabilities_dtype=DTYPES[torch.float64 if probabilities is None else probabilities.dtype],
-        class_weight=_optional(class_weight),
+        targets.axis,
         denominator=targets.denominator(spec),
         row_scale=_optional(row_scale),
         loss=_optional(losses),
         gradient=_optional(gradient),
+        statistics=_optional(statistics),
+        **_described(targets),
     )
+
+
+def _described(targets: Targets) -> dict[str, Any]:
+    """The targets as the compiled module's arguments."""
+    probabilities = targets.probabilities
+    return {
+        "labels": _optional(targets.labels),
+        "probabilities": _optional(probabilities),
+        "probabilities_dtype": DTYPES[torch.float64 if probabilities is None else probabilities.dtype],
+        "class_weight": _optional(targets.class_weight),
+        "first_class": targets.first_class,
+        "classes": targets.classes,
+    }
 
 
 def cross_entropy_hvp(logits: Tensor, upstream: Tensor, v: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
