@@ -1,6 +1,17 @@
+"""Fixtures, and what becomes of a test that needs more than `.[test]` installs."""
+
+import importlib.util
+
 import pytest
 
 from softgrad import _core
+from tests import browser
+
+# Test files that import such a package as they are read; single tests are marked with `needs`.
+IMPORTED = {
+    "torch": ("torch/test_*.py", "cli/test_bench_torch.py"),
+    "onnx": ("linear_model/test_onnx.py",),
+}
 
 
 @pytest.fixture(params=_core.instruction_sets())
@@ -8,6 +19,7 @@ def instruction_set(request):
     """Every instruction set that this machine runs, in turn."""
     before = _core.instruction_set()
     _core.use_instruction_set(request.param)
+    assert _core.instruction_set() == request.param
     yield request.param
     _core.use_instruction_set(before)
 
@@ -18,3 +30,54 @@ def threads():
     before = _core.num_threads()
     yield _core.set_num_threads
     _core.set_num_threads(before)
+
+
+def absence(name):
+    """Why tests that need a package, or Chromium, cannot run here, or None."""
+    if name == "chromium":
+        return None if browser.CHROMIUM else "no Chromium on PATH"
+    return None if importlib.util.find_spec(name) else f'{name} is not installed; write pip install ".[dev]"'
+
+
+class Unreadable(pytest.Module):
+    """A file of tests that cannot be imported."""
+
+    def collect(self):
+        (mark,) = self.own_markers
+        pytest.skip(absence(*mark.args), allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    for package, files in IMPORTED.items():
+        if any(module_path.match(f"tests/{pattern}") for pattern in files):
+            kind = Unreadable if absence(package) else pytest.Module
+            module = kind.from_parent(parent, path=module_path)
+            module.add_marker(pytest.mark.needs(package))
+            return module
+    return None
+
+
+def pytest_runtest_setup(item):
+    for mark in item.iter_markers("needs"):
+        if reason := absence(*mark.args):
+            pytest.skip(reason)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--no-skips", action="store_true", help="count a skip as a failure: everything is installed")
+
+
+def without_skips(report, config):
+    if report.skipped and config.getoption("no_skips") and not hasattr(report, "wasxfail"):
+        report.outcome, report.longrepr = "failed", f"not to be skipped here: {report.longrepr[2]}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item):
+    return without_skips((yield), item.config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report(collector):
+    return without_skips((yield), collector.config)

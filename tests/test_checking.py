@@ -364,8 +364,9 @@ def test_checking_imports_no_framework():
     assert json.loads(run.stdout) == []
 
 
+@pytest.mark.needs("torch")
 def test_tensors_of_torch_with_and_without_a_graph():
-    torch = pytest.importorskip("torch", reason="torch is a peer, not a dependency")
+    import torch  # noqa: PLC0415
 
     def backward(z, y):
         logits = torch.from_numpy(z).requires_grad_()
@@ -397,8 +398,9 @@ def test_tensors_of_torch_with_and_without_a_graph():
     assert (half.verdict, "bfloat16" in half.explanation) == (INCONCLUSIVE, True)
 
 
+@pytest.mark.needs("jax")
 def test_arrays_of_jax():
-    jax = pytest.importorskip("jax", reason="JAX is a peer, not a dependency")
+    import jax  # noqa: PLC0415
 
     # JAX computes in float32 unless it is told otherwise.
     report = check_softmax(jax.jit(jax.nn.softmax))

@@ -1,10 +1,7 @@
 """Derivations as text, LaTeX and HTML; the page also as Chromium draws it."""
 
 import functools
-import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html import escape, unescape
 from html.parser import HTMLParser
@@ -38,6 +35,7 @@ from softgrad.derivation._symbols import (
     z,
 )
 from softgrad.derivation._symbols import product as times
+from tests import browser
 
 derived = functools.cache(derive)
 S = sum_over(i, sp.exp(z[i]))
@@ -255,89 +253,45 @@ def test_verdicts_stand_at_the_steps():
 
 # ---- in a browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WIDTHS = [320, 400, 1200]
-PROBE = """
-<script>
-const measure = (frame) => {
-  const page = frame.contentDocument, root = page.documentElement, view = frame.contentWindow;
-  const luminance = (color) => {
-    const parts = color.match(/[\\d.]+/g).slice(0, 3).map(Number);
-    const [r, g, b] = (color.startsWith("color(") ? parts : parts.map((v) => v / 255)).map(
-      (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (element) => {
-    for (; element; element = element.parentElement) {
-      const color = view.getComputedStyle(element).backgroundColor;
-      if (color !== "rgba(0, 0, 0, 0)") return color;
-    }
-  };
-  const contrast = (element) => {
-    const pair = [view.getComputedStyle(element).color, ground(element)].map(luminance).sort((a, b) => b - a);
-    return (pair[0] + 0.05) / (pair[1] + 0.05);
-  };
-  const all = (selector) => [...page.querySelectorAll(selector)];
-  const boxes = all("math").map((element) => element.getBoundingClientRect());
-  const fraction = page.querySelector("mfrac"), [above, below] = fraction.children;
-  const height = () => root.scrollHeight;
-  const open = height();
+MEASURE = """
+({root, all, box, ground, contrast, page}) => {
+  const boxes = all("math").map(box);
+  const [above, below] = page.querySelector("mfrac").children;
+  const open = root.scrollHeight;
   all("details").forEach((element) => { element.open = false; });
-  const folded = height();
   return {
-    width: view.innerWidth, scroll: root.scrollWidth - root.clientWidth, formulas: boxes.length,
+    open, folded: root.scrollHeight, formulas: boxes.length,
     smallest: Math.min(...boxes.map((box) => Math.min(box.width, box.height))),
-    stacked: above.getBoundingClientRect().bottom <= below.getBoundingClientRect().top + 1,
-    requests: view.performance.getEntriesByType("resource").length, open, folded,
+    stacked: box(above).bottom <= box(below).top + 1,
     contrast: Math.min(...all("p, dd, td, th, .title, .heading, .number, .rule, .identity, .condition, .verdict")
       .concat(all("mi, mo, mn, strong, small, footer")).map(contrast)),
-    ground: luminance(ground(page.querySelector(".title"))),
     heat: new Set(all(".heat td").map((cell) => ground(cell))).size,
   };
-};
-addEventListener("load", () => {
-  document.body.dataset.report = JSON.stringify([...document.querySelectorAll("iframe")].map(measure));
-});
-</script>
+}
 """
 
 
-@functools.cache
-def drawn(folder, theme):
-    """What Chromium makes of all pages."""
-    pages = (escape(checked_page(name) if name == "logsumexp" else rendered(name, "html")) for name in NAMES)
-    frames = "".join(
-        f'<iframe srcdoc="{page}" width="{width}" height="900" style="border:0"></iframe>'
-        for page in pages
-        for width in WIDTHS
-    )
-    path = folder / f"{theme}.html"
-    path.write_text(f'<!DOCTYPE html><meta charset="utf-8"><body>{frames}{PROBE}</body>', encoding="utf-8")
-    run = subprocess.run(
-        [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
-            f"--blink-settings=preferredColorScheme={theme}", "--virtual-time-budget=10000", "--dump-dom",
-            path.as_uri(),
-        ],
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
-    reports = json.loads(unescape(re.search(r'data-report="([^"]*)"', run.stdout).group(1)))
-    return {name: reports[len(WIDTHS) * number : len(WIDTHS) * (number + 1)] for number, name in enumerate(NAMES)}
+@pytest.fixture(scope="module", params=browser.THEMES)
+def drawn(request, tmp_path_factory):
+    """The theme, and the measurements of every page in it, by name."""
+    pages = [checked_page(name) if name == "logsumexp" else rendered(name, "html") for name in NAMES]
+    found = browser.measured(pages, MEASURE, request.param, tmp_path_factory.mktemp("chromium"))
+    return request.param, dict(zip(NAMES, found, strict=True))
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")
-@pytest.mark.parametrize("theme, light", [(1, True), (0, False)], ids=["light", "dark"])
+@pytest.mark.slow
+@pytest.mark.needs("chromium")
 @pytest.mark.parametrize("name", NAMES)
-def test_chromium_draws_the_page(tmp_path_factory, name, theme, light):
-    reports = drawn(tmp_path_factory.getbasetemp(), theme)[name]
-    assert [report["width"] for report in reports] == WIDTHS
-    for report in reports:
-        assert report["scroll"] == 0
+def test_chromium_draws_the_page(drawn, name):
+    theme, found = drawn
+    assert [report["width"] for report in found[name]] == browser.WIDTHS
+    for report in found[name]:
+        assert report["overflow"] == 0
         assert report["formulas"] > 2 * len(derived(name).steps)
         assert report["smallest"] > 3
         assert report["stacked"]
         assert report["requests"] == 0
         assert report["open"] - report["folded"] > 40 * len(derived(name).steps)
         assert report["contrast"] >= 4.5  # WCAG AA
-        assert (report["ground"] > 0.5) is light
+        assert (report["ground"] > 0.5) is (theme == "light")
         assert report["heat"] > 2

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import softgrad as sg
 from softgrad import _core
@@ -148,7 +149,6 @@ def test_environment_variable(value, expected):
 
 @pytest.mark.skipif(not _core.has_openmp(), reason="built without OpenMP")
 def test_threadpoolctl_sees_and_limits_the_threads():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
     assert any(pool["user_api"] == "openmp" for pool in threadpoolctl.threadpool_info())
     z = families.normal(np.float32, 3.0, 1000, rows=300)
     expected = sg.softmax(z)

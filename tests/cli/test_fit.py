@@ -442,7 +442,6 @@ def test_cross_validation_chooses_c_and_says_how(run, iris):
 
 
 def test_a_report_is_written_after_the_model(run, iris):
-    pytest.importorskip("matplotlib", reason="the extra report is not installed")
     code, out, err = run(iris, "--target", "species", "--report", "r.html")
     assert code == 0, err
     assert out.splitlines()[-1] == "report written to r.html"

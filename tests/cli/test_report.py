@@ -4,12 +4,10 @@ import base64
 import functools
 import importlib.util
 import io
-import json
 import re
-import shutil
 import subprocess
 import sys
-from html import escape, unescape
+from html import escape
 from html.parser import HTMLParser
 
 import matplotlib as mpl
@@ -25,6 +23,7 @@ from softgrad.cli._report._style import CSS
 from softgrad.cli._shown import nats, percent, shown
 from softgrad.derivation._style import CSS as DERIVATION_CSS
 from softgrad.linear_model import Iteration, SoftmaxRegression
+from tests import browser
 
 HOSTILE = ["<script>alert(1)</script>", "a & b", "\"quoted\" 'label'", "$x^2$ paid", "zäh 猫 עברית", "\x1b[31m\x00red"]
 
@@ -399,90 +398,48 @@ def test_labels_are_cut_in_the_middle():
 
 # ---- in a browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WIDTHS = [320, 400, 1200]
-PROBE = """
-<script>
-const measure = (frame) => {
-  const page = frame.contentDocument, root = page.documentElement, view = frame.contentWindow;
-  const luminance = (color) => {
-    const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255).map(
-      (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (element) => {
-    for (; element; element = element.parentElement) {
-      const color = view.getComputedStyle(element).backgroundColor;
-      if (color !== "rgba(0, 0, 0, 0)") return color;
-    }
-  };
-  const contrast = (element) => {
-    const style = view.getComputedStyle(element);
-    const pair = [element.closest("svg") ? style.fill : style.color, ground(element)].map(luminance);
-    pair.sort((a, b) => b - a);
-    return (pair[0] + 0.05) / (pair[1] + 0.05);
-  };
-  const all = (selector) => [...page.querySelectorAll(selector)];
-  const boxes = all("svg").map((element) => element.getBoundingClientRect());
+MEASURE = """
+({all, box, contrast}) => {
+  const boxes = all("svg").map(box);
   const inside = (text) => {
-    const box = text.getBoundingClientRect(), outer = text.closest("svg").getBoundingClientRect();
-    return box.left >= outer.left - 2 && box.right <= outer.right + 2;
+    const inner = box(text), outer = box(text.closest("svg"));
+    return inner.left >= outer.left - 2 && inner.right <= outer.right + 2;
   };
   return {
-    width: view.innerWidth, scroll: root.scrollWidth - root.clientWidth, pictures: boxes.length,
+    pictures: boxes.length,
     smallest: Math.min(...boxes.map((box) => Math.min(box.width, box.height))),
-    letters: Math.min(...all("svg text").map((text) => text.getBoundingClientRect()).map(
+    letters: Math.min(...all("svg text").map(box).map(
       (box) => Math.min(box.width, box.height) > 0 ? Math.max(box.width, box.height) : 0)),
     cut: all("svg text").filter((text) => !inside(text)).map((text) => text.textContent),
-    requests: view.performance.getEntriesByType("resource").filter((entry) => !entry.name.startsWith("data:")).length,
     contrast: Math.min(...all("p, dd, dt, td, th, h1, h2, small, b, figcaption, caption, code, footer, svg text")
       .map(contrast)),
-    ground: luminance(ground(page.querySelector("h1"))),
-    images: all("svg image").filter((image) => image.getBoundingClientRect().width > 20).length,
+    images: all("svg image").filter((image) => box(image).width > 20).length,
   };
-};
-addEventListener("load", () => {
-  document.body.dataset.report = JSON.stringify([...document.querySelectorAll("iframe")].map(measure));
-});
-</script>
+}
 """
 
 
-@functools.cache
-def drawn(folder, theme):
-    """What Chromium makes of all pages."""
-    frames = "".join(
-        f'<iframe srcdoc="{escape(written(kind, folder))}" width="{width}" height="900" style="border:0"></iframe>'
-        for kind in KINDS
-        for width in WIDTHS
-    )
-    path = folder / f"reports-{theme}.html"
-    path.write_text(f'<!DOCTYPE html><meta charset="utf-8"><body>{frames}{PROBE}</body>', encoding="utf-8")
-    run = subprocess.run(
-        [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'report-profile'}",
-            f"--blink-settings=preferredColorScheme={theme}", "--virtual-time-budget=10000", "--dump-dom",
-            path.as_uri(),
-        ],
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
-    reports = json.loads(unescape(re.search(r'data-report="([^"]*)"', run.stdout).group(1)))
-    return {kind: reports[len(WIDTHS) * number : len(WIDTHS) * (number + 1)] for number, kind in enumerate(KINDS)}
+@pytest.fixture(scope="module", params=browser.THEMES)
+def drawn(request, tmp_path_factory):
+    """The theme, and the measurements of every page in it, by kind."""
+    pages = [written(kind, tmp_path_factory.getbasetemp()) for kind in KINDS]
+    found = browser.measured(pages, MEASURE, request.param, tmp_path_factory.mktemp("chromium"))
+    return request.param, dict(zip(KINDS, found, strict=True))
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")
-@pytest.mark.parametrize("theme, light", [(1, True), (0, False)], ids=["light", "dark"])
+@pytest.mark.slow
+@pytest.mark.needs("chromium")
 @pytest.mark.parametrize("kind", KINDS)
-def test_chromium_draws_the_page(tmp_path_factory, kind, theme, light):
-    reports = drawn(tmp_path_factory.getbasetemp(), theme)[kind]
-    assert [report["width"] for report in reports] == WIDTHS
-    for report in reports:
-        assert report["scroll"] == 0
+def test_chromium_draws_the_page(drawn, kind):
+    theme, found = drawn
+    assert [report["width"] for report in found[kind]] == browser.WIDTHS
+    for report in found[kind]:
+        assert report["overflow"] == 0
         assert report["pictures"] >= 2
         assert report["smallest"] > 60
         assert report["letters"] > 3
         assert report["cut"] == []
         assert report["requests"] == 0
         assert report["contrast"] >= 4.5  # WCAG AA
-        assert (report["ground"] > 0.5) is light
+        assert (report["ground"] > 0.5) is (theme == "light")
         assert report["images"] == {"images": 11, "many": 31}.get(kind, 1)

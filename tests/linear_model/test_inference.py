@@ -46,9 +46,11 @@ def test_covariance_is_the_inverse_of_the_hessian(C, fit_intercept, classes):
     assert model.standard_errors_().shape == (classes - 1, 3 + fit_intercept)
 
 
+@pytest.mark.needs("statsmodels")
 @pytest.mark.parametrize("classes", [2, 3, 5])
 def test_agreement_with_statsmodels(classes):
-    discrete = pytest.importorskip("statsmodels.discrete.discrete_model")
+    from statsmodels.discrete import discrete_model as discrete  # noqa: PLC0415
+
     X, y = overlapping(600, classes)
     X = (X - X.mean(axis=0)) / X.std(axis=0) + [0.0, 3.0, -1.0]
     peer = discrete.MNLogit(y, np.column_stack([X, np.ones(len(X))])).fit(disp=0, tol=1e-12)

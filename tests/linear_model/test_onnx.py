@@ -4,13 +4,13 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import NotFittedError
 
 from softgrad.linear_model import SoftmaxRegression, to_onnx
 
-onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 X, Y = load_iris(return_X_y=True)
 
 
@@ -21,12 +21,16 @@ def by_reference(proto, x):
 
 
 def by_runtime(proto, x):
-    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime has no wheel for every Python")
-    session = runtime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    import onnxruntime  # noqa: PLC0415
+
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(["label", "probabilities"], {"X": x})
 
 
-@pytest.mark.parametrize("run", [by_reference, by_runtime])
+RUNS = [by_reference, pytest.param(by_runtime, marks=pytest.mark.needs("onnxruntime"))]
+
+
+@pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize(
     "names",
     [["setosa", "versicolor", "é\n"], [3, 5, 8], [-1.5, 0.0, 2.0], [False, True, True]],
@@ -43,7 +47,7 @@ def test_the_graph_predicts_as_the_model(run, names, dtype, tolerance):
     np.testing.assert_allclose(probabilities, model.predict_proba(X), rtol=tolerance * 10, atol=tolerance)
 
 
-@pytest.mark.parametrize("run", [by_reference, by_runtime])
+@pytest.mark.parametrize("run", RUNS)
 def test_images_of_ten_classes_and_any_number_of_rows(run):
     images, digits = load_digits(return_X_y=True)
     model = SoftmaxRegression(C=0.01, tol=1e-3).fit(images, digits)

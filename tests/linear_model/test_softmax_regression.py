@@ -1,3 +1,4 @@
+import importlib
 import pickle
 
 import numpy as np
@@ -348,9 +349,9 @@ def test_a_memory_map_is_fitted_and_predicted(tmp_path):
     np.testing.assert_array_equal(model.predict_proba(mapped), model.predict_proba(X.astype(np.float32)))
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame, pytest.param("polars", id="polars")])
+@pytest.mark.parametrize("frame", ["pandas", pytest.param("polars", marks=pytest.mark.needs("polars"))])
 def test_columns_are_known_by_name(frame):
-    frame = pytest.importorskip("polars").DataFrame if frame == "polars" else frame
+    frame = importlib.import_module(frame).DataFrame
     X, y = iris()
     table = frame({name: X[:, i] for i, name in enumerate("abcd")})
     model = SoftmaxRegression().fit(table, y)

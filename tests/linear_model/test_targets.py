@@ -1,5 +1,7 @@
 """Labels of any kind, class probabilities, and weights of rows and classes."""
 
+import importlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,9 +60,9 @@ def test_the_sum_of_a_row_acts_as_its_weight():
     assert_same(fitted(SOFT * weight[:, None]), fitted(SOFT, weight))
 
 
-@pytest.mark.parametrize("frame", ["pandas", "polars"])
+@pytest.mark.parametrize("frame", ["pandas", pytest.param("polars", marks=pytest.mark.needs("polars"))])
 def test_the_columns_of_a_frame_of_probabilities_are_the_classes(frame):
-    package = pytest.importorskip(frame)
+    package = importlib.import_module(frame)
     table = package.DataFrame({"b": SOFT[:, 0], "c": SOFT[:, 1], "a": SOFT[:, 2]})
     model, plain = fitted(table), fitted(SOFT)
     assert model.classes_.tolist() == ["a", "b", "c"]
@@ -79,13 +81,13 @@ def test_the_columns_of_a_frame_of_probabilities_are_the_classes(frame):
         pd.Series(["x", "y", "z"])[y].astype("category"),
         pd.Series(y, dtype="Int64"),
         y.tolist(),
-        pytest.param("polars", id="polars"),
+        pytest.param("polars", id="polars", marks=pytest.mark.needs("polars")),
     ],
     ids=lambda value: type(value).__name__ + str(getattr(value, "dtype", "")),
 )
 def test_labels_of_any_kind(labels):
     if isinstance(labels, str):
-        labels = pytest.importorskip("polars").Series(["x", "y", "z"]).gather(y)
+        labels = importlib.import_module("polars").Series(["x", "y", "z"]).gather(y)
     names, codes = np.unique(np.asarray(labels), return_inverse=True)
     model = fitted(labels)
     assert model.classes_.tolist() == names.tolist()
