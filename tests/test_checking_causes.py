@@ -28,7 +28,12 @@ def settings():
             yield kind, "probabilities", "sum"
 
 
-SETTINGS = [pytest.param(*s, id="-".join((s[0].name, *s[1:]))) for s in settings()]
+# Each kind with every target and every reduction; all combinations are slow.
+USUAL = {("probabilities", "sum"), ("index", "mean"), ("probabilities", "none")}
+SETTINGS = [
+    pytest.param(*s, id="-".join((s[0].name, *s[1:])), marks=[] if s[1:] in USUAL else pytest.mark.slow)
+    for s in settings()
+]
 
 
 def mistakes(kind, target, reduction):

@@ -285,7 +285,9 @@ def cut(derivation, number, after):
         ("linear-head", 11, lambda line: sp.MatMul(line.args[0], sp.Transpose(line.args[0]))),
     ],
 )
-@pytest.mark.parametrize("undecided", [False, True], ids=["symbolic", "numeric"])
+@pytest.mark.parametrize(
+    "undecided", [pytest.param(False, id="symbolic"), pytest.param(True, id="numeric", marks=pytest.mark.slow)]
+)
 def test_a_wrong_line_is_caught(monkeypatch, name, number, after, undecided):
     if undecided:
         monkeypatch.setattr(_verification, "is_zero", lambda _: None)

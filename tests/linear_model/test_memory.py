@@ -53,10 +53,10 @@ def path(tmp_path_factory):
     "form, solver, part",
     [
         ("rows", "lbfgs", 1 / 4),
-        ("fortran", "lbfgs", 1 / 4),
-        ("mapped", "lbfgs", 1 / 4),
+        pytest.param("fortran", "lbfgs", 1 / 4, marks=pytest.mark.slow),
+        pytest.param("mapped", "lbfgs", 1 / 4, marks=pytest.mark.slow),
         # The factors of ten blocks of 785 x 785 are 40 % of this X; L-BFGS is done before they would pay.
-        ("rows", "newton-cg", 5 / 8),
+        pytest.param("rows", "newton-cg", 5 / 8, marks=pytest.mark.slow),
     ],
 )
 def test_a_fit_adds_a_part_of_x(path, form, solver, part):

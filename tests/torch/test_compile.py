@@ -28,7 +28,12 @@ def compiled(f, backend="aot_eager", **options):
     return torch.compile(f, fullgraph=True, backend=backend, **options)
 
 
-@pytest.mark.parametrize("name", pairs.scalars())
+# One function of each operator; every option of the loss is slow.
+USUAL = {"softmax", "log_softmax", "logsumexp", "labels, weight", "probs, none"}
+NAMES = [pytest.param(name, marks=[] if name in USUAL else pytest.mark.slow) for name in pairs.scalars()]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_forward_and_backward(name):
     f = pairs.scalars()[name]
     results = []
@@ -39,6 +44,7 @@ def test_forward_and_backward(name):
     torch.testing.assert_close(*results, **EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["log_softmax", "logsumexp", "labels, weight", "probs, none"])
 @pytest.mark.parametrize(
     "transform",
@@ -82,6 +88,7 @@ def data(rows):
     return torch.randn(rows, 6, generator=generator), torch.arange(rows) % 5
 
 
+@pytest.mark.slow
 def test_the_default_backend():
     net = network()
     x, y = data(9)
@@ -99,6 +106,7 @@ def test_the_default_backend():
     torch.testing.assert_close(*results)
 
 
+@pytest.mark.slow
 def test_the_default_backend_on_probabilities_and_transforms():
     f = torch.compile(
         lambda x: jvp(grad(lambda x: st.cross_entropy(x, PROBS, WEIGHT)), (x,), (TANGENT,)), fullgraph=True
@@ -107,6 +115,7 @@ def test_the_default_backend_on_probabilities_and_transforms():
     torch.testing.assert_close(f(X), expected, **EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("marked", [True, False])
 def test_batches_of_other_sizes(marked):
     net = network()

@@ -50,11 +50,13 @@ def epochs(output):
     return [numbers(line) for line in table.splitlines() if re.match(r" *\d+ ", line)]
 
 
+@pytest.mark.slow
 def test_fits_a_terminal(output):
     assert max(len(line) for line in output.splitlines()) <= 80
     assert not [line for line in output.splitlines() if line != line.rstrip()]
 
 
+@pytest.mark.slow
 def test_all_three_learn_the_digits_alike(output):
     rows = epochs(output)
     assert [row[0] for row in rows] == list(range(4, 41, 4))
@@ -67,6 +69,7 @@ def test_all_three_learn_the_digits_alike(output):
     assert min(last[7:]) > 93
 
 
+@pytest.mark.slow
 def test_the_surest_rows_come_out_as_in_float64(output):
     _, _, section = output.partition("surest first:")
     rows = [numbers(line) for line in section.splitlines() if line.count("e") == 6]
@@ -78,6 +81,7 @@ def test_the_surest_rows_come_out_as_in_float64(output):
     assert exact == sorted(exact)
 
 
+@pytest.mark.slow
 def test_counts_what_torch_rounds_to_zero(output):
     _, _, section = output.partition(f"All {HELD_OUT} held-out rows:\n")
     figures = dict(line.strip().split(": ") for line in section.splitlines())

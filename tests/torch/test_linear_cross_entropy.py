@@ -1,5 +1,6 @@
 """linear_cross_entropy: logits in chunks of rows and of classes, equal to a linear layer followed by the loss."""
 
+import itertools
 import subprocess
 import sys
 
@@ -147,6 +148,7 @@ def test_a_chunk_of_masked_classes(kind, few_classes_at_a_time):
     torch.testing.assert_close(results, expected)
 
 
+@pytest.mark.slow
 def test_chunks_of_classes_sum_16_bit_gradients_in_float32(few_classes_at_a_time):
     few_classes_at_a_time(2)
     x, W, _ = tensors(rows=5, features=32, classes=20000, dtype=torch.bfloat16)
@@ -163,6 +165,7 @@ def test_chunks_of_classes_check_the_weights(few_classes_at_a_time):
         sgt.linear_cross_entropy(x, W, targets("labels", 13, 23), weight=torch.full((23,), 1e20, dtype=torch.float64))
 
 
+@pytest.mark.slow
 def test_a_loss_scale_reaches_float16_before_it_rounds():
     # (p - y)/N is 2.5e-8 for most classes, below half of float16's least number.
     x, W, _ = tensors(rows=65536, features=4, classes=600, dtype=torch.float32, requires_grad=False)
@@ -191,11 +194,23 @@ def test_no_features_and_empty_batches():
     assert batches(torch.zeros(0, 4, 2), torch.zeros(0, 4, dtype=torch.int64)).shape == (0,)
 
 
-@pytest.mark.parametrize("softcap", [None, 2.0])
-@pytest.mark.parametrize("reduction", ["mean", "none"])
-@pytest.mark.parametrize("kind", ["some ignored", "probabilities"])
-@pytest.mark.parametrize("given", [{}, OPTIONS[-1]])
+# Every pair of these options; all combinations are slow.
+USUAL = {
+    ("plain", "some ignored", "mean", None),
+    ("plain", "probabilities", "none", 2.0),
+    ("all", "some ignored", "none", 2.0),
+    ("all", "probabilities", "mean", 2.0),
+    ("all", "probabilities", "none", None),
+}
+COMBINATIONS = [
+    pytest.param(*case, marks=[] if case in USUAL else pytest.mark.slow)
+    for case in itertools.product(["plain", "all"], ["some ignored", "probabilities"], ["mean", "none"], [None, 2.0])
+]
+
+
+@pytest.mark.parametrize("given, kind, reduction, softcap", COMBINATIONS)
 def test_derivatives_of_every_order(given, kind, reduction, softcap):
+    given = OPTIONS[-1] if given == "all" else {}
     target = targets(kind)
 
     def loss(x, W, *bias):
@@ -252,6 +267,7 @@ def test_transforms(name, softcap):
     torch.testing.assert_close(results, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiled_results(dtype):
     x, W, bias = tensors(rows=6, dtype=dtype)
@@ -432,6 +448,7 @@ def test_bad_input(refused, kind, message):
     assert message in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from Linux' accounts")
 @pytest.mark.parametrize("way", ["backward twice", "forward over reverse"])
 def test_hessian_vector_products_store_no_logits(way):
