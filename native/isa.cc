@@ -6,10 +6,12 @@
 
 namespace softgrad {
 
-#ifdef SOFTGRAD_X86
+#ifdef SOFTGRAD_WITH_AVX512
 namespace avx512 {
 extern const Kernels kernels;
 }
+#endif
+#ifdef SOFTGRAD_WITH_AVX2
 namespace avx2 {
 extern const Kernels kernels;
 }
@@ -20,11 +22,15 @@ extern const Kernels kernels;
 
 std::vector<const Kernels*> supported_kernels() {
   std::vector<const Kernels*> sets;
-#ifdef SOFTGRAD_X86
+#if defined(SOFTGRAD_WITH_AVX512) || defined(SOFTGRAD_WITH_AVX2)
   __builtin_cpu_init();
+#endif
+#ifdef SOFTGRAD_WITH_AVX512
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl"))
     sets.push_back(&avx512::kernels);
+#endif
+#ifdef SOFTGRAD_WITH_AVX2
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
     sets.push_back(&avx2::kernels);
 #endif
