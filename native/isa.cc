@@ -4,6 +4,10 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if defined(SOFTGRAD_WITH_AVX512) || defined(SOFTGRAD_WITH_AVX2)
+#include <cpuid.h>
+#endif
+
 namespace softgrad {
 
 #ifdef SOFTGRAD_WITH_AVX512
@@ -20,6 +24,18 @@ namespace generic {
 extern const Kernels kernels;
 }
 
+#ifdef SOFTGRAD_WITH_AVX2
+namespace {
+
+// Clang's __builtin_cpu_supports does not know "f16c" before version 19.
+bool has_f16c() {
+  unsigned eax, ebx, ecx, edx;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
+
+}  // namespace
+#endif
+
 std::vector<const Kernels*> supported_kernels() {
   std::vector<const Kernels*> sets;
 #if defined(SOFTGRAD_WITH_AVX512) || defined(SOFTGRAD_WITH_AVX2)
@@ -31,8 +47,7 @@ std::vector<const Kernels*> supported_kernels() {
     sets.push_back(&avx512::kernels);
 #endif
 #ifdef SOFTGRAD_WITH_AVX2
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
-    sets.push_back(&avx2::kernels);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) sets.push_back(&avx2::kernels);
 #endif
   sets.push_back(&generic::kernels);
   return sets;
