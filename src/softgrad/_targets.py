@@ -28,7 +28,7 @@ class Targets(NamedTuple):
     class_weight: Any = None  # (classes,); None: 1
     row_weight: Any = None  # one for every row; None: 1
     summed_weight: tuple[float, float] | None = None  # of all rows that count, in two parts, where it is known
-    first_class: int = 0  # of the logits at hand, where they are a block of the classes
+    first_class: int | None = None  # of the logits at hand, where they are a block of the classes
 
     def part(self, rows: Any) -> Targets:
         """The targets of some of the rows, with the summed weight of them all; the classes are the last axis."""
@@ -94,13 +94,14 @@ class Targets(NamedTuple):
             y = (1 - spec.label_smoothing) * y + spec.label_smoothing / self.classes
         if self.class_weight is None:
             return y
-        weight = self.class_weight[self.first_class : self.first_class + like.shape[self.axis]]
+        first = self.first_class or 0
+        weight = self.class_weight[first : first + like.shape[self.axis]]
         return y * along(weight, like.ndim, self.axis)
 
     def is_label(self, like: Any) -> Any:
         """Where the label is, in an array of the shape of the logits."""
         xp = namespace(like)
-        first, count = self.first_class, like.shape[self.axis]
+        first, count = self.first_class or 0, like.shape[self.axis]
         classes = xp.arange(first, first + count, dtype=self.labels.dtype, device=like.device)
         return xp.expand_dims(self.labels, axis=self.axis) == along(classes, like.ndim, self.axis)
 

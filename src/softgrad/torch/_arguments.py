@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
+from torch.compiler import is_compiling
 
 from softgrad import _loss_spec, _validation
-from softgrad._loss_spec import LossSpec
 from softgrad.torch._memory import DTYPES, without
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from softgrad._loss_spec import LossSpec
 
 _FLOATING = "torch.float16, bfloat16, float32 or float64"
 
@@ -86,24 +89,31 @@ def cross_entropy(
     return logits, target, weight, dim
 
 
-# torch's, in the order in which calls of `loss_spec` name them.
-_DEFAULTS = {"ignore_index": -100, "reduction": "mean", "label_smoothing": 0.0, "z_loss": 0.0}
-_DEFAULT_TYPES = [int, str, float, float]
-_DEFAULT = LossSpec(ignore_index=-100)
+# The options of torch's losses, in the order in which they are given to `loss_spec`.
+_OPTIONS = ("ignore_index", "reduction", "label_smoothing", "z_loss")
+_PLAIN = [int, str, float, float]
 
 
-def loss_spec(**options: Any) -> LossSpec:
-    """The checked options of a loss; one shared object for torch's defaults."""
-    if [type(value) for value in options.values()] == _DEFAULT_TYPES and options == _DEFAULTS:
-        return _DEFAULT
-    if options["ignore_index"] is None:
+def loss_spec(*options: Any) -> LossSpec:
+    """The checked options of a loss; one shared object for those of the same values."""
+    if [type(option) for option in options] == _PLAIN and not is_compiling():
+        return _shared(*options)
+    return _checked(*options)
+
+
+def _checked(*options: Any) -> LossSpec:
+    given = dict(zip(_OPTIONS, options, strict=True))
+    if given["ignore_index"] is None:
         raise TypeError("ignore_index=None; expected an integer")
     try:
-        return _loss_spec.loss_spec("cross_entropy", options)
+        return _loss_spec.loss_spec("cross_entropy", given)
     except ValueError as error:
         if str(error).startswith("label_smoothing"):
             raise RuntimeError(*error.args) from None  # torch's kind
         raise
+
+
+_shared = functools.lru_cache(maxsize=256)(_checked)
 
 
 def _target(input: Tensor, target: Tensor, dim: int) -> Tensor:

@@ -18,6 +18,7 @@ from softgrad import _closed_forms
 from softgrad._core import Reduction
 from softgrad._loss_spec import per_row
 from softgrad.torch import _native, _operators
+from softgrad.torch._memory import empty_like
 from softgrad.torch._softmax import batch_first
 from softgrad.torch._targets import checked_targets, targets_of
 
@@ -67,8 +68,8 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
-        logits, *targets = _operators.primals(ctx)
-        return _loss_change(logits, tangent, *targets, ctx.dim, ctx.spec)
+        logits, target, weight = _operators.primals(ctx)
+        return _loss_change(logits, tangent, target, weight, ctx.dim, ctx.spec)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], logits: Tensor, *rest: Any) -> tuple[Tensor, int]:
@@ -90,9 +91,9 @@ class _WithGradient(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, arguments: tuple[Any, ...]) -> Tensor:
         target, weight, ctx.dim, ctx.spec = arguments
         targets = checked_targets(target, weight, ctx.dim, logits.shape[ctx.dim], ctx.spec)
-        loss, ctx.gradient = _native.cross_entropy_value_and_grad(logits, targets, ctx.spec)
+        ctx.gradient = empty_like(logits)
         ctx.save_for_backward(logits, target, weight)
-        return loss
+        return _native.cross_entropy(logits, targets, ctx.spec, ctx.gradient)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
@@ -137,12 +138,12 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
-        logits, upstream, *targets = ctx.saved_tensors
+        logits, upstream, target, weight = ctx.saved_tensors
         of_logits = of_upstream = None
         if ctx.needs_input_grad[0]:
-            of_logits = _operators.cross_entropy_hvp(logits, upstream, v, *targets, ctx.dim, ctx.spec)
+            of_logits = _operators.cross_entropy_hvp(logits, upstream, v, target, weight, ctx.dim, ctx.spec)
         if ctx.needs_input_grad[1]:
-            of_upstream = _loss_change(logits, v, *targets, ctx.dim, ctx.spec).to(upstream.dtype)
+            of_upstream = _loss_change(logits, v, target, weight, ctx.dim, ctx.spec).to(upstream.dtype)
         return of_logits, of_upstream, *_NONE
 
     @staticmethod
@@ -170,16 +171,16 @@ class _Hvp(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, w: Tensor) -> tuple[Tensor | None, ...]:
-        logits, upstream, v, *targets = ctx.saved_tensors
+        logits, upstream, v, target, weight = ctx.saved_tensors
         of_logits = of_upstream = of_v = None
         if ctx.needs_input_grad[0]:
-            of_logits = _third_derivative(logits, upstream, v, w, *targets, ctx.dim, ctx.spec)
+            of_logits = _third_derivative(logits, upstream, v, w, target, weight, ctx.dim, ctx.spec)
         if ctx.needs_input_grad[1]:
             one = torch.ones_like(upstream)
-            product = _operators.cross_entropy_hvp(logits, one, v, *targets, ctx.dim, ctx.spec) * w
+            product = _operators.cross_entropy_hvp(logits, one, v, target, weight, ctx.dim, ctx.spec) * w
             of_upstream = (product.sum(ctx.dim) if upstream.ndim else product.sum()).to(upstream.dtype)
         if ctx.needs_input_grad[2]:
-            of_v = _operators.cross_entropy_hvp(logits, upstream, w, *targets, ctx.dim, ctx.spec)
+            of_v = _operators.cross_entropy_hvp(logits, upstream, w, target, weight, ctx.dim, ctx.spec)
         return of_logits, of_upstream, of_v, *_NONE
 
     @staticmethod
@@ -190,14 +191,18 @@ class _Hvp(torch.autograd.Function):
         v_tangent: Tensor | None,
         *_: None,
     ) -> Tensor:
-        logits, upstream, v, *targets = _operators.primals(ctx)
+        logits, upstream, v, target, weight = _operators.primals(ctx)
         result = torch.zeros_like(v)
         if logits_tangent is not None:
-            result = _third_derivative(logits, upstream, v, logits_tangent, *targets, ctx.dim, ctx.spec)
+            result = _third_derivative(logits, upstream, v, logits_tangent, target, weight, ctx.dim, ctx.spec)
         if upstream_tangent is not None:
-            result = result + _operators.cross_entropy_hvp(logits, upstream_tangent, v, *targets, ctx.dim, ctx.spec)
+            result = result + _operators.cross_entropy_hvp(
+                logits, upstream_tangent, v, target, weight, ctx.dim, ctx.spec
+            )
         if v_tangent is not None:
-            result = result + _operators.cross_entropy_hvp(logits, upstream, v_tangent, *targets, ctx.dim, ctx.spec)
+            result = result + _operators.cross_entropy_hvp(
+                logits, upstream, v_tangent, target, weight, ctx.dim, ctx.spec
+            )
         return result
 
     @staticmethod

@@ -12,7 +12,7 @@ import torch
 from softgrad import _core
 from softgrad._core import Reduction, SoftmaxKind
 from softgrad._loss_spec import DEFAULT
-from softgrad.torch._memory import DTYPES, empty_like, materialised, memory, without
+from softgrad.torch._memory import DTYPES, Memory, empty_like, materialised, memory, without
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,9 +70,8 @@ def log_softmax_vjp(logits: Tensor, v: Tensor, dim: int) -> Tensor:
 def row_statistics(logits: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
     """Those of rows, or of the block of their classes that the logits are."""
     statistics = torch.empty((len(logits), _core.statistics_fields), dtype=torch.float64)
-    _core.row_statistics(
-        spec, DTYPES[logits.dtype], memory(logits), targets.axis, memory(statistics), **_described(targets)
-    )
+    dtype = DTYPES[logits.dtype]
+    _core.row_statistics(spec, dtype, memory(logits), targets.axis, memory(statistics), **_described(targets))
     return statistics
 
 
@@ -83,19 +82,29 @@ def merge_statistics(parts: list[Tensor]) -> Tensor:
     return merged
 
 
-def cross_entropy(logits: Tensor, targets: Targets, spec: LossSpec, statistics: Tensor | None = None) -> Tensor:
-    return _run(logits, targets, spec, None, statistics)
-
-
-def cross_entropy_value_and_grad(logits: Tensor, targets: Targets, spec: LossSpec) -> tuple[Tensor, Tensor]:
-    """The loss and its gradient, in one pass."""
-    gradient = empty_like(logits)
-    return _run(logits, targets, spec, gradient), gradient
+def cross_entropy(
+    logits: Tensor,
+    targets: Targets,
+    spec: LossSpec,
+    statistics: Tensor | None = None,
+    gradient: Tensor | None = None,
+) -> Tensor:
+    """The loss; its gradient goes into `gradient`, in the same pass."""
+    dtype = torch.float64 if logits.dtype is torch.float64 else torch.float32
+    given = {} if statistics is None else {"statistics": memory(statistics)}
+    if spec.reduction is Reduction.none:
+        losses = torch.empty(without(logits.shape, targets.axis), dtype=dtype)
+        _write(logits, targets, spec, loss=memory(losses), **given)
+        return losses
+    if gradient is not None:
+        given["gradient"] = memory(gradient)
+    return torch.scalar_tensor(_write(logits, targets, spec, **given), dtype=dtype)
 
 
 def cross_entropy_grad(logits: Tensor, upstream: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
     gradient = empty_like(logits)
-    _write(logits, targets, spec, gradient, None, _row_scale(upstream, logits, targets.axis))
+    scale = _row_scale(upstream, logits, targets.axis)
+    _write(logits, targets, spec, row_scale=_optional(scale), gradient=memory(gradient))
     return gradient
 
 
@@ -108,56 +117,35 @@ def overwrite_with_grad(
     statistics: Tensor | None,
 ) -> None:
     """Put the gradient in place of the logits, and write the losses of the rows where they are wanted."""
-    _write(logits, targets, spec, logits, losses, _row_scale(upstream, logits, targets.axis), statistics)
-
-
-def _run(
-    logits: Tensor, targets: Targets, spec: LossSpec, gradient: Tensor | None, statistics: Tensor | None = None
-) -> Tensor:
-    """The loss; the gradient goes into `gradient`."""
-    dtype = torch.float64 if logits.dtype is torch.float64 else torch.float32
-    losses = None
-    if spec.reduction is Reduction.none:
-        losses = torch.empty(without(logits.shape, targets.axis), dtype=dtype)
-    total = _write(logits, targets, spec, gradient, losses, None, statistics)
-    return torch.scalar_tensor(total, dtype=dtype) if losses is None else losses
-
-
-def _write(
-    logits: Tensor,
-    targets: Targets,
-    spec: LossSpec,
-    gradient: Tensor | None,
-    losses: Tensor | None,
-    row_scale: Tensor | None,
-    statistics: Tensor | None = None,
-) -> float:
-    logits = materialised(logits)
-    return _core.cross_entropy(
-        spec,
-        DTYPES[logits.dtype],
-        memory(logits),
-        targets.axis,
-        denominator=targets.denominator(spec),
-        row_scale=_optional(row_scale),
-        loss=_optional(losses),
-        gradient=_optional(gradient),
+    scale = _row_scale(upstream, logits, targets.axis)
+    _write(
+        logits, targets, spec, row_scale=_optional(scale), loss=_optional(losses), gradient=memory(logits),
         statistics=_optional(statistics),
-        **_described(targets),
+    )  # fmt: skip
+
+
+def _write(logits: Tensor, targets: Targets, spec: LossSpec, **given: Memory | None) -> float:
+    """Run the kernel; `given` is where losses and gradients go, and what is known of the rows."""
+    logits = materialised(logits)
+    dtype, denominator = DTYPES[logits.dtype], targets.denominator(spec)
+    return _core.cross_entropy(
+        spec, dtype, memory(logits), targets.axis, denominator=denominator, **_described(targets), **given
     )
 
 
 def _described(targets: Targets) -> dict[str, Any]:
-    """The targets as the compiled module's arguments."""
-    probabilities = targets.probabilities
-    return {
-        "labels": _optional(targets.labels),
-        "probabilities": _optional(probabilities),
-        "probabilities_dtype": DTYPES[torch.float64 if probabilities is None else probabilities.dtype],
-        "class_weight": _optional(targets.class_weight),
-        "first_class": targets.first_class,
-        "classes": targets.classes,
-    }
+    """The targets as arguments of the compiled module, as far as they are not its defaults."""
+    arguments: dict[str, Any] = {}
+    if targets.labels is not None:
+        arguments["labels"] = memory(targets.labels)
+    else:
+        arguments["probabilities"] = memory(targets.probabilities)
+        arguments["probabilities_dtype"] = DTYPES[targets.probabilities.dtype]
+    if targets.class_weight is not None:
+        arguments["class_weight"] = memory(targets.class_weight)
+    if targets.first_class is not None:
+        arguments["first_class"], arguments["classes"] = targets.first_class, targets.classes
+    return arguments
 
 
 def cross_entropy_hvp(logits: Tensor, upstream: Tensor, v: Tensor, targets: Targets, spec: LossSpec) -> Tensor:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from softgrad._loss_spec import DEFAULT
+from softgrad._targets import Targets
 from softgrad.cli import _bench_reference
 from softgrad.cli._bench_timing import interleaved
 from softgrad.linear_model import _passes
-from softgrad.linear_model._targets import Targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,12 +42,12 @@ class PassCase(NamedTuple):
         """Time passes and reads in turns; the read is NumPy's maximum, which is as fast as memory."""
         x = self.data.x
         classes, labels = np.unique(self.data.y, return_inverse=True)
-        targets = Targets(len(classes), labels.astype(np.int64), None, np.ones(len(x)))
+        targets = Targets(len(classes), labels.astype(np.int64), row_weight=np.ones(len(x)))
         W = 0.1 * np.random.default_rng(0).standard_normal((len(classes), x.shape[1]))
         b = np.zeros(len(classes))
-        calls = {"pass": lambda: _passes.gradient(x, W, b, targets), "read": x.max}
+        calls = {"pass": lambda: _passes.gradient(x, W, b, targets, DEFAULT), "read": x.max}
         seconds = interleaved(calls, _ROUNDS * rounds, progress)
-        error = _error(_passes.gradient(x, W, b, targets), x, W, labels)
+        error = _error(_passes.gradient(x, W, b, targets, DEFAULT), x, W, labels)
         return {
             "title": self.title,
             "shape": [*x.shape, len(classes)],
