@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import softgrad as sg
 from softgrad import _core
+from softgrad._loss_spec import DEFAULT, per_row
 from tests import families, oracle
 
 DTYPES = [np.float32, np.float64]
@@ -438,9 +439,16 @@ def test_row_scale_multiplies_the_gradient(instruction_set):
             dense = target.ndim == 2
             gradient, loss = np.empty_like(z), np.empty(len(z))
             _core.cross_entropy(
-                3, z, 1, gradient, scale[: len(z)].copy(), loss, None if dense else target, target if dense else None,
-                3, None, None, 0.0, 0.0, 1.0, 0.0,
-            )  # fmt: skip
+                per_row(DEFAULT),
+                _core.DType.float64,
+                z,
+                1,
+                labels=None if dense else target,
+                probabilities=target if dense else None,
+                row_scale=scale[: len(z)].copy(),
+                loss=loss,
+                gradient=gradient,
+            )
             expected_loss, expected = sg.cross_entropy_value_and_grad(z, target, reduction="none")
             np.testing.assert_array_equal(loss, expected_loss)
             np.testing.assert_allclose(gradient, scale[: len(z), None] * expected, rtol=1e-14, atol=1e-16)

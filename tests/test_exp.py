@@ -6,7 +6,7 @@ import pytest
 from softgrad import _core
 from tests import oracle
 
-FLOAT32, FLOAT64 = 2, 3
+FLOAT32, FLOAT64 = _core.DType.float32, _core.DType.float64
 MAX_ERROR = 0.68  # ULP, as native/exp.h says
 CHUNK = 1 << 22
 

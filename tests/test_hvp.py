@@ -10,6 +10,8 @@ import pytest
 
 import softgrad as sg
 from softgrad import _core, _linear_cross_entropy
+from softgrad._core import DType
+from softgrad._loss_spec import DEFAULT, LossSpec
 
 from .curvature import Exact, Products, from_mpmath
 from .oracle import error
@@ -286,7 +288,7 @@ def test_softmax_vjp_from_its_result(shape, dtype, instruction_set):
     z[0, 0] += 60  # a confident row
     p = sg.softmax(z)
     exact, scale = jacobian_product(p, v)
-    code = 2 if dtype == np.float32 else 3
+    code = DType.float32 if dtype == np.float32 else DType.float64
     for probs in (p, np.asfortranarray(p)):
         out = np.empty_like(probs)
         _core.softmax_vjp(code, probs, 1, v, out)
@@ -301,8 +303,9 @@ def test_softmax_vjp_in_half_precision_is_rounded_once(shape, dtype, instruction
     out, wide = np.empty_like(p), np.empty(shape, np.float32)
     bits = (array.view(np.uint16) for array in (p, v, out))
     probs, direction, result = bits
-    _core.softmax_vjp(1 if dtype == ml_dtypes.bfloat16 else 0, probs, 1, direction, result)
-    _core.softmax_vjp(2, p.astype(np.float32), 1, v.astype(np.float32), wide)
+    code = DType.bfloat16 if dtype == ml_dtypes.bfloat16 else DType.float16
+    _core.softmax_vjp(code, probs, 1, direction, result)
+    _core.softmax_vjp(DType.float32, p.astype(np.float32), 1, v.astype(np.float32), wide)
     np.testing.assert_array_equal(out, wide.astype(dtype))
 
 
@@ -313,7 +316,7 @@ def test_row_scale_multiplies_the_product(classes, z_loss, instruction_set):
     scale = rng.normal(size=len(z)) * 100
     scale[1] = 0
     out = np.empty_like(z)
-    _core.hvp(3, z, 1, v, out, None, scale, None, z_loss, 1.0, 0.0)
+    _core.hvp(LossSpec(z_loss=z_loss), DType.float64, z, 1, v, out, row_scale=scale)
     expected = sg.cross_entropy_hvp(z, np.zeros(len(z), int), v, z_loss=z_loss, reduction="none")
     np.testing.assert_allclose(out, scale[:, None] * expected, rtol=1e-13, atol=1e-17)
 
@@ -323,11 +326,11 @@ def test_row_scale_multiplies_the_product(classes, z_loss, instruction_set):
 def test_targets_of_every_dtype(order, dtype, instruction_set):
     rng = np.random.default_rng(2)
     z, q = rng.normal(size=(6, 40)), np.asarray(rng.normal(size=(6, 40)).astype(dtype), order=order)  # of any sign
-    bits, code = (q, 2) if dtype == np.float32 else (q.view(np.uint16), int(dtype == ml_dtypes.bfloat16))
+    bits = q if dtype == np.float32 else q.view(np.uint16)
+    code = DType[np.dtype(dtype).name]
     gradient, expected = np.empty_like(z), np.empty_like(z)
-    options = (None, None, 0.0, 0.0, 1.0, 0.0)
-    _core.cross_entropy(3, z, 1, gradient, None, None, None, bits, code, *options)
-    _core.cross_entropy(3, z, 1, expected, None, None, None, q.astype(np.float64), 3, *options)
+    _core.cross_entropy(DEFAULT, DType.float64, z, 1, probabilities=bits, probabilities_dtype=code, gradient=gradient)
+    _core.cross_entropy(DEFAULT, DType.float64, z, 1, probabilities=q.astype(np.float64), gradient=expected)
     np.testing.assert_array_equal(gradient, expected)
 
 
@@ -339,7 +342,7 @@ def test_memory_by_its_address():
     def described(array):
         return array.ctypes.data, array.itemsize, array.shape, tuple(s // array.itemsize for s in array.strides)
 
-    _core.softmax(0, 3, described(z), 0, described(out))
+    _core.softmax(_core.SoftmaxKind.softmax, DType.float64, described(z), 0, described(out))
     np.testing.assert_array_equal(out, sg.softmax(z, axis=0))
     with pytest.raises(TypeError):
-        _core.softmax(0, 3, ("address", 8, (2,), (1,)), 0, described(out))
+        _core.softmax(_core.SoftmaxKind.softmax, DType.float64, ("address", 8, (2,), (1,)), 0, described(out))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import softgrad as sg
 from softgrad import _core
+from softgrad._core import DType, OperatorKind
 
 from .curvature import Products
 from .oracle import error
@@ -106,7 +107,8 @@ def test_rows_of_probabilities_with_gaps_between_them(instruction_set):
     p = sg.softmax(rng.normal(size=(5, 7, 40)), axis=0)[:, :, :20]
     v = rng.normal(size=(5, 7, 20))
     out = np.empty_like(v)
-    _core.apply_operator(0, 3, p, 0, v, out, 1, np.ascontiguousarray(p.argmax(axis=0)), None, None, None)
+    top = np.ascontiguousarray(p.argmax(axis=0))
+    _core.apply_operator(OperatorKind.curvature, DType.float64, p, 0, v, out, 1, top, None, None, None)
     np.testing.assert_allclose(out, p * (v - (p * v).sum(axis=0)), atol=1e-15)
 
 

@@ -190,7 +190,7 @@ def cross_entropy(logits: Any, targets: Targets, spec: LossSpec, statistics: Sta
     """
     xp, axis = namespace(logits), targets.axis
     z = widened(logits)
-    n, z_loss, mass = Normaliser.of(z, axis, statistics), ZLoss(spec), _mass(targets, spec, z, statistics)
+    n, z_loss, mass = Normaliser.of(z, axis, statistics), ZLoss(spec), _row_factor(targets, spec, z, statistics)
     log_sum = xp.log1p(n.excess)
     if one_hot(targets, spec):
         losses = _product(mass, log_sum + (n.maximum - _label_logit(z, targets, spec, statistics)))
@@ -223,7 +223,7 @@ def cross_entropy_grad(
     z = widened(logits)
     n, z_loss = Normaliser.of(z, axis, statistics), ZLoss(spec)
     slope = z_loss.slope(n.log_sum_exp()) if z_loss else 0.0
-    mass = _mass(targets, spec, z, statistics)
+    mass = _row_factor(targets, spec, z, statistics)
     if one_hot(targets, spec):
         z_y = _label_logit(z, targets, spec, statistics)
         e_y = xp.exp(z_y - n.maximum)
@@ -243,7 +243,7 @@ def cross_entropy_hvp(logits: Any, upstream: Any, v: Any, targets: Targets, spec
     z = widened(logits)
     n, z_loss = Normaliser.of(z, axis), ZLoss(spec)
     scale = row_scale(upstream, z, targets, spec)
-    a = _mass(targets, spec, z)
+    a = _row_factor(targets, spec, z)
     if z_loss:
         a = a + z_loss.slope(n.log_sum_exp())
     top = xp.argmax(z, axis=axis, keepdims=True)
@@ -262,7 +262,7 @@ def third_derivative(
     v_mean, w_mean = (xp.sum(p * u, axis=axis, keepdims=True) for u in (v, w))
     product = (v - v_mean) * (w - w_mean)
     covariance = xp.sum(p * product, axis=axis, keepdims=True)
-    a = _mass(targets, spec, p)
+    a = _row_factor(targets, spec, p)
     if z_loss:
         a = a + z_loss.slope(xp.expand_dims(lse, axis=axis))
     result = a * (p * (product - covariance))
@@ -325,7 +325,7 @@ def _label_positions(targets: Targets, spec: LossSpec) -> Any:
     return xp.expand_dims(labels if kept is None else xp.where(kept, labels, 0), axis=targets.axis)
 
 
-def _mass(targets: Targets, spec: LossSpec, like: Any, statistics: Statistics | None = None) -> Any:
+def _row_factor(targets: Targets, spec: LossSpec, like: Any, statistics: Statistics | None = None) -> Any:
     """Σ y of every row, to multiply rows of logits with."""
     if statistics is not None and not one_hot(targets, spec):
         return namespace(like).astype(statistics.mass, like.dtype)

@@ -8,13 +8,14 @@ import scipy.sparse
 from sklearn.base import BaseEstimator
 from sklearn.datasets import load_iris
 
+from softgrad._loss_spec import LossSpec
+from softgrad._targets import Targets
 from softgrad.linear_model import SoftmaxRegression
 from softgrad.linear_model._descent import descend
 from softgrad.linear_model._design_matrix import CONSTANT, location_and_scale, validated
 from softgrad.linear_model._objective import Objective
 from softgrad.linear_model._preconditioner import Plan
 from softgrad.linear_model._solver import SOLVERS, minimise
-from softgrad.linear_model._targets import Targets
 
 every_solver = pytest.mark.parametrize("solver", SOLVERS)
 
@@ -45,7 +46,9 @@ def test_mass_is_the_sum_of_the_smoothed_targets():
     q = np.random.default_rng(0).dirichlet(np.ones(3), 5) * [[0.5], [1], [2], [3], [1]]
     weight = np.arange(1.0, 6.0)
     y = 0.7 * q + 0.3 / 3
-    np.testing.assert_allclose(Targets(3, None, q, weight, 0.3).mass, weight * y.sum(axis=1))
+    np.testing.assert_allclose(
+        Targets(3, None, q, row_weight=weight).mass(LossSpec(label_smoothing=0.3)), weight * y.sum(axis=1)
+    )
 
 
 @every_solver
@@ -53,7 +56,9 @@ def test_mass_is_the_sum_of_the_smoothed_targets():
 def test_a_far_start_is_no_obstacle(solver, seed):
     X, y = load_iris(return_X_y=True)
     mean, scale = location_and_scale(X, np.ones(150), centred=True)
-    objective = Objective(X, Targets(3, y, None, np.ones(150)), C=1.0, fit_intercept=True, mean=mean, scale=scale)
+    objective = Objective(
+        X, Targets(3, y, None, row_weight=np.ones(150)), C=1.0, fit_intercept=True, mean=mean, scale=scale
+    )
     start = 30 * np.random.default_rng(seed).normal(size=objective.shape)
     assert minimise(objective, start, solver=solver, tol=1e-6, max_iter=1000).converged
 
@@ -117,7 +122,7 @@ def test_sparse_sums_that_overflow_are_refused_without_a_warning():
 
 def test_a_diagonal_of_zeros_stays_finite():
     X = np.random.default_rng(0).normal(size=(20, 3))
-    targets = Targets(2, np.arange(20) % 2, None, np.ones(20))
+    targets = Targets(2, np.arange(20) % 2, None, row_weight=np.ones(20))
     objective = Objective(X, targets, C=np.inf, fit_intercept=True, mean=np.zeros(3), scale=np.ones(3))
     theta = np.zeros((2, 4))
     theta[0, 3] = 1e3

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
+from softgrad._targets import Targets
 from softgrad.linear_model._descent import Point
 from softgrad.linear_model._design_matrix import location_and_scale
 from softgrad.linear_model._lbfgs import LBFGS
 from softgrad.linear_model._objective import Objective
 from softgrad.linear_model._preconditioner import Plan
-from softgrad.linear_model._targets import Targets
 
 
 def iris():
     x, y = load_iris(return_X_y=True)
     weight = np.ones(len(x))
     mean, scale = location_and_scale(x, weight, centred=True)
-    return Objective(x, Targets(3, y, None, weight), C=1.0, fit_intercept=True, mean=mean, scale=scale)
+    return Objective(x, Targets(3, y, None, row_weight=weight), C=1.0, fit_intercept=True, mean=mean, scale=scale)
 
 
 def walk(objective, steps, seed=0):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from softgrad._targets import Targets
 from softgrad.linear_model._descent import Point
 from softgrad.linear_model._design_matrix import location_and_scale
 from softgrad.linear_model._newton_cg import NewtonCG
 from softgrad.linear_model._objective import Objective
 from softgrad.linear_model._preconditioner import Plan
-from softgrad.linear_model._targets import Targets
 
 
 def problem():
@@ -18,7 +18,7 @@ def problem():
     y = (3 * standard @ rng.normal(size=(6, 4)) + rng.gumbel(size=(400, 4))).argmax(axis=1)
     weight = np.ones(400)
     mean, scale = location_and_scale(x, weight, centred=True)
-    return Objective(x, Targets(4, y, None, weight), C=100.0, fit_intercept=True, mean=mean, scale=scale)
+    return Objective(x, Targets(4, y, None, row_weight=weight), C=100.0, fit_intercept=True, mean=mean, scale=scale)
 
 
 def at(objective, theta):

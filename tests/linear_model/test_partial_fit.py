@@ -7,9 +7,9 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.model_selection import train_test_split
 
 from softgrad import cross_entropy
+from softgrad._targets import Targets
 from softgrad.linear_model import SoftmaxRegression, _streaming
 from softgrad.linear_model._objective import Objective
-from softgrad.linear_model._targets import Targets
 from tests.overlapping import overlapping as rows_of_three_scales
 
 
@@ -95,7 +95,7 @@ def test_the_diagonal_is_that_of_the_hessian(form, fit_intercept):
     weight = np.random.default_rng(0).uniform(0, 2, len(y))
     mean, scale = X.mean(axis=0) + 0.5, X.std(axis=0)
     objective = Objective(
-        form(X), Targets(3, y, None, weight), C=np.inf, fit_intercept=fit_intercept, mean=mean, scale=scale
+        form(X), Targets(3, y, None, row_weight=weight), C=np.inf, fit_intercept=fit_intercept, mean=mean, scale=scale
     )
     theta = np.random.default_rng(1).normal(size=objective.shape)
     if not fit_intercept:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from softgrad._loss_spec import LossSpec
+from softgrad._targets import Targets
 from softgrad.linear_model._passes import gradient, hessian_product, weighted_grams
-from softgrad.linear_model._targets import Targets
 
 # Rounding errors allowed, in eps of the dtype times the summed magnitudes of the terms. A panel adds up to 1024
 # products and a chunk up to 256 rows in the dtype of X one after the other, but errors of both signs mostly cancel.
@@ -44,10 +45,12 @@ class Problem:
         self.probs = np.exp(self.log_probs)
 
     def targets(self, kind, smoothing=0.0):
+        """Targets and the specification of the loss."""
+        spec = LossSpec(label_smoothing=smoothing)
         K = len(self.b)
         if kind == "labels":
-            return Targets(K, self.labels, None, self.weight, smoothing)
-        return Targets(K, None, self.soft, self.weight, smoothing)
+            return Targets(K, self.labels, None, row_weight=self.weight), spec
+        return Targets(K, None, self.soft, row_weight=self.weight), spec
 
     def smooth(self, kind, smoothing):
         K = len(self.b)
@@ -77,7 +80,7 @@ def assert_within(result, expected, bounds):
 def check_gradient(x, p, targets, y):
     eps = np.finfo(x.dtype).eps
     kept = np.empty(p.probs.shape, x.dtype)
-    loss, *sums = gradient(x, p.W, p.b, targets, kept)
+    loss, *sums = gradient(x, p.W, p.b, *targets, kept)
     s, mass = p.weight[:, None], y.sum(axis=1, keepdims=True)
     worst = p.error.max(axis=1, keepdims=True)
     assert_within(sums, p.summed(s * (mass * p.probs - y)), p.bounds(s * (mass * p.probs * worst + y), eps))
@@ -151,7 +154,7 @@ def passes(x, p):
     kept = np.empty(p.probs.shape, x.dtype)
     N, D = x.shape
     return [
-        *gradient(x, p.W, p.b, p.targets("labels", 0.1), kept), kept, *hessian_product(x, p.V, p.v, kept, p.weight),
+        *gradient(x, p.W, p.b, *p.targets("labels", 0.1), kept), kept, *hessian_product(x, p.V, p.v, kept, p.weight),
         weighted_grams(x, np.arange(0, N, 2), p.soft[::2, :3], np.full(D, 0.5), np.full(D, 2.0), True),
     ]  # fmt: skip
 
@@ -205,7 +208,7 @@ def test_rows_of_no_weight_count_for_nothing_whatever_they_hold(instruction_set,
     plain[out], strange[out] = 1, huge
     for kind in ("labels", "soft"):
         kept = np.empty(p.probs.shape, dtype)
-        results = [gradient(form(x), p.W, p.b, p.targets(kind), kept) for x in (plain, strange)]
+        results = [gradient(form(x), p.W, p.b, *p.targets(kind), kept) for x in (plain, strange)]
         for result, expected in zip(*results, strict=True):
             np.testing.assert_array_equal(result, expected)
         assert np.isfinite(kept).all()
@@ -220,11 +223,11 @@ def test_gradient_and_product_are_the_slopes_of_value_and_gradient(kind, smoothi
     p = problem(300, 64, 10)
     x, targets = p.x.astype(np.float64), p.targets(kind, smoothing)
     kept = np.empty(p.probs.shape)
-    _, g_W, g_b = gradient(x, p.W, p.b, targets, kept)
+    _, g_W, g_b = gradient(x, p.W, p.b, *targets, kept)
     mass = p.weight * p.smooth(kind, smoothing).sum(axis=1)
     h_W, h_b = hessian_product(x, p.V, p.v, kept, mass.astype(np.float64))
     step = 1e-5
-    ahead, behind = (gradient(x, p.W + t * p.V, p.b + t * p.v, targets) for t in (step, -step))
+    ahead, behind = (gradient(x, p.W + t * p.V, p.b + t * p.v, *targets) for t in (step, -step))
     slope = np.vdot(g_W, p.V) + np.vdot(g_b, p.v)
     assert (ahead[0] - behind[0]) / (2 * step) == pytest.approx(slope, rel=1e-7)
     # Central differences leave the third derivative times step²/6, and |u| reaches 30.
@@ -236,7 +239,7 @@ def test_probabilities_are_kept_on_request_only():
     p = problem(333, 100, 26)
     x, targets = p.x.astype(np.float64), p.targets("soft")
     kept = np.empty(p.probs.shape)
-    for result, other in zip(gradient(x, p.W, p.b, targets), gradient(x, p.W, p.b, targets, kept), strict=True):
+    for result, other in zip(gradient(x, p.W, p.b, *targets), gradient(x, p.W, p.b, *targets, kept), strict=True):
         np.testing.assert_array_equal(result, other)
     np.testing.assert_allclose(kept.sum(axis=1), 1, rtol=1e-14)
 

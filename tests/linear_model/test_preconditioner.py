@@ -7,10 +7,10 @@ import pytest
 import scipy.sparse
 import scipy.special
 
+from softgrad._targets import Targets
 from softgrad.linear_model._design_matrix import location_and_scale
 from softgrad.linear_model._objective import Objective
 from softgrad.linear_model._preconditioner import Plan, Sample
-from softgrad.linear_model._targets import Targets
 
 N, D, K = 200, 5, 4
 
@@ -24,7 +24,7 @@ def rows_of(kind=np.asarray, dtype=np.float64):
 def objective_of(x, *, C=2.0, fit_intercept=True, classes=K, weight=None):
     rng = np.random.default_rng(3)
     weight = rng.uniform(0, 2, x.shape[0]) if weight is None else weight
-    targets = Targets(classes, rng.integers(0, classes, x.shape[0]), None, weight)
+    targets = Targets(classes, rng.integers(0, classes, x.shape[0]), None, row_weight=weight)
     mean, scale = location_and_scale(x, weight, centred=fit_intercept)
     return Objective(x, targets, C=C, fit_intercept=fit_intercept, mean=mean, scale=scale)
 
@@ -87,7 +87,7 @@ def test_one_block_is_the_mean_of_the_class_blocks_shared_out_by_weight(form, fi
     blocks = class_hessians(objective, theta)
     W, b = objective.coefficients(theta)
     p = scipy.special.softmax(rows_of() @ W.T + b, axis=1)
-    shares = (objective.targets.weight @ (p * (1 - p)) / objective.total)[:, None]
+    shares = (objective.targets.row_weight @ (p * (1 - p)) / objective.total)[:, None]
     solution = Plan("one block", N).at(objective, theta).solve(v)
     expected = np.linalg.solve(sum(blocks) / shares.sum(), (v / shares).T).T
     np.testing.assert_allclose(solution, centred(expected), rtol=1e-6, atol=1e-7 * np.abs(expected).max())
@@ -99,7 +99,7 @@ def test_the_start_is_boehnings_bound(kind):
     v = vectors_of(objective)
     solution = Plan(kind, N).at_start(objective).solve(v)
     x = objective.standardised(objective.x)
-    bound = 0.5 * (objective.targets.weight[:, None] * x).T @ x / objective.total
+    bound = 0.5 * (objective.targets.row_weight[:, None] * x).T @ x / objective.total
     if kind == "diagonal":
         bound = np.diag(bound.diagonal())
     np.testing.assert_allclose(solution, centred(np.linalg.solve(bound, v.T).T), rtol=1e-6)
@@ -210,7 +210,11 @@ def shaped(rows, columns, classes, density=None):
         scipy.sparse.random(rows, columns, density, rng=np.random.default_rng(0))
     )  # fmt: skip
     objective = Objective.__new__(Objective)
-    objective.x, objective.targets, objective.fit_intercept = x, Targets(classes, None, None, np.ones(rows)), True
+    objective.x, objective.targets, objective.fit_intercept = (
+        x,
+        Targets(classes, None, None, row_weight=np.ones(rows)),
+        True,
+    )
     return objective
 
 

@@ -10,16 +10,19 @@ import scipy.sparse
 import scipy.special
 from sklearn.datasets import load_iris, load_wine
 
+from softgrad._loss_spec import DEFAULT, LossSpec
+from softgrad._targets import Targets
 from softgrad.linear_model._design_matrix import location_and_scale
 from softgrad.linear_model._objective import Objective
 from softgrad.linear_model._solver import SOLVERS, minimise
-from softgrad.linear_model._targets import Targets
 
 every_solver = pytest.mark.parametrize("solver", SOLVERS)
 
 
 def labelled(x, y, weight=None, smoothing=0.0):
-    return x, Targets(y.max() + 1, y.astype(np.int64), None, np.ones(len(y)) if weight is None else weight, smoothing)
+    weight = np.ones(len(y)) if weight is None else weight
+    targets = Targets(y.max() + 1, y.astype(np.int64), None, row_weight=weight)
+    return x, targets, LossSpec(label_smoothing=smoothing)
 
 
 def iris():
@@ -36,7 +39,7 @@ def ill_conditioned():
 
 def weighted():
     rng = np.random.default_rng(1)
-    x, targets = iris()
+    x, targets, _ = iris()
     weight = rng.uniform(0, 3, len(x))
     weight[rng.random(len(x)) < 0.2] = 0
     return labelled(x, targets.labels, weight, 0.1)
@@ -46,21 +49,21 @@ def soft():
     rng = np.random.default_rng(2)
     x, _ = load_iris(return_X_y=True)
     target = rng.dirichlet(np.full(3, 0.3), len(x)) * rng.uniform(0.5, 2, (len(x), 1))
-    return x, Targets(3, None, target, rng.uniform(0.5, 1, len(x)))
+    return x, Targets(3, None, target, row_weight=rng.uniform(0.5, 1, len(x))), DEFAULT
 
 
 def sparse():
     rng = np.random.default_rng(3)
     x = scipy.sparse.random(300, 12, 0.3, rng=rng).toarray()
     logits = 3 * x @ rng.normal(size=(12, 3)) + rng.gumbel(size=(300, 3))
-    x, targets = labelled(x, logits.argmax(axis=1))
-    return scipy.sparse.csr_array(x), targets
+    x, targets, spec = labelled(x, logits.argmax(axis=1))
+    return scipy.sparse.csr_array(x), targets, spec
 
 
 def degenerate():
     """A column twice, one that is 0 and one that does not vary."""
-    x, targets = iris()
-    return np.hstack([x, x[:, :1], np.zeros((len(x), 1)), np.full((len(x), 1), 7.0)]), targets
+    x, targets, spec = iris()
+    return np.hstack([x, x[:, :1], np.zeros((len(x), 1)), np.full((len(x), 1), 7.0)]), targets, spec
 
 
 PROBLEMS = {
@@ -74,9 +77,9 @@ PROBLEMS = {
 }
 
 
-def objective_of(x, targets, *, C=1.0, fit_intercept=True):
-    mean, scale = location_and_scale(x, targets.weight, centred=fit_intercept)
-    return Objective(x, targets, C=C, fit_intercept=fit_intercept, mean=mean, scale=scale)
+def objective_of(x, targets, spec=DEFAULT, *, C=1.0, fit_intercept=True):
+    mean, scale = location_and_scale(x, targets.row_weight, centred=fit_intercept)
+    return Objective(x, targets, spec, C=C, fit_intercept=fit_intercept, mean=mean, scale=scale)
 
 
 def fitted(objective, solver="lbfgs", *, start=None, tol=1e-9, max_iter=1000, **options):
@@ -87,11 +90,11 @@ def fitted(objective, solver="lbfgs", *, start=None, tol=1e-9, max_iter=1000, **
 @cache
 def optimum(name, C, fit_intercept):
     """Logits and value at the optimum, found in columns centred and scaled by SciPy's trust-region Newton method."""
-    x, targets = PROBLEMS[name]()
+    x, targets, spec = PROBLEMS[name]()
     dense = np.asarray(x.toarray() if scipy.sparse.issparse(x) else x, np.float64)
-    K, total = targets.classes, targets.weight.sum()
+    K, total = targets.classes, targets.row_weight.sum()
     q = targets.probabilities if targets.labels is None else np.eye(K)[targets.labels]
-    y = ((1 - targets.label_smoothing) * q + targets.label_smoothing / K) * targets.weight[:, None] / total
+    y = ((1 - spec.label_smoothing) * q + spec.label_smoothing / K) * targets.row_weight[:, None] / total
     centre = dense.mean(axis=0) if fit_intercept else 0.0
     scale = np.sqrt(np.mean((dense - centre) ** 2, axis=0))
     scale[scale < 1e-9] = 1.0
@@ -172,8 +175,8 @@ def test_every_solver_finds_the_optimum_without_penalty(name, solver):
 @pytest.mark.parametrize("form", [np.ascontiguousarray, np.asfortranarray, scipy.sparse.csr_array])
 @pytest.mark.parametrize("name", ["iris", "wine", "soft"])
 def test_float32_is_fitted_to_its_precision(name, form, solver):
-    x, targets = PROBLEMS[name]()
-    objective = objective_of(form(x.astype(np.float32)), targets)
+    x, targets, spec = PROBLEMS[name]()
+    objective = objective_of(form(x.astype(np.float32)), targets, spec)
     # Logits of float32 are good to 1e-6, and the gradient's mean to less.
     assert_optimal(objective, fitted(objective, solver, tol=1e-5), optimum(name, 1.0, True), atol=3e-3)
 

@@ -93,7 +93,7 @@ class _WithGradient(torch.autograd.Function):
         targets = checked_targets(target, weight, ctx.dim, logits.shape[ctx.dim], ctx.spec)
         ctx.gradient = empty_like(logits)
         ctx.save_for_backward(logits, target, weight)
-        return _native.cross_entropy(logits, targets, ctx.spec, ctx.gradient)
+        return _native.cross_entropy(logits, targets, ctx.spec, gradient=ctx.gradient)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
