@@ -12,7 +12,7 @@ import torch
 from softgrad import _core
 from softgrad._core import Reduction, SoftmaxKind
 from softgrad._loss_spec import DEFAULT
-from softgrad.torch._memory import DTYPES, Memory, empty_like, materialised, memory, without
+from softgrad.torch._memory import DTYPES, empty_like, materialised, memory, without
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,7 +124,7 @@ def overwrite_with_grad(
     )  # fmt: skip
 
 
-def _write(logits: Tensor, targets: Targets, spec: LossSpec, **given: Memory | None) -> float:
+def _write(logits: Tensor, targets: Targets, spec: LossSpec, **given: Any) -> float:
     """Run the kernel; `given` is where losses and gradients go, and what is known of the rows."""
     logits = materialised(logits)
     dtype, denominator = DTYPES[logits.dtype], targets.denominator(spec)
@@ -169,11 +169,18 @@ def cross_entropy_hvp(logits: Tensor, upstream: Tensor, v: Tensor, targets: Targ
 
 def _in_numpy(targets: Targets) -> Targets:
     """The same targets in NumPy's arrays, whose sums are compensated."""
-    labels, probabilities, class_weight = targets.labels, targets.probabilities, targets.class_weight
+    probabilities = targets.probabilities
     if probabilities is not None and probabilities.element_size() < 4:
         probabilities = probabilities.float()
-    arrays = (None if tensor is None else tensor.numpy() for tensor in (labels, probabilities, class_weight))
-    return targets._replace(**dict(zip(("labels", "probabilities", "class_weight"), arrays, strict=True)))
+    return targets._replace(
+        labels=_as_numpy(targets.labels),
+        probabilities=_as_numpy(probabilities),
+        class_weight=_as_numpy(targets.class_weight),
+    )
+
+
+def _as_numpy(tensor: Tensor | None) -> Any:
+    return None if tensor is None else tensor.numpy()
 
 
 def _row_scale(upstream: Tensor, logits: Tensor, dim: int) -> Tensor | None:

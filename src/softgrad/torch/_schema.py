@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # The dispatcher's kinds of the fields' types.
 _KINDS = {"Reduction": "int", "int | None": "int?", "float": "float"}
-_OPTIONS = [f"{_KINDS[field.type]} {field.name}" for field in fields(LossSpec)]
+_OPTIONS = [f"{_KINDS[str(field.type)]} {field.name}" for field in fields(LossSpec)]
 _NAMES = [field.name for field in fields(LossSpec)]
 _SPEC = "LossSpec spec"
 
