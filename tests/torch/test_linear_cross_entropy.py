@@ -197,6 +197,7 @@ def test_no_features_and_empty_batches():
 # Every pair of these options; all combinations are slow.
 USUAL = {
     ("plain", "some ignored", "mean", None),
+    ("plain", "some ignored", "mean", 2.0),  # a wrong third derivative of the softcap shows with labels alone
     ("plain", "probabilities", "none", 2.0),
     ("all", "some ignored", "none", 2.0),
     ("all", "probabilities", "mean", 2.0),
