@@ -12,18 +12,28 @@ struct type_caster<softgrad::LossSpec> {
   NB_TYPE_CASTER(softgrad::LossSpec, const_name("softgrad._loss_spec.LossSpec"))
 
   bool from_python(handle spec, uint8_t, cleanup_list*) noexcept {
-    object ignore_index;
-    return read(spec, "reduction", value.reduction) && read(spec, "ignore_index", ignore_index) &&
-           (ignore_index.is_none() || (value.has_ignore_index = try_cast(ignore_index, value.ignore_index))) &&
-           read(spec, "label_smoothing", value.label_smoothing) && read(spec, "z_loss", value.z_loss);
+    static Field reduction("reduction"), ignore_index("ignore_index"), label_smoothing("label_smoothing"),
+        z_loss("z_loss");
+    object ignored;
+    return reduction.read(spec, value.reduction) && ignore_index.read(spec, ignored) &&
+           (ignored.is_none() || (value.has_ignore_index = try_cast(ignored, value.ignore_index))) &&
+           label_smoothing.read(spec, value.label_smoothing) && z_loss.read(spec, value.z_loss);
   }
 
  private:
-  template <class T>
-  static bool read(handle spec, const char* name, T& to) {
-    object attribute = getattr(spec, name, object());
-    return attribute.is_valid() && try_cast(attribute, to);
-  }
+  // Its name is made once; that would take longer than the rest of a small call.
+  struct Field {
+    PyObject* text;
+
+    explicit Field(const char* name) : text(PyUnicode_InternFromString(name)) {}
+
+    template <class T>
+    bool read(handle spec, T& to) const {
+      object field = steal(PyObject_GetAttr(spec.ptr(), text));
+      if (!field.is_valid()) PyErr_Clear();
+      return field.is_valid() && try_cast(field, to);
+    }
+  };
 };
 
 }  // namespace nanobind::detail

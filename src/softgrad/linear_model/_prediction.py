@@ -95,7 +95,7 @@ class LinearSoftmax(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             right = positions(labels.names, self.classes_)[labels.codes] == best
             return float(weight @ right / weight.sum())
         given = among(labels, weight, self.classes_).probabilities
-        return float(weight @ given[np.arange(len(best)), best] / labels.masses(weight).sum())  # type: ignore[index]
+        return float(weight @ given[np.arange(len(best)), best] / labels.masses(weight).sum())
 
     def _tempered(self, X: Any) -> Array:
         logits = self._logits(X)

@@ -76,4 +76,4 @@ def _least(logits: Array, targets: Targets, counted: Array) -> Array:
     """The least logit of every row among the classes that its target gives a probability."""
     if targets.labels is not None:
         return logits[np.arange(len(logits)), targets.labels[counted]]
-    return np.where(targets.probabilities[counted] > 0, logits, np.inf).min(axis=1)  # type: ignore[index]
+    return np.where(targets.probabilities[counted] > 0, logits, np.inf).min(axis=1)
