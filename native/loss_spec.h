@@ -14,6 +14,13 @@ struct LossSpec {
   double label_smoothing = 0;
   double z_loss = 0;
 
+  // Has every field read under its name in Python, an optional one into two.
+  template <class Read>
+  bool read_fields(Read read) {
+    return read("reduction", reduction) && read("ignore_index", ignore_index, has_ignore_index) &&
+           read("label_smoothing", label_smoothing) && read("z_loss", z_loss);
+  }
+
   [[gnu::always_inline]] bool ignores(int64_t label) const { return has_ignore_index && label == ignore_index; }
 };
 

@@ -12,28 +12,19 @@ struct type_caster<softgrad::LossSpec> {
   NB_TYPE_CASTER(softgrad::LossSpec, const_name("softgrad._loss_spec.LossSpec"))
 
   bool from_python(handle spec, uint8_t, cleanup_list*) noexcept {
-    static Field reduction("reduction"), ignore_index("ignore_index"), label_smoothing("label_smoothing"),
-        z_loss("z_loss");
-    object ignored;
-    return reduction.read(spec, value.reduction) && ignore_index.read(spec, ignored) &&
-           (ignored.is_none() || (value.has_ignore_index = try_cast(ignored, value.ignore_index))) &&
-           label_smoothing.read(spec, value.label_smoothing) && z_loss.read(spec, value.z_loss);
-  }
-
- private:
-  // Its name is made once; that would take longer than the rest of a small call.
-  struct Field {
-    PyObject* text;
-
-    explicit Field(const char* name) : text(PyUnicode_InternFromString(name)) {}
-
-    template <class T>
-    bool read(handle spec, T& to) const {
+    // Names are made once: that would take longer than the rest of a small call.
+    static PyObject* names[16] = {};
+    int count = 0;
+    return value.read_fields([&](const char* name, auto& to, auto&... has) {
+      PyObject*& text = names[count++];
+      if (!text) text = PyUnicode_InternFromString(name);
       object field = steal(PyObject_GetAttr(spec.ptr(), text));
       if (!field.is_valid()) PyErr_Clear();
-      return field.is_valid() && try_cast(field, to);
-    }
-  };
+      if constexpr (sizeof...(has) > 0)
+        if (field.is_none()) return true;
+      return field.is_valid() && try_cast(field, to) && (... && (has = true));
+    });
+  }
 };
 
 }  // namespace nanobind::detail

@@ -118,8 +118,10 @@ def test_defaults_build_nothing():
 
 def test_torch_shares_specifications():
     arguments = pytest.importorskip("softgrad.torch._arguments", reason="torch is not installed")
-    given = (-100, "mean", 0.0, 0.0)
-    assert arguments.loss_spec(*given) is arguments.loss_spec(*given) == LossSpec(ignore_index=-100)
+    given = dict(ignore_index=-100, reduction="mean", label_smoothing=0.0, z_loss=0.0)
+    assert arguments.loss_spec(**given) is arguments.loss_spec(**given) == LossSpec(ignore_index=-100)
+    with pytest.raises(TypeError, match=r"ignore_index=-100\.0"):  # though it equals the integer
+        arguments.loss_spec(**given | {"ignore_index": -100.0})
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)

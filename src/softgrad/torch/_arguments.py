@@ -89,31 +89,28 @@ def cross_entropy(
     return logits, target, weight, dim
 
 
-# The options of torch's losses, in the order in which they are given to `loss_spec`.
-_OPTIONS = ("ignore_index", "reduction", "label_smoothing", "z_loss")
-_PLAIN = [int, str, float, float]
+_PLAIN = {int, str, float}
 
 
-def loss_spec(*options: Any) -> LossSpec:
+def loss_spec(**options: Any) -> LossSpec:
     """The checked options of a loss; one shared object for those of the same values."""
-    if [type(option) for option in options] == _PLAIN and not is_compiling():
-        return _shared(*options)
-    return _checked(*options)
+    if is_compiling() or not _PLAIN.issuperset(map(type, options.values())):
+        return _checked(**options)
+    return _shared(**options)
 
 
-def _checked(*options: Any) -> LossSpec:
-    given = dict(zip(_OPTIONS, options, strict=True))
-    if given["ignore_index"] is None:
+def _checked(**options: Any) -> LossSpec:
+    if options["ignore_index"] is None:
         raise TypeError("ignore_index=None; expected an integer")
     try:
-        return _loss_spec.loss_spec("cross_entropy", given)
+        return _loss_spec.loss_spec("cross_entropy", options)
     except ValueError as error:
         if str(error).startswith("label_smoothing"):
             raise RuntimeError(*error.args) from None  # torch's kind
         raise
 
 
-_shared = functools.lru_cache(maxsize=256)(_checked)
+_shared = functools.lru_cache(maxsize=256, typed=True)(_checked)
 
 
 def _target(input: Tensor, target: Tensor, dim: int) -> Tensor:

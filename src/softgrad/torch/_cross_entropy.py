@@ -99,7 +99,9 @@ def cross_entropy(
             cross_entropy, (input, target, weight), input, target, weight, ignore_index, reduction, label_smoothing,
             z_loss=z_loss,
         )  # fmt: skip
-    spec = _arguments.loss_spec(ignore_index, reduction, label_smoothing, z_loss)
+    spec = _arguments.loss_spec(
+        ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing, z_loss=z_loss
+    )
     logits, target, weight, dim = _arguments.cross_entropy(input, target, weight, spec)
     loss = loss_of(logits, target, weight, dim, spec)
     return loss if loss.dtype is logits.dtype else narrowed(loss, logits.dtype, logits.device)

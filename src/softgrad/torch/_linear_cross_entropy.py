@@ -99,7 +99,9 @@ def linear_cross_entropy(
         )  # fmt: skip
     _arguments.linear_head(input, linear_weight, linear_bias)
     ignored = -100 if ignore_index is None else ignore_index
-    spec = _arguments.loss_spec(ignored, reduction, label_smoothing, z_loss)
+    spec = _arguments.loss_spec(
+        ignore_index=ignored, reduction=reduction, label_smoothing=label_smoothing, z_loss=z_loss
+    )
     cap, rows = _arguments.softcap(softcap), _arguments.chunk_rows(chunk_rows)
     x, W = _as_autocast(input), _as_autocast(linear_weight)
     bias = None if linear_bias is None else _as_autocast(linear_bias)
