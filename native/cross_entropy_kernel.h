@@ -223,10 +223,10 @@ inline double labelled_long_rows(const CrossEntropyArguments& a) {
 }
 
 // Weights and their sum, both times a power of two that brings the sum near one: what they leave of a
-// mean is the same, and products with small losses do not underflow on the way.
+// mean is the same, and products with small losses do not underflow on the way. The losses of rows are no mean.
 inline CrossEntropyArguments with_moderate_weights(CrossEntropyArguments a) {
   const Targets& targets = a.targets;
-  if (!targets.class_weight || !(targets.denominator > 0) || targets.denominator == 1) return a;
+  if (a.loss || !targets.class_weight || !(targets.denominator > 0) || targets.denominator == 1) return a;
   a.weight_unit = __builtin_ldexp(1, -exponent_of(targets.denominator));
   a.targets.denominator *= a.weight_unit;
   a.targets.denominator_rest *= a.weight_unit;

@@ -1,4 +1,4 @@
-// log(1 + s) of a double-double s >= 0, to a relative error of about 2^-58: hi + lo.
+// log(1 + s) of a double-double s >= 0, to a relative error of 1.4·2^-58: hi + lo.
 //
 // 1 + s = 2^e·(1 + w) with 1 + w in [1/√2, √2]; f = w/(2 + w), |f| <= 0.1716, and
 //

@@ -63,6 +63,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_report_holds_every_fit_and_the_goals():
     result = run("--json")
     assert result.exit_code == 0, result.output
@@ -90,6 +91,7 @@ def test_report_holds_every_fit_and_the_goals():
     assert [goal["name"] for goal in report["summary"]["goals"]] == expected
 
 
+@pytest.mark.slow
 def test_table_fits_80_columns(monkeypatch, folder):
     monkeypatch.setattr(_bench, "WIDTH", 80)
     monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0), raising=False)

@@ -157,7 +157,9 @@ Products exact_operator(const OperatorProblem& problem, const Matrix<double>& p,
           // At the pivot 1 - p is what the others leave: rest.
           value = at_pivot ? v(r, c) * Real(problem.rest[i]) - p(i, c) * sum.value()
                            : v(r, c) - p(i, c) * (sum.value() + v(r, problem.pivot[i]));
-          scale = std::fabs(v(r, c)) + p(i, c) * magnitude.value();
+          scale = at_pivot
+                      ? std::fabs(v(r, c)) * Real(problem.rest[i]) + p(i, c) * (magnitude.value() - std::fabs(v(r, c)))
+                      : std::fabs(v(r, c)) + p(i, c) * magnitude.value();
       }
     }
   }
@@ -199,7 +201,7 @@ void check_operators(Context& context) {
     for (OperatorKind kind : {OperatorKind::curvature, OperatorKind::log_softmax, OperatorKind::log_softmax_transposed})
       for (int64_t n : {1, 5, 32, 33, 100, 16385}) {
         int64_t rows = n > 1000 ? 1 : 17;
-        Matrix<double> p = probabilities_of(normal_matrix(dtype, rows, n, 4), dtype);
+        Matrix<double> p = probabilities_of(normal_matrix(dtype, rows, n, 10), dtype);
         OperatorProblem problem = operator_problem(kind, p, kind == OperatorKind::curvature && n % 2);
         Matrix<double> direction = normal_matrix(dtype, rows, n, 1, 0, 79);
         Products exact = exact_operator(problem, p, direction);

@@ -102,13 +102,13 @@ void check_long_rows(Context& context) {
 }
 
 // Equal exponentials below the maximum round alike: a sum that lost what rounding takes from each would be off by up to
-// half a unit more. What is left is a third of a unit of the exponentials themselves, and the final rounding.
+// half a unit more. As it is, only the final rounding is left.
 void check_sums_lose_nothing(Context& context) {
-  constexpr double bound = 0.85;
+  constexpr double bound = 0.55;
   for (int64_t n : {20, 1000, 40000}) {
     Matrix<double> z(1, n);
     Error largest;
-    for (int step = 0; step < (context.quick ? 10 : 100); ++step) {
+    for (int step = 0; step < (context.quick ? 30 : 100); ++step) {
       for (double& x : z.values) x = -3 - 0.0371 * step;
       z(0, n / 2) = 0;
       Array logits(DType::float64, Layout::contiguous, z), out(DType::float64, Layout::contiguous, 1, n);

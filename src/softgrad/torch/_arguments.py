@@ -89,14 +89,14 @@ def cross_entropy(
     return logits, target, weight, dim
 
 
-_PLAIN = {int, str, float}
-
-
 def loss_spec(**options: Any) -> LossSpec:
     """The checked options of a loss; one shared object for those of the same values."""
-    if is_compiling() or not _PLAIN.issuperset(map(type, options.values())):
+    if is_compiling():
         return _checked(**options)
-    return _shared(**options)
+    try:
+        return _shared(**options)
+    except TypeError:  # of a check, or of a value that cannot be shared
+        return _checked(**options)
 
 
 def _checked(**options: Any) -> LossSpec:
