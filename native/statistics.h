@@ -55,12 +55,18 @@ struct InfiniteSum {
   }
 };
 
+// NaN beside a finite maximum is in the sum alone, which vanishes where the maximum of another block is infinite.
+inline double maximum_or_nan(const RowStatistics& block) {
+  bool nan = block.rest_hi != block.rest_hi && block.maximum - block.maximum == 0;
+  return nan ? block.rest_hi : block.maximum;
+}
+
 // blocks: those of a row, `step` apart; headroom: of their sums, and of the row's.
 inline RowStatistics merged(const RowStatistics* blocks, int64_t count, int64_t step, double headroom) {
   if (count == 1) return blocks[0];
   RowStatistics row;
   for (int64_t b = 0; b < count; ++b) {
-    double m = blocks[b * step].maximum;
+    double m = maximum_or_nan(blocks[b * step]);
     if (m > row.maximum || m != m) row.maximum = m;
   }
   DD rest = broadcast(0, 0), mass = rest, below = rest;
