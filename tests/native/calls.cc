@@ -9,31 +9,72 @@ const T* data_or_null(const std::vector<T>& values) {
   return values.empty() ? nullptr : values.data();
 }
 
+LossSpec spec_of(const std::optional<int64_t>& ignore_index, double label_smoothing, double z_loss) {
+  LossSpec spec;
+  spec.has_ignore_index = ignore_index.has_value();
+  spec.ignore_index = ignore_index.value_or(0);
+  spec.label_smoothing = label_smoothing;
+  spec.z_loss = z_loss;
+  return spec;
+}
+
+LossSpec spec_of(const LossProblem& problem) {
+  return spec_of(problem.ignore_index, problem.label_smoothing, problem.z_loss);
+}
+
+Targets targets_of(const std::vector<int64_t>& labels, const Denominator& denominator) {
+  Targets targets;
+  targets.labels = data_or_null(labels);
+  targets.denominator = denominator.value;
+  targets.denominator_rest = denominator.rest;
+  return targets;
+}
+
+Targets targets_of(const LossProblem& problem) {
+  Targets targets = targets_of(problem.labels, problem.denominator);
+  if (problem.probabilities) {
+    targets.probabilities = problem.probabilities->rows();
+    targets.dtype = problem.probabilities->dtype();
+  }
+  targets.class_weight = data_or_null(problem.weight);
+  targets.first_class = problem.first_class;
+  targets.classes = problem.classes;
+  return targets;
+}
+
 }  // namespace
 
-void call_softmax(const Kernels& kernels, SoftmaxKind kind, const Array& logits, Array& out, int threads) {
-  kernels.softmax({kind, logits.dtype(), logits.rows(), out.rows(), threads});
+void call_softmax(const Kernels& kernels, SoftmaxKind kind, const Array& logits, Array& out, int threads,
+                  const RowStatistics* statistics) {
+  kernels.softmax({kind, logits.dtype(), logits.rows(), out.rows(), statistics, threads});
+}
+
+std::vector<RowStatistics> call_row_statistics(const Kernels& kernels, const Array& logits, const LossProblem& problem,
+                                               int threads) {
+  std::vector<RowStatistics> out(logits.count());
+  kernels.row_statistics({spec_of(problem), targets_of(problem), logits.dtype(), logits.rows(), out.data(), threads});
+  return out;
+}
+
+std::vector<RowStatistics> call_merge_statistics(const Kernels& kernels,
+                                                 const std::vector<std::vector<RowStatistics>>& parts) {
+  std::vector<RowStatistics> all, out(parts[0].size());
+  for (const std::vector<RowStatistics>& part : parts) all.insert(all.end(), part.begin(), part.end());
+  int64_t blocks = static_cast<int64_t>(parts.size()), rows = static_cast<int64_t>(out.size());
+  kernels.merge_statistics(all.data(), blocks, rows, out.data());
+  return out;
 }
 
 double call_cross_entropy(const Kernels& kernels, const Array& logits, const LossProblem& problem, Array* gradient,
                           Array* losses, int threads) {
   CrossEntropyArguments a = {};
+  a.spec = spec_of(problem);
+  a.targets = targets_of(problem);
   a.dtype = logits.dtype();
   a.logits = logits.rows();
   if (gradient) a.gradient = gradient->rows();
-  a.target = data_or_null(problem.labels);
-  if (problem.probabilities) {
-    a.target_probs = problem.probabilities->rows();
-    a.target_dtype = problem.probabilities->dtype();
-  }
-  a.weight = data_or_null(problem.weight);
+  a.statistics = problem.statistics;
   a.row_scale = data_or_null(problem.row_scale);
-  a.has_ignore_index = problem.ignore_index.has_value();
-  a.ignore_index = problem.ignore_index.value_or(0);
-  a.label_smoothing = problem.label_smoothing;
-  a.z_loss = problem.z_loss;
-  a.denominator = problem.denominator.value;
-  a.denominator_rest = problem.denominator.rest;
   a.loss = losses ? losses->data() : nullptr;
   a.threads = threads;
   return kernels.cross_entropy(a);
@@ -42,30 +83,21 @@ double call_cross_entropy(const Kernels& kernels, const Array& logits, const Los
 void call_hvp(const Kernels& kernels, const Array& logits, const HvpProblem& problem, const Array& v, Array& out,
               int threads) {
   HvpArguments a = {};
+  a.spec = spec_of(problem.ignore_index, 0, problem.z_loss);
+  a.targets = targets_of(problem.labels, problem.denominator);
   a.dtype = logits.dtype();
   a.logits = logits.rows();
   a.v = v.rows();
   a.out = out.rows();
+  a.statistics = problem.statistics;
   a.mass = data_or_null(problem.mass);
   a.row_scale = data_or_null(problem.row_scale);
-  a.skip = problem.skip;
-  a.z_loss = problem.z_loss;
-  a.denominator = problem.denominator.value;
-  a.denominator_rest = problem.denominator.rest;
   a.threads = threads;
   kernels.hvp(a);
 }
 
-void call_softmax_product(const Kernels& kernels, const Array& probabilities, const Array& v, Array& out, int threads) {
-  HvpArguments a = {};
-  a.dtype = probabilities.dtype();
-  a.logits = probabilities.rows();
-  a.probabilities = true;
-  a.v = v.rows();
-  a.out = out.rows();
-  a.denominator = 1;
-  a.threads = threads;
-  kernels.hvp(a);
+void call_softmax_vjp(const Kernels& kernels, const Array& probabilities, const Array& v, Array& out, int threads) {
+  kernels.softmax_vjp({probabilities.dtype(), probabilities.rows(), v.rows(), out.rows(), threads});
 }
 
 void call_operator(const Kernels& kernels, const OperatorProblem& problem, const Array& probabilities, const Array& v,
@@ -137,21 +169,20 @@ DesignMatrix design_matrix(const Array* dense, const SparseMatrix* sparse, int64
   return x;
 }
 
-// The part that gradient and product share.
-LinearHeadArguments linear_head_arguments(const LinearHeadProblem& problem, LinearHeadSums& sums, int threads) {
-  LinearHeadArguments a = {};
+LinearHead linear_head(const LinearHeadProblem& problem, LinearHeadSums& sums, int threads) {
+  LinearHead head = {};
   sums.W.assign(problem.classes * problem.features, NAN);
   sums.bias.assign(problem.classes, NAN);
-  a.dtype = problem.dtype;
-  a.x = design_matrix(problem.dense, problem.sparse, problem.rows, problem.features);
-  a.classes = problem.classes;
-  a.W = problem.W.data();
-  a.bias = problem.bias.data();
-  a.weight = problem.weight.data();
-  a.sum_W = sums.W.data();
-  a.sum_bias = sums.bias.data();
-  a.threads = threads;
-  return a;
+  head.dtype = problem.dtype;
+  head.x = design_matrix(problem.dense, problem.sparse, problem.rows, problem.features);
+  head.classes = problem.classes;
+  head.W = problem.W.data();
+  head.bias = problem.bias.data();
+  head.row_weight = problem.weight.data();
+  head.sum_W = sums.W.data();
+  head.sum_bias = sums.bias.data();
+  head.threads = threads;
+  return head;
 }
 
 }  // namespace
@@ -159,22 +190,16 @@ LinearHeadArguments linear_head_arguments(const LinearHeadProblem& problem, Line
 LinearHeadSums call_linear_head_gradient(const Kernels& kernels, const LinearHeadProblem& problem, void* probabilities,
                                          int threads) {
   LinearHeadSums sums;
-  LinearHeadArguments a = linear_head_arguments(problem, sums, threads);
-  a.target = data_or_null(problem.labels);
-  a.target_probs = data_or_null(problem.probabilities);
-  a.label_smoothing = problem.label_smoothing;
-  a.probs = probabilities;
-  sums.loss = kernels.linear_head(a);
+  sums.loss = kernels.linear_head_gradient(
+      {linear_head(problem, sums, threads), spec_of(std::nullopt, problem.label_smoothing, 0),
+       data_or_null(problem.labels), data_or_null(problem.probabilities), probabilities});
   return sums;
 }
 
-LinearHeadSums call_linear_head_product(const Kernels& kernels, const LinearHeadProblem& problem,
-                                        const void* probabilities, int threads) {
+LinearHeadSums call_linear_head_hvp(const Kernels& kernels, const LinearHeadProblem& problem, const void* probabilities,
+                                    int threads) {
   LinearHeadSums sums;
-  LinearHeadArguments a = linear_head_arguments(problem, sums, threads);
-  a.product = true;
-  a.probs = const_cast<void*>(probabilities);
-  kernels.linear_head(a);
+  kernels.linear_head_hvp({linear_head(problem, sums, threads), probabilities});
   return sums;
 }
 

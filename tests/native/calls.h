@@ -26,27 +26,41 @@ struct LossProblem {
   double label_smoothing = 0;
   double z_loss = 0;
   Denominator denominator;
+  int64_t first_class = 0, classes = 0;       // of logits that are a block of the classes
+  const RowStatistics* statistics = nullptr;  // of the rows
+
+  bool ignores(int64_t row) const { return !labels.empty() && ignore_index && labels[row] == *ignore_index; }
 };
 
-void call_softmax(const Kernels& kernels, SoftmaxKind kind, const Array& logits, Array& out, int threads = 1);
+void call_softmax(const Kernels& kernels, SoftmaxKind kind, const Array& logits, Array& out, int threads = 1,
+                  const RowStatistics* statistics = nullptr);
+
+std::vector<RowStatistics> call_row_statistics(const Kernels& kernels, const Array& logits, const LossProblem& problem,
+                                               int threads = 1);
+// parts: of blocks of the classes, those of every row each.
+std::vector<RowStatistics> call_merge_statistics(const Kernels& kernels,
+                                                 const std::vector<std::vector<RowStatistics>>& parts);
 
 // gradient, losses: nullptr where they are not wanted; the summed loss comes back if there are no rows of losses.
 double call_cross_entropy(const Kernels& kernels, const Array& logits, const LossProblem& problem, Array* gradient,
                           Array* losses, int threads = 1);
 
 struct HvpProblem {
+  std::vector<int64_t> labels;    // only to tell which rows are ignored
   std::vector<double> mass;       // for each row
   std::vector<double> row_scale;  // for each row
-  const bool* skip = nullptr;
+  std::optional<int64_t> ignore_index;
   double z_loss = 0;
   Denominator denominator;
+  const RowStatistics* statistics = nullptr;  // of the rows
+
+  bool ignores(int64_t row) const { return !labels.empty() && ignore_index && labels[row] == *ignore_index; }
 };
 
 void call_hvp(const Kernels& kernels, const Array& logits, const HvpProblem& problem, const Array& v, Array& out,
               int threads = 1);
 
-void call_softmax_product(const Kernels& kernels, const Array& probabilities, const Array& v, Array& out,
-                          int threads = 1);
+void call_softmax_vjp(const Kernels& kernels, const Array& probabilities, const Array& v, Array& out, int threads = 1);
 
 struct OperatorProblem {
   OperatorKind kind = OperatorKind::curvature;
@@ -89,8 +103,8 @@ struct LinearHeadSums {
 LinearHeadSums call_linear_head_gradient(const Kernels& kernels, const LinearHeadProblem& problem, void* probabilities,
                                          int threads = 1);
 // The Hessian times (W, bias) of the problem.
-LinearHeadSums call_linear_head_product(const Kernels& kernels, const LinearHeadProblem& problem,
-                                        const void* probabilities, int threads = 1);
+LinearHeadSums call_linear_head_hvp(const Kernels& kernels, const LinearHeadProblem& problem, const void* probabilities,
+                                    int threads = 1);
 
 std::vector<double> call_sum_rows(const Kernels& kernels, const Array& x, int threads = 1);
 

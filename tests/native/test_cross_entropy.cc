@@ -4,66 +4,10 @@
 #include "bounds.h"
 #include "calls.h"
 #include "families.h"
+#include "loss_problems.h"
 
 namespace softgrad::native_tests {
 namespace {
-
-// The exact losses and gradients of a problem, and the larger of each gradient's terms.
-struct ExactLoss {
-  Matrix<Real> losses, loss_scale;
-  Matrix<Real> gradient, largest_term;
-  Real sum = 0, sum_scale = 0;  // over the rows, divided
-
-  ExactLoss(const std::vector<ExactRow>& rows, const LossProblem& problem)
-      : losses(rows.size(), 1), loss_scale(losses), gradient(rows.size(), rows[0].p.size()), largest_term(gradient) {
-    CompensatedSum all, scales;
-    for (int64_t i = 0; i < losses.rows; ++i) {
-      bool ignored = problem.ignore_index && !problem.labels.empty() && problem.labels[i] == *problem.ignore_index;
-      if (!ignored) add_row(i, rows[i], problem);
-      all.add(losses(i, 0));
-      scales.add(loss_scale(i, 0));
-    }
-    sum = all.value() / problem.denominator.exact();
-    sum_scale = scales.value() / problem.denominator.exact();
-  }
-
- private:
-  void add_row(int64_t i, const ExactRow& row, const LossProblem& problem) {
-    std::vector<Real> y = targets_of_row(i, gradient.columns, problem);
-    losses(i, 0) = exact_loss(row, y, problem.z_loss);
-    // Where lse is small beside the logits, it has cancelled, in long double too.
-    loss_scale(i, 0) = problem.z_loss * std::fabs(row.lse) * row.magnitude / 8;
-    Real* g = &gradient(i, 0);
-    Real* larger = &largest_term(i, 0);
-    exact_gradient(row, y, problem.z_loss, g, larger);
-    Real factor = (problem.row_scale.empty() ? 1 : Real(problem.row_scale[i])) / problem.denominator.exact();
-    for (int64_t c = 0; c < gradient.columns; ++c) {
-      g[c] *= factor;
-      larger[c] *= std::fabs(factor);
-    }
-  }
-
-  static std::vector<Real> targets_of_row(int64_t i, int64_t classes, const LossProblem& problem) {
-    Smoothing smoothing{problem.weight.empty() ? nullptr : problem.weight.data(), problem.label_smoothing};
-    if (!problem.probabilities) return one_hot_weights(problem.labels[i], classes, smoothing);
-    std::vector<double> q(classes);
-    for (int64_t c = 0; c < classes; ++c) q[c] = problem.probabilities->get(i, c);
-    return target_weights(q.data(), classes, smoothing);
-  }
-};
-
-// The part of the larger term to whose last place a gradient is held where that exceeds the result itself: nothing
-// without a cancellation; 2^-28 where float32 is computed in double.
-Real held_to(const LossProblem& problem, DType dtype) {
-  bool dense = problem.probabilities || problem.label_smoothing != 0;
-  if (dense) return dtype == DType::float32 ? 0x1p-28L : 1;
-  return problem.z_loss != 0 ? 1 : 0;
-}
-
-Matrix<Real> times(Real factor, Matrix<Real> matrix) {
-  for (Real& x : matrix.values) x *= factor;
-  return matrix;
-}
 
 // Loss and gradient, each by itself, and the summed loss.
 void check_problem(Context& context, const Matrix<double>& z, DType dtype, const LossProblem& problem,
@@ -75,7 +19,7 @@ void check_problem(Context& context, const Matrix<double>& z, DType dtype, const
   double sum = call_cross_entropy(kernels, logits, problem, &gradient, nullptr);
   Error of_sum = error_of(of_loss == DType::float32 ? float(sum) : sum, exact.sum, of_loss, exact.sum_scale);
   check_error(context, Quantity::loss, of_loss, of_sum, what + ", summed");
-  Matrix<Real> scale = times(held_to(problem, dtype), exact.largest_term);
+  Matrix<Real> scale = gradient_scale(problem, dtype, exact);
   check_error(context, Quantity::gradient, dtype, largest_error(gradient, exact.gradient, &scale), what);
   context.report.holds(gradient.gaps_untouched(), what + ": wrote between the rows");
   double alone = call_cross_entropy(kernels, logits, problem, nullptr, nullptr);
@@ -120,45 +64,6 @@ void check_class_probabilities(Context& context) {
                       family.name + ", probabilities of " + format_of(of_target).name);
       }
     }
-}
-
-struct Options {
-  const char* name;
-  bool weight, ignore, row_scale, mean;
-  double label_smoothing, z_loss;
-};
-
-const Options options[] = {
-    {"plain", false, false, false, false, 0, 0},           {"mean", false, false, false, true, 0, 0},
-    {"weight", true, false, false, false, 0, 0},           {"weight, mean", true, false, false, true, 0, 0},
-    {"ignored rows", false, true, false, true, 0, 0},      {"row scale", false, false, true, false, 0, 0},
-    {"z-loss", false, false, false, false, 0, 0.25},       {"smoothing", false, false, false, false, 0.1, 0},
-    {"smoothing of 1", false, false, false, false, 1, 0},  {"all", true, true, true, true, 0.2, 0.1},
-    {"all but smoothing", true, true, true, true, 0, 0.1}, {"all but the mean", true, true, true, false, 0.2, 0.1},
-};
-
-LossProblem problem_with(const Options& o, const Matrix<double>& z, const Array* probabilities) {
-  LossProblem problem;
-  Random random(11);
-  problem.probabilities = probabilities;
-  problem.label_smoothing = o.label_smoothing;
-  problem.z_loss = o.z_loss;
-  if (!probabilities) problem.labels = labels_of(z, LabelKind::random);
-  if (o.ignore && !probabilities) {
-    problem.ignore_index = -100;
-    for (int64_t i = 0; i < z.rows; i += 3) problem.labels[i] = -100;
-  }
-  if (o.weight)
-    for (int64_t c = 0; c < z.columns; ++c) problem.weight.push_back(c % 5 == 4 ? 0 : random.uniform() * 3);
-  if (o.row_scale)
-    for (int64_t i = 0; i < z.rows; ++i) problem.row_scale.push_back(random.normal() * 10);
-  if (!o.mean) return problem;
-  CompensatedSum weights;
-  for (int64_t i = 0; i < z.rows; ++i)
-    if (probabilities || problem.labels[i] >= 0)
-      weights.add(problem.weight.empty() || probabilities ? 1 : problem.weight[problem.labels[i]]);
-  if (weights.value() > 0) problem.denominator = Denominator(weights.value());
-  return problem;
 }
 
 // Every option, with few classes and many, in every layout.

@@ -18,7 +18,7 @@ struct Products {
 Products exact_hvp(const Matrix<double>& z, const HvpProblem& problem, const Matrix<double>& v) {
   Products products(z.rows, z.columns);
   for (int64_t i = 0; i < z.rows; ++i) {
-    if (problem.skip && problem.skip[i]) continue;
+    if (problem.ignores(i)) continue;
     ExactRow row(z.row(i), z.columns);
     JacobianProduct of_p(row.p, v.row(i));
     Real mass = problem.mass.empty() ? 1 : problem.mass[i];
@@ -66,16 +66,15 @@ void check_options(Context& context) {
       if (context.quick && shape.classes == 70001) continue;
       Matrix<double> z = normal_matrix(dtype, shape.rows, shape.classes, 4);
       Random random(5);
-      std::vector<char> skip(shape.rows);
       HvpProblem plain, options;
       options.z_loss = 0.3;
       options.denominator = Denominator(Real(shape.rows) / 3);
       for (int64_t i = 0; i < shape.rows; ++i) {
         options.mass.push_back(random.uniform() * 2);
         options.row_scale.push_back(random.normal());
-        skip[i] = i % 5 == 3;
+        options.labels.push_back(i % 5 == 3 ? -100 : 0);
       }
-      options.skip = reinterpret_cast<const bool*>(skip.data());
+      options.ignore_index = -100;
       std::string what = text("%d x %d", int(shape.rows), int(shape.classes));
       check_hvp_problem(context, dtype, z, plain, every_layout, what);
       check_hvp_problem(context, dtype, z, options, every_layout, what + ", options");
@@ -96,8 +95,8 @@ std::vector<Real> row_of(const Matrix<double>& p, int64_t i) {
   return std::vector<Real>(p.row(i), p.row(i) + p.columns);
 }
 
-void check_softmax_product(Context& context, DType dtype, const Matrix<double>& p,
-                           const std::vector<Layout>& in_layouts, const std::string& what) {
+void check_softmax_vjp(Context& context, DType dtype, const Matrix<double>& p, const std::vector<Layout>& in_layouts,
+                       const std::string& what) {
   Matrix<double> direction = normal_matrix(dtype, p.rows, p.columns, 1, 0, 78);
   Products exact(p.rows, p.columns);
   for (int64_t i = 0; i < p.rows; ++i) {
@@ -109,21 +108,21 @@ void check_softmax_product(Context& context, DType dtype, const Matrix<double>& 
   }
   for (Layout layout : in_layouts) {
     Array probabilities(dtype, layout, p), v(dtype, layout, direction), out(dtype, layout, p.rows, p.columns);
-    call_softmax_product(context.kernels, probabilities, v, out);
+    call_softmax_vjp(context.kernels, probabilities, v, out);
     check_error(context, Quantity::hvp, dtype, largest_error(out, exact.value, &exact.scale),
-                "softmax product, " + what + ", " + name_of(layout));
+                "softmax vjp, " + what + ", " + name_of(layout));
   }
 }
 
-void check_softmax_products(Context& context) {
+void check_softmax_vjps(Context& context) {
   for (DType dtype : {DType::float32, DType::float64})
     for (const Family& family : families(dtype, context.quick))
-      check_softmax_product(context, dtype, probabilities_of(family.logits, dtype), {Layout::contiguous}, family.name);
+      check_softmax_vjp(context, dtype, probabilities_of(family.logits, dtype), {Layout::contiguous}, family.name);
   for (DType dtype : {DType::float16, DType::bfloat16, DType::float32, DType::float64})
     for (int64_t n : {7, 33, 100, 33000, 70001}) {
       if (context.quick && n == 70001) continue;
       Matrix<double> p = probabilities_of(normal_matrix(dtype, n > 1000 ? 1 : 17, n, 3), dtype);
-      check_softmax_product(context, dtype, p, every_layout, text("n=%d", int(n)));
+      check_softmax_vjp(context, dtype, p, every_layout, text("n=%d", int(n)));
     }
 }
 
@@ -229,7 +228,7 @@ void check_hvp(Context& context) {
 }
 
 const Test hvp_test("hvp", check_hvp);
-const Test product_test("softmax_product", check_softmax_products);
+const Test vjp_test("softmax_vjp", check_softmax_vjps);
 const Test operator_test("operators", check_operators);
 
 }  // namespace

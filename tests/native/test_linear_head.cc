@@ -143,7 +143,7 @@ void check_gradient(Context& context, const LinearHeadProblem& problem, const Ma
   LinearHeadSums again = call_linear_head_gradient(context.kernels, problem, kept.data());
   context.report.holds(again.W == sums.W && again.loss == sums.loss, what + ": keeping probabilities changes nothing");
   Exact product = exact_product_pass(problem, x, kept);
-  LinearHeadSums hessian = call_linear_head_product(context.kernels, problem, kept.data());
+  LinearHeadSums hessian = call_linear_head_hvp(context.kernels, problem, kept.data());
   check_sums(context, hessian.W, product.W, product.magnitudes.W, problem.dtype, what + ", Hessian, W");
   check_sums(context, hessian.bias, product.bias, product.magnitudes.bias, problem.dtype, what + ", Hessian, bias");
 }

@@ -79,13 +79,26 @@ Results cross_entropy_results(const Kernels& kernels, const Inputs& in, int thre
   return results;
 }
 
+Results statistics_results(const Kernels& kernels, const Inputs& in, int threads) {
+  Results results;
+  LossProblem labelled, dense;
+  labelled.labels = in.labels;
+  dense.probabilities = &in.probabilities;
+  for (const LossProblem* problem : {&labelled, &dense})
+    for (const RowStatistics& row : call_row_statistics(kernels, in.logits, *problem, threads)) {
+      const double* fields = reinterpret_cast<const double*>(&row);
+      results.insert(results.end(), fields, fields + RowStatistics::fields);
+    }
+  return results;
+}
+
 Results product_results(const Kernels& kernels, const Inputs& in, int threads) {
   Results results;
   Array out = in.like_logits(), p = in.like_logits();
   call_hvp(kernels, in.logits, {}, in.v, out, threads);
   append(results, out);
   call_softmax(kernels, SoftmaxKind::softmax, in.logits, p);
-  call_softmax_product(kernels, p, in.v, out, threads);
+  call_softmax_vjp(kernels, p, in.v, out, threads);
   append(results, out);
   if (format_of(p.dtype()).bytes == 2) return results;
   for (OperatorKind kind : {OperatorKind::curvature, OperatorKind::log_softmax, OperatorKind::log_softmax_transposed}) {
@@ -115,8 +128,10 @@ void check_rows(Context& context) {
     const char* name;
     Function function;
   };
-  const Named functions[] = {
-      {"softmax", softmax_results}, {"cross_entropy", cross_entropy_results}, {"products", product_results}};
+  const Named functions[] = {{"softmax", softmax_results},
+                             {"cross_entropy", cross_entropy_results},
+                             {"statistics", statistics_results},
+                             {"products", product_results}};
   for (const Shape& shape : shapes) {
     if (context.quick && shape.rows * shape.classes > 100000) continue;
     for (Layout layout : {Layout::contiguous, Layout::columns}) {
@@ -149,7 +164,7 @@ Results linear_head_results(const Kernels& kernels, const Matrix<double>& x, boo
   Array probabilities(DType::float32, Layout::contiguous, x.rows, 11);
   Results results;
   LinearHeadSums gradient = call_linear_head_gradient(kernels, problem, probabilities.data(), threads);
-  LinearHeadSums product = call_linear_head_product(kernels, problem, probabilities.data(), threads);
+  LinearHeadSums product = call_linear_head_hvp(kernels, problem, probabilities.data(), threads);
   for (const LinearHeadSums& sums : {gradient, product}) {
     results.push_back(sums.loss);
     append(results, sums.W);
@@ -177,7 +192,7 @@ Results matrix_results(const Kernels& kernels, const Matrix<double>& x, int thre
 // native/targets.cc, which is the same for every instruction set.
 Results target_results(const Array& q, int threads) {
   Results results(q.count());
-  sum_targets(q.rows(), q.dtype(), nullptr, results.data(), threads);
+  sum_probabilities(q.rows(), q.dtype(), nullptr, results.data(), threads);
   results.push_back(static_cast<double>(first_bad_probabilities(q.rows(), q.dtype(), threads)));
   return results;
 }
