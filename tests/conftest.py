@@ -1,8 +1,12 @@
 """Fixtures, and what becomes of a test that needs more than `.[test]` installs."""
 
 import importlib.util
+import os
 
 import pytest
+
+# The workers of pytest-xdist share the cores: threads that wait for others must not spin. Read as OpenMP is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from softgrad import _core
 from tests import browser
