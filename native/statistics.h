@@ -23,7 +23,7 @@ inline DD broadcast_first(DD x) { return broadcast(first_lane(x.hi), first_lane(
 // a·exp(-distance), distance >= 0, to about 2^-95: exp(r) = (1 + expm1(r/2^8))^(2^8) after the reduction by log(2).
 inline DD multiply_exp(DD a, DD distance) {
   constexpr double inverse_ln2 = 0x1.71547652b82fep0, ln2_hi = 0x1.62e42fefa39efp-1, ln2_lo = 0x1.abc9e3b39803fp-56;
-  constexpr double vanishes = 1416;  // even for a of 2^1020
+  constexpr double vanishes = 1416;  // the product is below 2^-1023 even for a of 2^1020
   constexpr int halvings = 8, degree = 9;
   double rough = first_lane(distance.hi);
   if (rough >= vanishes) return broadcast(0, 0);

@@ -1,5 +1,5 @@
-// What a loss is measured against, and what must be known of it before anything is written: whether it is valid, and
-// how much it weighs.
+// The targets of a loss, and what must be known of them before anything is written: whether they are valid, and how
+// much they weigh.
 #pragma once
 
 #include <cstdint>

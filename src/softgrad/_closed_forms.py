@@ -66,7 +66,7 @@ class Normaliser(NamedTuple):
 
     @classmethod
     def of(cls, logits: Any, axis: int, statistics: Statistics | None = None) -> Normaliser:
-        """Those of rows of logits, or of a block of their classes whose rows have other statistics."""
+        """Normalise rows of logits, or a block of their classes by the statistics of the whole rows."""
         xp = namespace(logits)
         if statistics is None:
             m = xp.max(logits, axis=axis, keepdims=True)
@@ -152,7 +152,7 @@ def log_softmax_vjp(logits: Any, v: Any, axis: int) -> Any:
 
 
 def row_statistics(logits: Any, targets: Targets, spec: LossSpec) -> Statistics:
-    """Those of rows, or of the block of their classes that the logits are."""
+    """The statistics of rows, or of the block of their classes that the logits are."""
     xp, axis = namespace(logits), targets.axis
     z = xp.astype(logits, accumulator(logits))
     n = Normaliser.of(z, axis)

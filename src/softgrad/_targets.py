@@ -1,4 +1,4 @@
-"""What a loss is measured against: labels or class probabilities, and how much classes and rows weigh.
+"""Targets of a loss: labels or class probabilities, and how much classes and rows weigh.
 
 .. math:: y_{nj} = s_n w_j ((1 - ε) q_{nj} + ε/C)
 
@@ -86,7 +86,7 @@ class Targets(NamedTuple):
         return xp.sum(weight, axis=axis, dtype=accumulator(weight)), 0.0
 
     def dense(self, spec: LossSpec, like: Any) -> Any:
-        """Y, of the shape and dtype of logits."""
+        """The targets y, of the shape and dtype of logits."""
         xp = namespace(like)
         q = self.is_label(like) if self.labels is not None else self.probabilities
         y = xp.astype(q, like.dtype)

@@ -68,7 +68,7 @@ def log_softmax_vjp(logits: Tensor, v: Tensor, dim: int) -> Tensor:
 
 
 def row_statistics(logits: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
-    """Those of rows, or of the block of their classes that the logits are."""
+    """The statistics of rows, or of the block of their classes that the logits are."""
     statistics = torch.empty((len(logits), _core.statistics_fields), dtype=torch.float64)
     dtype = DTYPES[logits.dtype]
     _core.row_statistics(spec, dtype, memory(logits), targets.axis, memory(statistics), **_described(targets))
