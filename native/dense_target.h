@@ -112,7 +112,8 @@ class DenseRow {
     Sum<F64> exponentials, mass, below_maximum, dot;
     F64 plain_dot(0);         // where overflow is infinite and not NaN
     bool impossible = false;  // y > 0 where m - z is infinite: so is the loss
-    for_vectors<F64>(block.n, [&](int64_t i, auto lanes) {
+    // Inlined, so that what it refers to stays in registers.
+    for_vectors<F64>(block.n, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       F64 z = lanes.load(block.z + i, -__builtin_inf());
       F64 hi = lanes.load(block.y_hi + i, 0), lo = lanes.load(block.y_lo + i, 0);
       auto at_maximum = equal(z, top);
@@ -148,7 +149,8 @@ class DenseRow {
   void write_gradient(const DenseBlock& block, const DenseFormula& formula, const Rows& gradient) const {
     Pivot<F64> pivot{F64(formula.maximum), F64(RowStatistics::headroom)};
     const DD scale = formula.scale, upstream = formula.upstream;
-    for_vectors<F64>(block.n, [&](int64_t i, auto lanes) {
+    // Inlined, so that what it refers to stays in registers.
+    for_vectors<F64>(block.n, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       F64 z = lanes.load(block.z + i, -__builtin_inf());
       F64 e = exp_difference(z, pivot).value;
       F64 y_hi = lanes.load(block.y_hi + i, 0), y_lo = lanes.load(block.y_lo + i, 0);
@@ -156,7 +158,8 @@ class DenseRow {
       DD difference = two_sum(product.hi, F64(0) - y_hi);
       F64 rest = difference.lo + (multiply_add(e, scale.lo, product.lo) - y_lo);
       F64 g = multiply_add(difference.hi, upstream.hi, rest * upstream.hi + difference.hi * upstream.lo);
-      if (formula.only_maximum) g = select(equal(z, F64(formula.maximum)), formula.at_maximum({y_hi, y_lo}), g);
+      auto top = equal(z, F64(formula.maximum));
+      if (formula.only_maximum && any(top)) g = select(top, formula.at_maximum({y_hi, y_lo}), g);
       lanes.store(g, block.z + i);
     });
     char* out = gradient.row(row_) + block.begin * gradient.class_stride;
