@@ -13,6 +13,7 @@ from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
 
 import softgrad.torch as sgt
 from softgrad.torch import _linear_chunks, _linear_class_chunks
+from tests import families, oracle
 
 N, D, C = 5, 3, 4
 OPTIONS = [{}, {"label_smoothing": 0.1}, {"z_loss": 0.1}, {"label_smoothing": 0.1, "z_loss": 0.1, "weight": "some"}]
@@ -119,6 +120,23 @@ def test_chunks_of_classes_are_exact_for_confident_rows(kind, few_classes_at_a_t
     assert loss.item() == pytest.approx(9 * 22 * np.exp(-40.0), rel=1e-6, abs=0)
     (gradient,) = torch.autograd.grad(loss, x)
     assert gradient[0].item() == pytest.approx(-22 * np.exp(-40.0), rel=1e-6, abs=0)
+
+
+@pytest.mark.parametrize("kind", ["right", "wrong"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_chunks_of_classes_are_within_2_ulp(dtype, kind, few_classes_at_a_time):
+    """With the identity for features, logits are coefficients, and gradients with respect to both are the same."""
+    used = few_classes_at_a_time(np.dtype(dtype).itemsize)
+    for family, z in families.all_families(dtype):
+        if not 8 <= z.shape[1] <= 100:
+            continue
+        y, exact = z.argmax(axis=1) if kind == "right" else z.argmin(axis=1), oracle.Rows(z)
+        W, x = torch.from_numpy(z.T.copy()).requires_grad_(), torch.eye(len(z), dtype=torch.from_numpy(z).dtype)
+        losses = sgt.linear_cross_entropy(x, W, torch.from_numpy(y), reduction="none")
+        assert oracle.error(losses.detach().numpy(), exact.loss(y)) <= 2, family
+        losses.sum().backward()
+        assert oracle.error(W.grad.numpy().T, exact.gradient(y)) <= 2, family
+    assert len(used) > 10
 
 
 def test_chunks_of_classes_whose_maxima_nearly_tie(few_classes_at_a_time):
