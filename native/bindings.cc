@@ -1,6 +1,7 @@
-// The Python module softgrad._core. Arrays come in through the buffer protocol; _validation.py has
-// checked their types, shapes and values, so nothing is rejected here.
+// The Python module softgrad._core. Arrays come in through the buffer protocol, or are tensors; _validation.py and
+// torch/_arguments.py have checked their types, shapes and values.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -19,7 +20,7 @@ namespace softgrad {
 namespace {
 
 // A view of an array's memory, released at the end of the scope; empty for None. The array is anything with a
-// buffer, or (address, item bytes, shape, strides in items) of memory that the caller keeps alive.
+// buffer, or a torch.Tensor, which has none, on the CPU and with memory of its own.
 class Array {
  public:
   Array(nb::handle object, bool writable) : Array(object, PyBUF_STRIDES, writable) {}
@@ -53,9 +54,10 @@ class Array {
 
  protected:
   Array(nb::handle object, int layout, bool writable) : held_(!object.is_none()) {
-    if (PyTuple_Check(object.ptr()))
-      describe(object.ptr());
-    else if (held_ && PyObject_GetBuffer(object.ptr(), &view_, layout | (writable ? PyBUF_WRITABLE : 0)) != 0)
+    if (!held_) return;
+    if (!PyObject_CheckBuffer(object.ptr()))
+      view_tensor(object);
+    else if (PyObject_GetBuffer(object.ptr(), &view_, layout | (writable ? PyBUF_WRITABLE : 0)) != 0)
       throw nb::python_error();
   }
 
@@ -75,21 +77,33 @@ class Array {
     ++rows.outer_axes;
   }
 
-  void describe(PyObject* array) {
-    PyObject *shape = PyTuple_GetItem(array, 2), *strides = PyTuple_GetItem(array, 3);
+  void view_tensor(nb::handle tensor) {
+    // Names are made once: that would take as long as the calls.
+    static PyObject* const data_ptr = PyUnicode_InternFromString("data_ptr");
+    static PyObject* const element_size = PyUnicode_InternFromString("element_size");
+    static PyObject* const size = PyUnicode_InternFromString("size");
+    static PyObject* const stride = PyUnicode_InternFromString("stride");
+    nb::object address = call(tensor, data_ptr), item_bytes = call(tensor, element_size);
+    nb::object shape = call(tensor, size), strides = call(tensor, stride);
     view_.obj = nullptr;
-    view_.buf = PyLong_AsVoidPtr(PyTuple_GetItem(array, 0));
-    view_.itemsize = PyLong_AsSsize_t(PyTuple_GetItem(array, 1));
-    view_.ndim = static_cast<int>(PyTuple_Size(shape));
+    view_.buf = PyLong_AsVoidPtr(address.ptr());
+    view_.itemsize = PyLong_AsSsize_t(item_bytes.ptr());
+    view_.ndim = static_cast<int>(PyTuple_Size(shape.ptr()));
     view_.shape = extents_;
     view_.strides = extents_ + Rows::max_outer_axes;
     view_.len = view_.itemsize;
     for (int i = 0; i < view_.ndim; ++i) {
-      view_.shape[i] = PyLong_AsSsize_t(PyTuple_GetItem(shape, i));
-      view_.strides[i] = PyLong_AsSsize_t(PyTuple_GetItem(strides, i)) * view_.itemsize;
+      view_.shape[i] = PyLong_AsSsize_t(PyTuple_GetItem(shape.ptr(), i));
+      view_.strides[i] = PyLong_AsSsize_t(PyTuple_GetItem(strides.ptr(), i)) * view_.itemsize;
       view_.len *= view_.shape[i];
     }
     if (PyErr_Occurred()) throw nb::python_error();
+  }
+
+  static nb::object call(nb::handle tensor, PyObject* method) {
+    nb::object result = nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), method));
+    if (!result.is_valid()) throw nb::python_error();
+    return result;
   }
 
   Py_buffer view_;
@@ -114,7 +128,21 @@ void softmax(SoftmaxKind kind, DType dtype, nb::handle logits, int axis, nb::han
   kernels_in_use().softmax(a);
 }
 
-using Denominator = std::pair<double, double>;
+using SummedWeight = std::optional<std::pair<double, double>>;
+
+// What divides the loss: 1, or for a mean what its targets weigh. Where that is not known, it is summed, and labels
+// that are no classes are refused.
+void set_denominator(const LossSpec& spec, const Rows& logits, SummedWeight known, Targets& targets) {
+  if (!known && targets.labels) {
+    int64_t classes = targets.classes ? targets.classes : logits.classes;
+    LabelSummary s = summarize_labels(spec, targets.labels, logits.count, classes, targets.class_weight);
+    if (s.bad_row >= 0) throw nb::index_error("a label is no class");
+    known = {s.weight, s.rest};
+  }
+  if (spec.reduction != Reduction::mean) return;
+  targets.denominator = known ? known->first : static_cast<double>(logits.count);
+  targets.denominator_rest = known ? known->second : 0;
+}
 
 // The targets of a call, and the arrays that they refer to.
 class TargetArrays {
@@ -122,15 +150,14 @@ class TargetArrays {
   TargetArrays(nb::handle labels, nb::handle probabilities, nb::handle class_weight)
       : labels_(labels, false), probabilities_(probabilities, false), class_weight_(class_weight, false) {}
 
-  Targets targets(int axis, DType dtype, Denominator denominator, int64_t first_class) const {
+  Targets targets(int axis, DType dtype, int64_t first_class, int64_t classes) const {
     Targets t;
     t.labels = labels_.data<const int64_t>();
     t.probabilities = probabilities_.rows(axis);
     t.dtype = dtype;
     t.class_weight = class_weight_.data<const double>();
-    t.denominator = denominator.first;
-    t.denominator_rest = denominator.second;
     t.first_class = first_class;
+    t.classes = classes;
     return t;
   }
 
@@ -142,15 +169,14 @@ class TargetArrays {
 
 double cross_entropy(const LossSpec& spec, DType dtype, nb::handle logits, int axis, nb::handle labels,
                      nb::handle probabilities, DType probabilities_dtype, nb::handle class_weight,
-                     Denominator denominator, nb::handle row_scale, nb::handle loss, nb::handle gradient,
+                     SummedWeight summed_weight, nb::handle row_scale, nb::handle loss, nb::handle gradient,
                      nb::handle statistics, int64_t first_class, int64_t classes) {
   TargetArrays targets(labels, probabilities, class_weight);
   Array z(logits, false), g(gradient, true);
   Flat scale(row_scale, false), losses(loss, true), given(statistics, false);
   CrossEntropyArguments a = {};
   a.spec = spec;
-  a.targets = targets.targets(axis, probabilities_dtype, denominator, first_class);
-  a.targets.classes = classes;
+  a.targets = targets.targets(axis, probabilities_dtype, first_class, classes);
   a.dtype = dtype;
   a.logits = z.rows(axis);
   a.gradient = g.rows(axis);
@@ -158,6 +184,7 @@ double cross_entropy(const LossSpec& spec, DType dtype, nb::handle logits, int a
   a.row_scale = scale.data<const double>();
   a.loss = losses.data<void>();
   a.threads = threads_for(a.logits.count * a.logits.classes);
+  set_denominator(spec, a.logits, summed_weight, a.targets);
   nb::gil_scoped_release released;
   double loss_sum = kernels_in_use().cross_entropy(a);
   return a.dtype == DType::float64 ? loss_sum : static_cast<float>(loss_sum);
@@ -171,8 +198,7 @@ void row_statistics(const LossSpec& spec, DType dtype, nb::handle logits, int ax
   Flat result(out, true);
   StatisticsArguments a = {};
   a.spec = spec;
-  a.targets = targets.targets(axis, probabilities_dtype, {1, 0}, first_class);
-  a.targets.classes = classes;
+  a.targets = targets.targets(axis, probabilities_dtype, first_class, classes);
   a.dtype = dtype;
   a.logits = z.rows(axis);
   a.out = result.data<RowStatistics>();
@@ -209,14 +235,12 @@ void apply_operator(OperatorKind kind, DType dtype, nb::handle probs, int axis, 
 }
 
 void hvp(const LossSpec& spec, DType dtype, nb::handle logits, int axis, nb::handle v, nb::handle out,
-         nb::handle labels, nb::handle mass, Denominator denominator, nb::handle row_scale, nb::handle statistics) {
+         nb::handle labels, nb::handle mass, SummedWeight summed_weight, nb::handle row_scale, nb::handle statistics) {
   Array z(logits, false), direction(v, false), result(out, true);
   Flat indices(labels, false), masses(mass, false), scale(row_scale, false), given(statistics, false);
   HvpArguments a = {};
   a.spec = spec;
   a.targets.labels = indices.data<const int64_t>();
-  a.targets.denominator = denominator.first;
-  a.targets.denominator_rest = denominator.second;
   a.dtype = dtype;
   a.logits = z.rows(axis);
   a.v = direction.rows(axis);
@@ -225,6 +249,7 @@ void hvp(const LossSpec& spec, DType dtype, nb::handle logits, int axis, nb::han
   a.mass = masses.data<const double>();
   a.row_scale = scale.data<const double>();
   a.threads = threads_for(a.logits.count * a.logits.classes);
+  set_denominator(spec, a.logits, summed_weight, a.targets);
   nb::gil_scoped_release released;
   kernels_in_use().hvp(a);
 }
@@ -437,7 +462,6 @@ NB_MODULE(_core, m) {
       .value("log_softmax", OperatorKind::log_softmax)
       .value("log_softmax_transposed", OperatorKind::log_softmax_transposed);
 
-  const Denominator one(1, 0);
   m.def("softmax", &softmax, "kind"_a, "dtype"_a, "logits"_a, "axis"_a, "out"_a, "statistics"_a.none() = nb::none(),
         "Write softmax, log_softmax or logsumexp of every row into out.");
   m.def("row_statistics", &row_statistics, "spec"_a, "dtype"_a, "logits"_a, "axis"_a, "out"_a, nb::kw_only(),
@@ -450,10 +474,12 @@ NB_MODULE(_core, m) {
   m.attr("statistics_fields") = RowStatistics::fields;
   m.def("cross_entropy", &cross_entropy, "spec"_a, "dtype"_a, "logits"_a, "axis"_a, nb::kw_only(),
         "labels"_a.none() = nb::none(), "probabilities"_a.none() = nb::none(), "probabilities_dtype"_a = DType::float64,
-        "class_weight"_a.none() = nb::none(), "denominator"_a = one, "row_scale"_a.none() = nb::none(),
+        "class_weight"_a.none() = nb::none(), "summed_weight"_a.none() = nb::none(), "row_scale"_a.none() = nb::none(),
         "loss"_a.none() = nb::none(), "gradient"_a.none() = nb::none(), "statistics"_a.none() = nb::none(),
         "first_class"_a = 0, "classes"_a = 0,
-        "Summed loss / denominator, or the rows' losses into loss; the gradient, times row_scale, into gradient.");
+        "The loss, or the rows' losses into loss; the gradient, times row_scale, into gradient. A mean is divided by "
+        "summed_weight, a number in two parts. Without it labels are checked, IndexError where one is no class, and "
+        "their weight is summed.");
   m.def("check_labels", &check_labels, "spec"_a, "labels"_a, "classes"_a, "class_weight"_a.none(),
         nb::sig("def check_labels(spec: softgrad._loss_spec.LossSpec, labels: object, classes: int, "
                 "class_weight: object | None) -> tuple[int, float, float]"),
@@ -468,7 +494,7 @@ NB_MODULE(_core, m) {
         "(log_softmax) "
         "or v - p 1^T v (log_softmax_transposed) into out, for every row of probs.");
   m.def("hvp", &hvp, "spec"_a, "dtype"_a, "logits"_a, "axis"_a, "v"_a, "out"_a, nb::kw_only(),
-        "labels"_a.none() = nb::none(), "mass"_a.none() = nb::none(), "denominator"_a = one,
+        "labels"_a.none() = nb::none(), "mass"_a.none() = nb::none(), "summed_weight"_a.none() = nb::none(),
         "row_scale"_a.none() = nb::none(), "statistics"_a.none() = nb::none(),
         "Write the Hessian of the cross-entropy, times v and row_scale, into out.");
   m.def("softmax_vjp", &softmax_vjp, "dtype"_a, "probs"_a, "axis"_a, "v"_a, "out"_a,

@@ -11,7 +11,7 @@ import pytest
 import softgrad as sg
 from softgrad import _core, _linear_cross_entropy
 from softgrad._core import DType
-from softgrad._loss_spec import DEFAULT, LossSpec
+from softgrad._loss_spec import DEFAULT, LossSpec, Reduction
 
 from .curvature import Exact, Products, from_mpmath
 from .oracle import error
@@ -316,7 +316,7 @@ def test_row_scale_multiplies_the_product(classes, z_loss, instruction_set):
     scale = rng.normal(size=len(z)) * 100
     scale[1] = 0
     out = np.empty_like(z)
-    _core.hvp(LossSpec(z_loss=z_loss), DType.float64, z, 1, v, out, row_scale=scale)
+    _core.hvp(LossSpec(z_loss=z_loss, reduction=Reduction.none), DType.float64, z, 1, v, out, row_scale=scale)
     expected = sg.cross_entropy_hvp(z, np.zeros(len(z), int), v, z_loss=z_loss, reduction="none")
     np.testing.assert_allclose(out, scale[:, None] * expected, rtol=1e-13, atol=1e-17)
 
@@ -334,15 +334,31 @@ def test_targets_of_every_dtype(order, dtype, instruction_set):
     np.testing.assert_array_equal(gradient, expected)
 
 
-def test_memory_by_its_address():
-    """A tuple takes the place of an array: its address, item size, shape and strides in items."""
+class Tensor:
+    """What the kernels ask of a torch.Tensor, which has no buffer."""
+
+    def __init__(self, array, address=None):
+        self.array, self.address = array, array.ctypes.data if address is None else address
+
+    def data_ptr(self):
+        return self.address
+
+    def element_size(self):
+        return self.array.itemsize
+
+    def size(self):
+        return self.array.shape
+
+    def stride(self):
+        return tuple(s // self.array.itemsize for s in self.array.strides)
+
+
+def test_tensors_are_read_and_written_by_their_address():
     z = np.arange(24.0).reshape(2, 3, 4)[:, ::2].transpose(2, 0, 1)
     out = np.empty(z.shape)
-
-    def described(array):
-        return array.ctypes.data, array.itemsize, array.shape, tuple(s // array.itemsize for s in array.strides)
-
-    _core.softmax(_core.SoftmaxKind.softmax, DType.float64, described(z), 0, described(out))
+    _core.softmax(_core.SoftmaxKind.softmax, DType.float64, Tensor(z), 0, Tensor(out))
     np.testing.assert_array_equal(out, sg.softmax(z, axis=0))
     with pytest.raises(TypeError):
-        _core.softmax(_core.SoftmaxKind.softmax, DType.float64, ("address", 8, (2,), (1,)), 0, described(out))
+        _core.softmax(_core.SoftmaxKind.softmax, DType.float64, Tensor(z, "address"), 0, Tensor(out))
+    with pytest.raises(AttributeError, match="data_ptr"):
+        _core.softmax(_core.SoftmaxKind.softmax, DType.float64, [1.0], 0, Tensor(out))

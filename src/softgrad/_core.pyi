@@ -56,9 +56,9 @@ def merge_statistics(parts: object, out: object) -> None:
 
 statistics_fields: int = 11
 
-def cross_entropy(spec: softgrad._loss_spec.LossSpec, dtype: DType, logits: object, axis: int, *, labels: object | None = None, probabilities: object | None = None, probabilities_dtype: DType = DType.float64, class_weight: object | None = None, denominator: tuple[float, float] = (1.0, 0.0), row_scale: object | None = None, loss: object | None = None, gradient: object | None = None, statistics: object | None = None, first_class: int = 0, classes: int = 0) -> float:
+def cross_entropy(spec: softgrad._loss_spec.LossSpec, dtype: DType, logits: object, axis: int, *, labels: object | None = None, probabilities: object | None = None, probabilities_dtype: DType = DType.float64, class_weight: object | None = None, summed_weight: tuple[float, float] | None = None, row_scale: object | None = None, loss: object | None = None, gradient: object | None = None, statistics: object | None = None, first_class: int = 0, classes: int = 0) -> float:
     """
-    Summed loss / denominator, or the rows' losses into loss; the gradient, times row_scale, into gradient.
+    The loss, or the rows' losses into loss; the gradient, times row_scale, into gradient. A mean is divided by summed_weight, a number in two parts. Without it labels are checked, IndexError where one is no class, and their weight is summed.
     """
 
 def check_labels(spec: softgrad._loss_spec.LossSpec, labels: object, classes: int, class_weight: object | None) -> tuple[int, float, float]:
@@ -79,7 +79,7 @@ def apply_operator(kind: OperatorKind, dtype: DType, probs: object, axis: int, v
     Write (a (Diag(p) - p p^T) + b p p^T) v (curvature; a is jacobian or 1, b outer or 0), v - 1 p^T v (log_softmax) or v - p 1^T v (log_softmax_transposed) into out, for every row of probs.
     """
 
-def hvp(spec: softgrad._loss_spec.LossSpec, dtype: DType, logits: object, axis: int, v: object, out: object, *, labels: object | None = None, mass: object | None = None, denominator: tuple[float, float] = (1.0, 0.0), row_scale: object | None = None, statistics: object | None = None) -> None:
+def hvp(spec: softgrad._loss_spec.LossSpec, dtype: DType, logits: object, axis: int, v: object, out: object, *, labels: object | None = None, mass: object | None = None, summed_weight: tuple[float, float] | None = None, row_scale: object | None = None, statistics: object | None = None) -> None:
     """
     Write the Hessian of the cross-entropy, times v and row_scale, into out.
     """

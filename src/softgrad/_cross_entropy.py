@@ -250,7 +250,7 @@ class CrossEntropy(NamedTuple):
             if probabilities is None
             else _validation.kernel_dtype(probabilities.dtype),
             class_weight=targets.class_weight,
-            denominator=targets.denominator(spec),
+            summed_weight=targets.summed_weight,
             loss=losses,
             gradient=gradient,
         )
@@ -270,7 +270,7 @@ class CrossEntropy(NamedTuple):
             out,
             labels=targets.labels,
             mass=mass,
-            denominator=targets.denominator(spec),
+            summed_weight=targets.summed_weight,
         )
 
 

@@ -20,7 +20,7 @@ from softgrad._loss_spec import per_row
 from softgrad.torch import _native, _operators
 from softgrad.torch._memory import empty_like
 from softgrad.torch._softmax import batch_first
-from softgrad.torch._targets import checked_targets, targets_of
+from softgrad.torch._targets import native_targets, targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,7 @@ class _WithGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, arguments: tuple[Any, ...]) -> Tensor:
         target, weight, ctx.dim, ctx.spec = arguments
-        targets = checked_targets(target, weight, ctx.dim, logits.shape[ctx.dim], ctx.spec)
+        targets = native_targets(target, weight, ctx.dim, logits.shape[ctx.dim])
         ctx.gradient = empty_like(logits)
         ctx.save_for_backward(logits, target, weight)
         return _native.cross_entropy(logits, targets, ctx.spec, gradient=ctx.gradient)

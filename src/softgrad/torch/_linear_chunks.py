@@ -17,7 +17,7 @@ from softgrad._loss_spec import per_row
 from softgrad.torch import _linear_class_chunks
 from softgrad.torch._kernels import kernels, overwrite_with_grad
 from softgrad.torch._memory import empty
-from softgrad.torch._targets import checked_targets, targets_of
+from softgrad.torch._targets import native_targets, summed, targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ class Head(NamedTuple):
     ) -> Head:
         """The head of an operator's arguments; on the CPU, labels that are no classes are refused."""
         if x.is_cpu:
-            targets = checked_targets(target, weight, 1, len(W), spec)
+            targets = summed(native_targets(target, weight, 1, len(W)), spec)
         else:
             targets = targets_of(target, weight, 1, len(W), x.dtype)
         return cls(x, W, bias, targets, spec, softcap, chunk_rows)

@@ -1,4 +1,4 @@
-"""Tensors as the compiled kernels take them: by the address of their own memory, without a copy."""
+"""Tensors as the compiled kernels take them: with memory of their own."""
 
 from __future__ import annotations
 
@@ -16,17 +16,10 @@ DTYPES = {
 # From here on NumPy, too, asks for huge pages: the first write to fresh memory costs more than the kernel itself.
 _HUGE_BYTES = 4 << 20
 
-Memory = tuple[int, int, tuple[int, ...], tuple[int, ...]]
-
 
 def without(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
     """A shape without one of its dimensions."""
     return (*shape[:dim], *shape[dim + 1 :])
-
-
-def memory(tensor: torch.Tensor) -> Memory:
-    """What `_core` takes in place of an array; the tensor must outlive the call."""
-    return tensor.data_ptr(), tensor.element_size(), tensor.shape, tensor.stride()
 
 
 def materialised(tensor: torch.Tensor) -> torch.Tensor:

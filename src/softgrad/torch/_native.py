@@ -1,6 +1,6 @@
 """The compiled kernels on CPU tensors: one native call each, on the tensors' own memory.
 
-The functions are those of `softgrad._closed_forms`, with targets from `_targets.checked_targets`.
+The functions are those of `softgrad._closed_forms`, with targets from `_targets.native_targets`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import torch
 from softgrad import _core
 from softgrad._core import Reduction, SoftmaxKind
 from softgrad._loss_spec import DEFAULT
-from softgrad.torch._memory import DTYPES, empty_like, materialised, memory, without
+from softgrad.torch._memory import DTYPES, empty_like, materialised, without
+from softgrad.torch._targets import summed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +34,7 @@ def _like_logits(kind: SoftmaxKind, logits: Tensor, dim: int) -> Tensor:
     result = empty_like(logits)
     if result.numel():
         logits = materialised(logits)
-        _core.softmax(kind, DTYPES[logits.dtype], memory(logits), dim, memory(result))
+        _core.softmax(kind, DTYPES[logits.dtype], logits, dim, result)
     return result
 
 
@@ -41,7 +42,7 @@ def logsumexp(logits: Tensor, dim: int) -> Tensor:
     logits = materialised(logits)
     result = logits.new_empty(without(logits.shape, dim))
     if logits.numel():
-        _core.softmax(SoftmaxKind.logsumexp, DTYPES[logits.dtype], memory(logits), dim, memory(result))
+        _core.softmax(SoftmaxKind.logsumexp, DTYPES[logits.dtype], logits, dim, result)
     else:
         result.fill_(-torch.inf)
     return result
@@ -51,7 +52,7 @@ def softmax_vjp(probs: Tensor, v: Tensor, dim: int) -> Tensor:
     result = empty_like(probs)
     if result.numel():
         probs, v = materialised(probs), materialised(v)
-        _core.softmax_vjp(DTYPES[probs.dtype], memory(probs), dim, memory(v), memory(result))
+        _core.softmax_vjp(DTYPES[probs.dtype], probs, dim, v, result)
     return result
 
 
@@ -61,8 +62,8 @@ def log_softmax_vjp(logits: Tensor, v: Tensor, dim: int) -> Tensor:
     if result.numel():
         logits, v = materialised(logits), materialised(v)
         _core.cross_entropy(
-            DEFAULT, DTYPES[logits.dtype], memory(logits), dim, probabilities=memory(v),
-            probabilities_dtype=DTYPES[v.dtype], denominator=(-1.0, 0.0), gradient=memory(result),
+            DEFAULT, DTYPES[logits.dtype], logits, dim, probabilities=v,
+            probabilities_dtype=DTYPES[v.dtype], summed_weight=(-1.0, 0.0), gradient=result,
         )  # fmt: skip
     return result
 
@@ -70,15 +71,27 @@ def log_softmax_vjp(logits: Tensor, v: Tensor, dim: int) -> Tensor:
 def row_statistics(logits: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
     """The statistics of rows, or of the block of their classes that the logits are."""
     statistics = torch.empty((len(logits), _core.statistics_fields), dtype=torch.float64)
-    dtype = DTYPES[logits.dtype]
-    _core.row_statistics(spec, dtype, memory(logits), targets.axis, memory(statistics), **_described(targets))
+    classes, labels, probabilities, axis, class_weight, *_, first_class = targets
+    _core.row_statistics(
+        spec,
+        DTYPES[logits.dtype],
+        logits,
+        axis,
+        statistics,
+        labels=labels,
+        probabilities=probabilities,
+        probabilities_dtype=DTYPES[logits.dtype if probabilities is None else probabilities.dtype],
+        class_weight=class_weight,
+        first_class=first_class or 0,
+        classes=classes,
+    )
     return statistics
 
 
 def merge_statistics(parts: list[Tensor]) -> Tensor:
     """The statistics of rows from those of blocks of their classes."""
     stacked, merged = torch.stack(parts), torch.empty_like(parts[0])
-    _core.merge_statistics(memory(stacked), memory(merged))
+    _core.merge_statistics(stacked, merged)
     return merged
 
 
@@ -91,20 +104,16 @@ def cross_entropy(
 ) -> Tensor:
     """The loss; its gradient goes into `gradient`, in the same pass."""
     dtype = torch.float64 if logits.dtype is torch.float64 else torch.float32
-    given = {} if statistics is None else {"statistics": memory(statistics)}
+    losses = None
     if spec.reduction is Reduction.none:
         losses = torch.empty(without(logits.shape, targets.axis), dtype=dtype)
-        _write(logits, targets, spec, loss=memory(losses), **given)
-        return losses
-    if gradient is not None:
-        given["gradient"] = memory(gradient)
-    return torch.scalar_tensor(_write(logits, targets, spec, **given), dtype=dtype)
+    total = _write(logits, targets, spec, losses, gradient, statistics)
+    return torch.scalar_tensor(total, dtype=dtype) if losses is None else losses
 
 
 def cross_entropy_grad(logits: Tensor, upstream: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
     gradient = empty_like(logits)
-    scale = _row_scale(upstream, logits, targets.axis)
-    _write(logits, targets, spec, row_scale=_optional(scale), gradient=memory(gradient))
+    _write(logits, targets, spec, None, gradient, None, _row_scale(upstream, logits, targets.axis))
     return gradient
 
 
@@ -117,52 +126,59 @@ def overwrite_with_grad(
     statistics: Tensor | None,
 ) -> None:
     """Put the gradient in place of the logits, and write the losses of the rows where they are wanted."""
-    scale = _row_scale(upstream, logits, targets.axis)
-    _write(
-        logits, targets, spec, row_scale=_optional(scale), loss=_optional(losses), gradient=memory(logits),
-        statistics=_optional(statistics),
-    )  # fmt: skip
+    _write(logits, targets, spec, losses, logits, statistics, _row_scale(upstream, logits, targets.axis))
 
 
-def _write(logits: Tensor, targets: Targets, spec: LossSpec, **given: Any) -> float:
-    """Run the kernel; `given` is where losses and gradients go, and what is known of the rows."""
+def _write(
+    logits: Tensor,
+    targets: Targets,
+    spec: LossSpec,
+    losses: Tensor | None,
+    gradient: Tensor | None,
+    statistics: Tensor | None,
+    row_scale: Tensor | None = None,
+) -> float:
+    """The reduced loss; the losses of the rows and the gradient go into the tensors that are there."""
     logits = materialised(logits)
-    dtype, denominator = DTYPES[logits.dtype], targets.denominator(spec)
-    return _core.cross_entropy(
-        spec, dtype, memory(logits), targets.axis, denominator=denominator, **_described(targets), **given
-    )
-
-
-def _described(targets: Targets) -> dict[str, Any]:
-    """The targets as arguments of the compiled module, as far as they are not its defaults."""
-    arguments: dict[str, Any] = {}
-    if targets.labels is not None:
-        arguments["labels"] = memory(targets.labels)
-    else:
-        arguments["probabilities"] = memory(targets.probabilities)
-        arguments["probabilities_dtype"] = DTYPES[targets.probabilities.dtype]
-    if targets.class_weight is not None:
-        arguments["class_weight"] = memory(targets.class_weight)
-    if targets.first_class is not None:
-        arguments["first_class"], arguments["classes"] = targets.first_class, targets.classes
-    return arguments
+    classes, labels, probabilities, axis, class_weight, _, summed_weight, first_class = targets
+    try:
+        return _core.cross_entropy(
+            spec,
+            DTYPES[logits.dtype],
+            logits,
+            axis,
+            labels=labels,
+            probabilities=probabilities,
+            probabilities_dtype=DTYPES[logits.dtype if probabilities is None else probabilities.dtype],
+            class_weight=class_weight,
+            summed_weight=summed_weight,
+            row_scale=row_scale,
+            loss=losses,
+            gradient=gradient,
+            statistics=statistics,
+            first_class=first_class or 0,
+            classes=classes,
+        )
+    except IndexError:  # a label is no class: with a message that names it
+        summed(targets, spec)
+        raise
 
 
 def cross_entropy_hvp(logits: Tensor, upstream: Tensor, v: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
-    result = empty_like(logits)
+    result, targets = empty_like(logits), summed(targets, spec)
     logits, v = materialised(logits), materialised(v)
     row_scale = _row_scale(upstream, logits, targets.axis)
     _core.hvp(
         spec,
         DTYPES[logits.dtype],
-        memory(logits),
+        logits,
         targets.axis,
-        memory(v),
-        memory(result),
-        labels=_optional(targets.labels),
+        v,
+        result,
+        labels=targets.labels,
         mass=_in_numpy(targets).mass(spec),
-        denominator=targets.denominator(spec),
-        row_scale=_optional(row_scale),
+        summed_weight=targets.summed_weight,
+        row_scale=row_scale,
     )
     return result
 
@@ -189,7 +205,3 @@ def _row_scale(upstream: Tensor, logits: Tensor, dim: int) -> Tensor | None:
         return materialised(upstream.to(torch.float64)).contiguous()
     factor = upstream.item()
     return None if factor == 1 else torch.full((logits.numel() // logits.shape[dim],), factor, dtype=torch.float64)
-
-
-def _optional(tensor: Tensor | None) -> Any:
-    return None if tensor is None else memory(tensor)

@@ -21,7 +21,7 @@ from softgrad._core import Reduction
 from softgrad.torch import _linear_chunks, _native
 from softgrad.torch._memory import without
 from softgrad.torch._schema import Schema
-from softgrad.torch._targets import checked_targets, summed_weight, targets_of
+from softgrad.torch._targets import native_targets, summed, targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -219,7 +219,7 @@ def recorded(*tensors: Tensor | None) -> bool:
 def check_labels(target: Tensor, classes: int, spec: LossSpec) -> None:
     """Refuse labels that are no classes, where they are at hand."""
     if not _watched() and _has_memory(target):
-        summed_weight(target.contiguous(), classes, None, spec)
+        summed(native_targets(target, None, 0, classes), spec)
 
 
 def _like_first(first: Tensor, *_: Any) -> Tensor:
@@ -264,7 +264,7 @@ def _loss_operator(name: str, tensors: str, shape: Callable[..., Any] = _like_fi
 
     def native(*given: Any) -> Tensor:
         *before, target, weight, dim, spec = given
-        return kernel(*before, checked_targets(target, weight, dim, before[0].shape[dim], spec), spec)
+        return kernel(*before, native_targets(target, weight, dim, before[0].shape[dim]), spec)
 
     def elsewhere(*given: Any) -> Tensor:
         *before, target, weight, dim, spec = given

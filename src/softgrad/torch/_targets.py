@@ -1,4 +1,4 @@
-"""From the arguments of an operator to `Targets`: for any device, and checked, for the compiled kernels."""
+"""From the arguments of an operator to `Targets`: for any device, and for the compiled kernels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from softgrad import _core, _validation
 from softgrad._targets import Targets
-from softgrad.torch._memory import materialised, memory
+from softgrad.torch._memory import materialised
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,8 +23,8 @@ def targets_of(target: Tensor, weight: Tensor | None, dim: int, classes: int, dt
     return Targets(classes, labels, probabilities, dim, class_weight)
 
 
-def checked_targets(target: Tensor, weight: Tensor | None, dim: int, classes: int, spec: LossSpec) -> Targets:
-    """Targets with memory for the kernels, class weights in float64; refused where a label is no class."""
+def native_targets(target: Tensor, weight: Tensor | None, dim: int, classes: int) -> Targets:
+    """Targets with memory for the compiled kernels, class weights checked and in float64."""
     class_weight = None
     if weight is not None:
         wide = weight.detach().to(torch.float64).resolve_neg().numpy()
@@ -32,14 +32,14 @@ def checked_targets(target: Tensor, weight: Tensor | None, dim: int, classes: in
         class_weight = torch.from_numpy(checked)
     if target.is_floating_point():
         return Targets(classes, None, materialised(target.detach()), dim, class_weight)
-    labels = target.contiguous()
-    return Targets(classes, labels, None, dim, class_weight, None, summed_weight(labels, classes, class_weight, spec))
+    return Targets(classes, target.contiguous(), None, dim, class_weight)
 
 
-def summed_weight(labels: Tensor, classes: int, class_weight: Tensor | None, spec: LossSpec) -> tuple[float, float]:
-    """The summed weight of the labels that count, in two parts; labels that are no classes are refused."""
-    weights = None if class_weight is None else memory(class_weight)
-    bad_row, total, rest = _core.check_labels(spec, memory(labels), classes, weights)
+def summed(targets: Targets, spec: LossSpec) -> Targets:
+    """The targets with the summed weight of their labels; labels that are no classes are refused."""
+    if targets.labels is None or targets.summed_weight is not None:
+        return targets
+    bad_row, total, rest = _core.check_labels(spec, targets.labels, targets.classes, targets.class_weight)
     if bad_row >= 0:
-        _validation.reject_label(labels, bad_row, classes)
-    return total, rest
+        _validation.reject_label(targets.labels, bad_row, targets.classes)
+    return targets._replace(summed_weight=(total, rest))
