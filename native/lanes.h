@@ -49,4 +49,13 @@ template <class V, class Body>
   if (i < n) body(i, FirstLanes<V>{static_cast<int>(n - i)});
 }
 
+// The same for one vector of which `count` elements exist.
+template <class V, class Body>
+inline void with_lanes(int count, Body body) {
+  if (count == V::lanes)
+    body(AllLanes<V>());
+  else
+    body(FirstLanes<V>{count});
+}
+
 }  // namespace softgrad::SOFTGRAD_ISA

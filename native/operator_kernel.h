@@ -276,30 +276,37 @@ class OperatorProduct {
     int64_t tiles = a_.v.count / run * tiles_in_run;
 #pragma omp parallel for num_threads(a_.threads) schedule(static) if (a_.threads > 1)
     for (int64_t tile = 0; tile < tiles; ++tile) {
-      int64_t within = tile % tiles_in_run * W;
-      vector_tile(tile / tiles_in_run * run + within, lanes_left<V>(run, within));
+      int64_t within = tile % tiles_in_run * W, first = tile / tiles_in_run * run + within;
+      with_lanes<V>(lanes_left<V>(run, within), [&](auto lanes) {
+        if (a_.columns > 1)
+          vector_tile<true>(first, lanes);
+        else
+          vector_tile<false>(first, lanes);
+      });
     }
   }
 
-  void vector_tile(int64_t first, int count) const {
+  template <bool shared, class Lanes>  // shared: all vectors have the same row of probabilities
+  void vector_tile(int64_t first, Lanes lanes) const {
     Batch batch;
     Curvature curvature;
-    for (int i = 0; i < count; ++i) start(first + i, i, at_pivot(first + i), curvature);
+    for (int i = 0; i < lanes.count; ++i) start(first + i, i, at_pivot(first + i), curvature);
     const char* v = a_.v.row(first);
     const char* p = a_.probs.row(first / a_.columns);
     char* out = a_.out.row(first);
-    bool shared = a_.columns > 1;
-    auto probability = [&](int64_t c) {
-      const T* e = reinterpret_cast<const T*>(p + c * a_.probs.class_stride);
-      return shared ? V(*e) : V::load_first(e, count, 0);
+    const int64_t p_stride = a_.probs.class_stride, v_stride = a_.v.class_stride, out_stride = a_.out.class_stride;
+    auto probability = [=](int64_t c) {
+      const T* e = reinterpret_cast<const T*>(p + c * p_stride);
+      if constexpr (shared)
+        return V(*e);
+      else
+        return lanes.load(e, 0);
     };
-    auto direction = [&](int64_t c) {
-      return V::load_first(reinterpret_cast<const T*>(v + c * a_.v.class_stride), count, 0);
-    };
+    auto direction = [=](int64_t c) { return lanes.load(reinterpret_cast<const T*>(v + c * v_stride), 0); };
     auto map = sum_and_map(a_.v.classes, probability, direction, batch, curvature);
     for (int64_t c = 0; c < a_.v.classes; ++c)
-      map(factor(probability(c)), direction(c)).store_first(reinterpret_cast<T*>(out + c * a_.out.class_stride), count);
-    write_pivots(first, count, curvature);
+      lanes.store(map(factor(probability(c)), direction(c)), reinterpret_cast<T*>(out + c * out_stride));
+    write_pivots(first, lanes.count, curvature);
   }
 
   // Of the vectors in the lanes: their sums over all classes, and what these make of each class.
