@@ -70,7 +70,7 @@ Matrix<double> ties(DType dtype, int64_t classes) {
 }
 
 std::vector<int64_t> class_counts(bool quick) {
-  if (quick) return {2, 7, 33, 100, 1000};
+  if (quick) return {7, 33, 1000};
   return {2, 3, 7, 10, 16, 31, 32, 33, 64, 100, 1000, 5000};
 }
 
