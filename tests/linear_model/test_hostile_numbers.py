@@ -111,7 +111,9 @@ def test_a_gradient_that_is_not_a_number_is_no_convergence():
         def forget(self):
             return False
 
-    _, cause = descend(nan, Steepest(), np.zeros(2), tol=1e-6, max_iter=9, precision=1e-16, report=lambda _: None)
+    _, cause = descend(
+        nan, Steepest(), np.zeros(2), norm=np.max, tol=1e-6, max_iter=9, precision=1e-16, report=lambda _: None
+    )
     assert cause != "converged"
 
 

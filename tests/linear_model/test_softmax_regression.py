@@ -289,6 +289,26 @@ def test_without_intercept(C):
     np.testing.assert_array_equal(model.predict(X), model.classes_[(X @ model.coef_.T).argmax(axis=1)])
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["one row", "light rows", "probabilities", "smoothed"])
+def test_probabilities_of_a_rare_class_sum_to_what_it_weighs(kind, dtype, solver):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20_000, 4)).astype(dtype), rng.integers(0, 2, 20_000)
+    y[: 1 if kind == "one row" else 40] = 2
+    weight = np.where(y == 2, 1e-2, 2.0) if kind == "light rows" else np.ones(len(X))
+    smoothing = 1e-4 if kind == "smoothed" else 0.0
+    target = (1 - smoothing) * np.eye(3)[y] + smoothing / 3
+    if kind == "probabilities":
+        target = rng.dirichlet([1, 1, 1e-4], len(X)) + [0, 0, 1e-7]
+    model = SoftmaxRegression(solver=solver, label_smoothing=smoothing)
+    model.fit(X, target if kind == "probabilities" else y, sample_weight=weight)
+    assert model.converged_
+    mass = target.sum(axis=1, keepdims=True) * weight[:, None]
+    fitted = (mass * model.predict_proba(X).astype(np.float64)).sum(axis=0)
+    np.testing.assert_allclose(fitted, weight @ target, rtol=3e-5 if dtype == np.float64 else 6e-5)
+
+
 def test_label_smoothing_is_that_of_the_loss():
     X, y = iris()
     model = SoftmaxRegression(C=np.inf, label_smoothing=0.2, tol=1e-8).fit(X, y)  # finite, though separable

@@ -25,11 +25,6 @@ class Point(NamedTuple):
     value: float
     gradient: Array
 
-    @property
-    def norm(self) -> float:
-        """The largest entry of the gradient."""
-        return float(np.abs(self.gradient).max())
-
 
 class Method(Protocol):
     """Chooses the directions."""
@@ -49,19 +44,20 @@ def descend(
     method: Method,
     start: Array,
     *,
+    norm: Callable[[Array], float],
     tol: float,
     max_iter: int,
     precision: float,
     report: Callable[[Point], None],
 ) -> tuple[Point, str]:
-    """Return the point of the smallest gradient since the value last fell, and why the descent ended.
+    """Return the point of the smallest norm of the gradient since the value last fell, and why the descent ended.
 
     That is "converged", "max_iter", or "precision": no direction leads down, or for many iterations neither the
     value fell by more than rounding nor the gradient to less than before.
     """
     point = best = Point(start, *evaluate(start))
     iteration = stalled = 0
-    while not point.norm <= tol:  # a NaN is no success
+    while not norm(point.gradient) <= tol:  # a NaN is no success
         if iteration == max_iter:
             return best, "max_iter"
         after = search(evaluate, point, method.direction(point), precision)
@@ -74,7 +70,7 @@ def descend(
         iteration += 1
         report(point)
         fell = point.value < best.value - precision * abs(best.value)
-        stalled = 0 if fell or point.norm < best.norm else stalled + 1
+        stalled = 0 if fell or norm(point.gradient) < norm(best.gradient) else stalled + 1
         if not stalled:
             best = point
         elif stalled == _PATIENCE:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
+# Classes of less than this part of an equal share of the weight are rare.
+_LEAST_SHARE = 0.1
+
+
 class Objective:
     r"""f(Θ) of Θ = [V, v], the weights of standardised columns and the logits at the mean row.
 
@@ -58,6 +62,29 @@ class Objective:
         """s_n Σ_j y_nj, the factor of the softmax's Jacobian in every row's Hessian."""
         mass: Array = self.targets.mass(self.spec)
         return mass
+
+    @cached_property
+    def class_mass(self) -> Array:
+        """Σ_n s_n y_nk of every class."""
+        targets, smoothing = self.targets, self.spec.label_smoothing
+        if targets.labels is None:
+            mass = targets.row_weight @ targets.probabilities
+        else:
+            mass = np.bincount(targets.labels, targets.row_weight, targets.classes)
+        return (1 - smoothing) * mass + smoothing * self.total / targets.classes
+
+    @cached_property
+    def _class_factor(self) -> Array:
+        mass = self.class_mass
+        least = _LEAST_SHARE * mass.mean()
+        return np.divide(least, mass, out=np.ones_like(mass), where=(mass > 0) & (mass < least))[:, None]
+
+    def norm(self, gradient: Array) -> float:
+        """The largest entry of a gradient, that of a rare class against what the class weighs.
+
+        With an intercept Σ_n s_n p_nk is then Σ_n s_n y_nk to a relative 10 K times the norm, however rare the class.
+        """
+        return float(np.abs(self._class_factor * gradient).max())
 
     @property
     def elements(self) -> int:

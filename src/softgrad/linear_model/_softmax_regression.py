@@ -87,7 +87,8 @@ class SoftmaxRegression(Inference, LinearSoftmax):
         What was minimised, in nats per unit of weight.
     gradient_norm_ : float
         The largest entry, by absolute value, of its gradient with respect to the weights of columns scaled to
-        standard deviation 1, and to W x̄ + b, the logits at the mean x̄ of the rows.
+        standard deviation 1, and to W x̄ + b, the logits at the mean x̄ of the rows. Entries of rare classes, those
+        with less than a tenth of the mean weight of a class, are divided by ten times their part of that mean.
     converged_ : bool
         Whether ``gradient_norm_`` is at most `tol`, and there is a minimum at all.
     solver_ : str
@@ -119,6 +120,9 @@ class SoftmaxRegression(Inference, LinearSoftmax):
     ``objective_`` of float32 rows carries rounding of about 1e-7; the coefficients are better than that, because near
     the minimum the steps are judged by the gradient. Of float32 columns whose mean is a hundred times their spread or
     more, digits are lost to the mean, and tol may be out of reach: fit them as float64.
+
+    With an intercept the probabilities that a converged model gives to a class, summed over the training rows by
+    weight, are what the class weighs there, Σ_n s_n p_nk = Σ_n s_n y_nk, to a relative 10 K tol, however rare it is.
 
     Class probabilities need not sum to one; the sum of a row acts as its weight, as in `softgrad.cross_entropy`.
 

@@ -62,7 +62,9 @@ def minimise(
     history: list[Iteration] = []
 
     def report(point: Point) -> None:
-        history.append(Iteration(point.value, point.norm, objective.passes, time.perf_counter() - began))
+        history.append(
+            Iteration(point.value, objective.norm(point.gradient), objective.passes, time.perf_counter() - began)
+        )
         if on_iteration is not None:
             on_iteration(history[-1])
 
@@ -73,10 +75,11 @@ def minimise(
     evaluate = partial(objective.value_and_grad, keep_probs=solver == "newton-cg")
     point, cause = descend(
         evaluate, _method(solver, objective), start,
-        tol=tol, max_iter=max_iter, precision=objective.precision, report=report,
+        norm=objective.norm, tol=tol, max_iter=max_iter, precision=objective.precision, report=report,
     )  # fmt: skip
     loss = point.value - objective.penalty_at(point.theta)
-    return Solution(point.theta, point.value, loss, point.norm, cause == "converged", cause, solver, history)
+    norm = objective.norm(point.gradient)
+    return Solution(point.theta, point.value, loss, norm, cause == "converged", cause, solver, history)
 
 
 def _method(solver: str, objective: Objective) -> Method:
