@@ -56,6 +56,41 @@ def test_equals_cross_entropy_of_stored_logits(chunk_bytes, dtype, options, with
     np.testing.assert_array_equal(sg.linear_cross_entropy(x, weights, target, bias=offset, **options), loss)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e38])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_ignored_rows_may_hold_anything(chunk_bytes, with_bias, value, reduction):
+    x, weights, bias, y, _ = problem(np.float32)
+    y[[0, 7, 8, 9, 49]] = -1
+    kept = y >= 0
+    x[~kept] = value
+    options = {"bias": bias if with_bias else None, "reduction": reduction}
+    loss, g = sg.linear_cross_entropy_value_and_grad(x, weights, y, ignore_index=-1, **options)
+    expected_loss, expected = sg.linear_cross_entropy_value_and_grad(x[kept], weights, y[kept], **options)
+    np.testing.assert_array_equal(sg.linear_cross_entropy(x, weights, y, ignore_index=-1, **options), loss)
+    if reduction == "none":
+        assert not loss[~kept].any()
+        loss = loss[kept]
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
+    assert not g.x[~kept].any()
+    for result, exact in zip((g.x[kept], g.W, g.bias), expected, strict=True):
+        if exact is not None:
+            np.testing.assert_allclose(result, exact, rtol=1e-4, atol=1e-5)
+    V = np.column_stack([weights, bias])[:, : 9 + with_bias].copy()
+    product = sg.linear_cross_entropy_hvp(x, weights, y, V, ignore_index=-1, **options)
+    exact = sg.linear_cross_entropy_hvp(x[kept], weights, y[kept], V, **options)
+    np.testing.assert_allclose(product, exact, rtol=1e-4, atol=1e-5)
+
+
+def test_only_ignored_rows():
+    x, weights, _, y, _ = problem(np.float64)
+    x[:], y[:] = np.nan, 3
+    loss, g = sg.linear_cross_entropy_value_and_grad(x, weights, y, ignore_index=3)
+    assert np.isnan(loss)
+    assert not any(part.any() for part in (g.x, g.W))
+    assert sg.linear_cross_entropy(x, weights, y, ignore_index=3, reduction="sum") == 0
+
+
 def test_layouts_and_inputs_untouched():
     x, weights, _, y, _ = problem(np.float64)
     expected_loss, expected = sg.linear_cross_entropy_value_and_grad(x, weights, y)

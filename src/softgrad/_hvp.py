@@ -157,14 +157,14 @@ def linear_cross_entropy_hvp(
     features = head.x.shape[1]
     result = np.zeros_like(direction, order="C")
     memory = head.chunk_memory()
-    for rows, chunk in head.chunks():
-        change = memory[: len(chunk.logits)]
-        np.matmul(head.x[rows], direction[:, :features].T, out=change)
+    for _, x, loss in head.chunks():
+        change = memory[: len(x)]
+        np.matmul(x, direction[:, :features].T, out=change)
         if direction.shape[1] > features:
             change += direction[:, features]
-            chunk.write_hvp(change, change)
+            loss.write_hvp(change, change)
             result[:, features] += change.sum(axis=0)
         else:
-            chunk.write_hvp(change, change)
-        _linear_cross_entropy.add_product(result[:, :features], change, head.x[rows])
+            loss.write_hvp(change, change)
+        _linear_cross_entropy.add_product(result[:, :features], change, x)
     return result

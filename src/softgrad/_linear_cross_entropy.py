@@ -87,8 +87,7 @@ def linear_cross_entropy(
     array([0.40760596, 1.09861229])
     """
     head = checked("linear_cross_entropy", x, W, target, bias, weight, options)
-    losses = [chunk.run(None) for _, chunk in head.chunks()]
-    return head.combine(losses)
+    return head.combine([(rows, loss.run(None)) for rows, _, loss in head.chunks()])
 
 
 @shows_loss_options
@@ -141,16 +140,19 @@ def linear_cross_entropy_value_and_grad(
     """
     head = checked("linear_cross_entropy_value_and_grad", x, W, target, bias, weight, options)
     gradient = LinearGradient(
-        np.empty_like(head.x, order="C"),
+        np.zeros(head.x.shape, head.x.dtype),
         np.zeros_like(head.W, order="C"),
         None if head.bias is None else np.zeros_like(head.bias),
     )
     losses = []
-    for rows, chunk in head.chunks():
-        g = chunk.logits
-        losses.append(chunk.run(g))
-        np.matmul(g, head.W, out=gradient.x[rows])
-        add_product(gradient.W, g, head.x[rows])
+    for rows, x, loss in head.chunks():
+        g = loss.logits
+        losses.append((rows, loss.run(g)))
+        if isinstance(rows, slice):
+            np.matmul(g, head.W, out=gradient.x[rows])
+        else:
+            gradient.x[rows] = g @ head.W
+        add_product(gradient.W, g, x)
         if gradient.bias is not None:
             np.add(gradient.bias, g.sum(axis=0), out=gradient.bias)
     return head.combine(losses), gradient
@@ -164,6 +166,14 @@ def add_product(total: Array, g: Array, x: Array) -> None:
         total[part] += g[:, part].T @ x
 
 
+class Chunk(NamedTuple):
+    """The rows of a chunk that the target does not ignore, their features, and the loss of their logits."""
+
+    rows: slice | Array
+    x: Array
+    loss: CrossEntropy
+
+
 class Head(NamedTuple):
     """A linear head and its loss, whose arguments have been checked."""
 
@@ -174,16 +184,21 @@ class Head(NamedTuple):
     targets: Targets
     spec: LossSpec
 
-    def chunks(self) -> Iterator[tuple[slice, CrossEntropy]]:
-        """Slices of rows, and the cross-entropy of their logits."""
-        n, memory = len(self.x), self.chunk_memory()
+    def chunks(self) -> Iterator[Chunk]:
+        """The rows that count; ignored ones take part in no product, in which NaN times 0 would be NaN."""
+        n, memory, kept = len(self.x), self.chunk_memory(), self.targets.kept(self.spec)
         for start in range(0, n, max(1, len(memory))):
-            rows = slice(start, min(n, start + len(memory)))
-            logits = memory[: rows.stop - start]
-            np.matmul(self.x[rows], self.W.T, out=logits)
+            rows: slice | Array = slice(start, min(n, start + len(memory)))
+            if kept is not None and not kept[rows].all():
+                rows = start + np.flatnonzero(kept[rows])
+            x = self.x[rows]
+            if not len(x):
+                continue
+            logits = memory[: len(x)]
+            np.matmul(x, self.W.T, out=logits)
             if self.bias is not None:
                 logits += self.bias
-            yield rows, CrossEntropy(logits, self.dtype, self.targets.part(rows), self.spec)
+            yield Chunk(rows, x, CrossEntropy(logits, self.dtype, self.targets.part(rows), self.spec))
 
     def chunk_memory(self) -> Array:
         """For the logits of one chunk of rows, or for something of their shape."""
@@ -191,14 +206,17 @@ class Head(NamedTuple):
         size = max(1, _CHUNK_BYTES // (classes * self.x.itemsize))
         return np.empty((min(len(self.x), size), classes), self.x.dtype)
 
-    def combine(self, losses: list[Any]) -> Any:
+    def combine(self, losses: list[tuple[slice | Array, Any]]) -> Any:
         """The loss of all rows from those of the chunks."""
         if self.spec.reduction is Reduction.none:
-            return np.concatenate(losses) if losses else np.empty(0, self.x.dtype)
+            of_rows = np.zeros(len(self.x), self.x.dtype)
+            for rows, loss in losses:
+                of_rows[rows] = loss
+            return of_rows
         if not losses and self.spec.reduction is Reduction.mean:
             return self.x.dtype.type(np.nan)
         with np.errstate(over="ignore"):  # an infinite loss is an answer
-            return self.x.dtype.type(np.sum(losses, dtype=np.float64))
+            return self.x.dtype.type(np.sum([loss for _, loss in losses], dtype=np.float64))
 
 
 def checked(

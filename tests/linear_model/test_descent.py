@@ -144,7 +144,8 @@ def largest(gradient):
 def descended(method, *, tol=1e-8, max_iter=100, start=(0.0, 0.0), evaluate=bowl):
     reported = []
     result = descend(
-        evaluate, method, np.array(start), norm=largest, tol=tol, max_iter=max_iter, precision=EPS, report=reported.append
+        evaluate, method, np.array(start), norm=largest, tol=tol, max_iter=max_iter, precision=EPS,
+        report=reported.append,
     )  # fmt: skip
     return *result, reported
 
