@@ -24,25 +24,29 @@ struct Labelled {
   Labelled() { __builtin_memset(this, 0, sizeof *this); }
 };
 
+inline double nan() { return __builtin_nan(""); }
+
+// A label that has become invalid since it was checked, by another thread, makes the loss of its row NaN.
 template <class Scalar>
 inline void start_labelled(const CrossEntropyArguments& a, int64_t first, int count, Batch& batch, Labelled& labelled) {
   double upstream = 1 / a.targets.denominator;
   double usual_headroom = headroom_for<Scalar>(upstream);
+  const double* class_weight = a.targets.class_weight;
+  int64_t classes = a.targets.classes ? a.targets.classes : a.logits.classes;
   for (int i = 0; i < Batch::rows; ++i) {
-    batch.skip[i] = i >= count || a.spec.ignores(a.targets.labels[first + i]);
-    labelled.counts[i] = batch.skip[i] ? 0 : 1;
+    batch.skip[i] = true;
+    labelled.counts[i] = 0;
     labelled.weight[i] = labelled.row_scale[i] = 1;
     batch.headroom[i] = usual_headroom;
     labelled.column[i] = -1;
-    if (batch.skip[i]) continue;
-    int64_t column = a.targets.labels[first + i] - a.targets.first_class;
+    if (i >= count) continue;
+    int64_t label = a.targets.label(first + i), column = label - a.targets.first_class;
+    if (a.spec.ignores(label)) continue;
+    batch.skip[i] = false;
+    labelled.counts[i] = 1;
     if (column >= 0 && column < a.logits.classes) labelled.column[i] = column;
-  }
-  const double* class_weight = a.targets.class_weight;
-  if (!class_weight && !a.row_scale) return;
-  for (int i = 0; i < count; ++i) {
-    if (batch.skip[i]) continue;
-    if (class_weight) labelled.weight[i] = class_weight[a.targets.labels[first + i]] * a.weight_unit;
+    if (!class_weight && !a.row_scale) continue;
+    if (class_weight) labelled.weight[i] = label >= 0 && label < classes ? class_weight[label] * a.weight_unit : nan();
     if (a.row_scale) labelled.row_scale[i] = a.row_scale[first + i];
     double scale = labelled.weight[i] * labelled.row_scale[i] * upstream;
     batch.headroom[i] = headroom_for<Scalar>(scale < 0 ? -scale : scale);
@@ -180,6 +184,8 @@ inline double labelled_batches(const CrossEntropyArguments& a) {
           set_label<V>(given[i].label, i, batch, labelled);
           continue;
         }
+        labelled.logit[i] = nan();
+        if (labelled.column[i] < 0) continue;
         labelled.logit[i] = rows.logit(i, labelled.column[i]);
         if (with_gradient) labelled.exponential[i] = rows.exponential(i, labelled.column[i]);
       }
@@ -204,7 +210,10 @@ inline double labelled_long_rows(const CrossEntropyArguments& a) {
     if (!batch.skip[0]) {
       LongRow<V, S> row(a.logits.row(r), a.logits.class_stride, a.logits.classes, a.threads);
       row.statistics(batch, a.statistics ? a.statistics + r : nullptr);
-      set_label<V>(a.statistics ? a.statistics[r].label : row.logit(labelled.column[0]), 0, batch, labelled);
+      double logit = a.statistics             ? a.statistics[r].label
+                     : labelled.column[0] < 0 ? nan()
+                                              : row.logit(labelled.column[0]);
+      set_label<V>(logit, 0, batch, labelled);
       finish_labelled<typename NumberOf<V>::type>(a, batch, labelled);
       if (a.gradient.data) {
         row.write_scaled(batch, a.gradient.row(r), a.gradient.class_stride, stream);

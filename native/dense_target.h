@@ -189,7 +189,7 @@ class DenseRow {
   void load_target(int64_t begin, int64_t n, double* q, double* buffer) const {
     if (targets_.labels) {
       __builtin_memset(q, 0, n * sizeof(double));
-      int64_t y = targets_.labels[row_] - targets_.first_class - begin;
+      int64_t y = targets_.label(row_) - targets_.first_class - begin;
       if (y >= 0 && y < n) q[y] = 1;
       return;
     }
@@ -284,7 +284,7 @@ class DensePass {
     for_groups(groups, bytes, outer_, [&](int64_t group, int64_t first, int64_t end, char* scratch) {
       RowStatistics* partial = new (scratch) RowStatistics[blocks_];
       for (int64_t r = first; r < end; ++r) {
-        if (targets_.labels && spec_.ignores(targets_.labels[r]))
+        if (targets_.labels && spec_.ignores(targets_.label(r)))
           ignored(group, r);
         else
           body(group, Row{*this, r, {spec_, targets_, logits_, r}, partial, scratch + partial_bytes});

@@ -78,7 +78,7 @@ struct HvpArguments {
   const double* row_scale;          // per row, multiplies the Hessian; or nullptr
   int threads;
 
-  bool ignores(int64_t row) const { return targets.labels && spec.ignores(targets.labels[row]); }
+  bool ignores(int64_t row) const { return targets.labels && spec.ignores(targets.label(row)); }
 };
 
 // The Jacobian of softmax at its results probs, applied to one vector for each row.

@@ -144,8 +144,7 @@ struct GradientOfRows {
     cross_entropy_rows<V, T>(cross_entropy(tile, first, row_loss));
     const double* weight = a.head.row_weight + first;
     double sum = 0;
-    for (int i = 0; i < count; ++i)
-      if (weight[i] != 0) sum += weight[i] * static_cast<double>(row_loss[i]);
+    for (int i = 0; i < count; ++i) sum += weight[i] * static_cast<double>(row_loss[i]);
     return sum;
   }
 
@@ -307,9 +306,16 @@ class LinearHeadPass {
       const T* panel = coefficients + p.first_class * features_;
       x_.template add_logits<V, p.vectors>(first, count, panel, logits + p.first_class, step_);
     });
+    clear_absent(first, count, logits);
     double loss = task_.replace(first, count, logits, step_, row_loss);
     for_panels([&](auto p) { add_sums(p, first, count, logits, packed, total); });
     return loss;
+  }
+
+  // Rows of weight 0 count as absent: their logits may overflow, and 0 times infinity is no 0.
+  void clear_absent(int64_t first, int count, T* logits) const {
+    for (int i = 0; i < count; ++i)
+      if (a_.row_weight[first + i] == 0) std::memset(logits + i * step_, 0, step_ * sizeof(T));
   }
 
   template <int vectors>

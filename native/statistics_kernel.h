@@ -12,7 +12,7 @@ namespace softgrad::SOFTGRAD_ISA {
 
 // -1: the label is not in this block of the classes.
 inline int64_t column_of(const StatisticsArguments& a, int64_t row) {
-  int64_t column = a.targets.labels ? a.targets.labels[row] - a.targets.first_class : -1;
+  int64_t column = a.targets.labels ? a.targets.label(row) - a.targets.first_class : -1;
   return column < a.logits.classes ? column : -1;
 }
 

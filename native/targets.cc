@@ -30,14 +30,18 @@ LabelSummary summarize_labels(const LossSpec& spec, const int64_t* labels, int64
   }
   LabelSummary summary;
   summary.weight = static_cast<double>(rows - ignored);
-  if (bad) {
-    int64_t i = 0;
-    while (spec.ignores(labels[i]) || (labels[i] >= 0 && labels[i] < classes)) ++i;
-    summary.bad_row = i;
-  } else if (class_weight) {
-    WeightSum sum;
-    for (int64_t i = 0; i < rows; ++i)
-      if (!spec.ignores(labels[i])) sum.add(class_weight[labels[i]]);
+  if (!bad && !class_weight) return summary;
+  WeightSum sum;
+  for (int64_t i = 0; i < rows; ++i) {
+    int64_t label = __atomic_load_n(labels + i, __ATOMIC_RELAXED);  // another thread may change it
+    if (spec.ignores(label)) continue;
+    if (label < 0 || label >= classes) {
+      summary.bad_row = i;
+      return summary;
+    }
+    if (class_weight) sum.add(class_weight[label]);
+  }
+  if (class_weight) {
     summary.weight = sum.sum + sum.error;
     summary.rest = (sum.sum - summary.weight) + sum.error;
   }

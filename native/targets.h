@@ -21,6 +21,9 @@ struct Targets {
   int64_t first_class = 0;               // of the logits at hand, where they are a block of the classes,
   int64_t classes = 0;                   // of which there are so many in all; 0: as many as logits
 
+  // The label of a row, read once: another thread may change it while a kernel runs.
+  int64_t label(int64_t row) const { return __atomic_load_n(labels + row, __ATOMIC_RELAXED); }
+
   // Whether y is nonzero at the labels alone.
   bool one_hot(const LossSpec& spec) const { return labels && spec.label_smoothing == 0; }
 };

@@ -170,3 +170,37 @@ def test_instruction_set_from_the_environment():
     assert run.returncode != 0
     assert "SOFTGRAD_ISA='sse9'" in run.stderr
     assert "generic" in run.stderr
+
+
+CHANGING_LABELS = """
+import threading
+import numpy as np
+import softgrad as sg
+
+z, y = np.zeros((4000, CLASSES), np.float32), np.zeros(4000, np.int64)
+done = threading.Event()
+
+def change():
+    while not done.is_set():
+        y[:] = 2**40
+        y[:] = 0
+
+threading.Thread(target=change, daemon=True).start()
+try:
+    for options in 3 * [{}, {"label_smoothing": 0.1}, {"weight": np.ones(CLASSES)}, {"reduction": "none"}]:
+        for _ in range(20):
+            try:
+                sg.cross_entropy_value_and_grad(z, y, **options)
+                sg.cross_entropy_hvp(z, y, z, **options)
+            except IndexError:
+                pass
+finally:
+    done.set()
+"""
+
+
+@pytest.mark.parametrize("classes", [3, 200])
+def test_labels_that_another_thread_changes_crash_nothing(classes):
+    """Checked or used, a label is read once, and used for no address if it is no class."""
+    code = CHANGING_LABELS.replace("CLASSES", str(classes))
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

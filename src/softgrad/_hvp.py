@@ -157,14 +157,14 @@ def linear_cross_entropy_hvp(
     features = head.x.shape[1]
     result = np.zeros_like(direction, order="C")
     memory = head.chunk_memory()
-    for _, x, loss in head.chunks():
-        change = memory[: len(x)]
-        np.matmul(x, direction[:, :features].T, out=change)
+    for _, part, loss in head.chunks():
+        change = memory[: len(part)]
+        np.matmul(part, direction[:, :features].T, out=change)
         if direction.shape[1] > features:
             change += direction[:, features]
             loss.write_hvp(change, change)
             result[:, features] += change.sum(axis=0)
         else:
             loss.write_hvp(change, change)
-        _linear_cross_entropy.add_product(result[:, :features], change, x)
+        _linear_cross_entropy.add_product(result[:, :features], change, part)
     return result

@@ -145,14 +145,14 @@ def linear_cross_entropy_value_and_grad(
         None if head.bias is None else np.zeros_like(head.bias),
     )
     losses = []
-    for rows, x, loss in head.chunks():
+    for rows, part, loss in head.chunks():
         g = loss.logits
         losses.append((rows, loss.run(g)))
         if isinstance(rows, slice):
             np.matmul(g, head.W, out=gradient.x[rows])
         else:
             gradient.x[rows] = g @ head.W
-        add_product(gradient.W, g, x)
+        add_product(gradient.W, g, part)
         if gradient.bias is not None:
             np.add(gradient.bias, g.sum(axis=0), out=gradient.bias)
     return head.combine(losses), gradient

@@ -289,6 +289,25 @@ def test_without_intercept(C):
     np.testing.assert_array_equal(model.predict(X), model.classes_[(X @ model.coef_.T).argmax(axis=1)])
 
 
+@pytest.mark.parametrize("convert", [np.asarray, scipy.sparse.csr_array])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton"])
+def test_rows_of_weight_0_may_have_logits_beyond_float32(solver, convert):
+    rng = np.random.default_rng(0)
+    X, y = (1e-20 * rng.normal(size=(1000, 3))).astype(np.float32), rng.integers(0, 3, 1000)
+    weight = np.arange(1000) % 7 > 0
+    expected = SoftmaxRegression(solver=solver, C=1e42).fit(X[weight], y[weight])
+    X[~weight] = 1e25
+    model = SoftmaxRegression(solver=solver, C=1e42).fit(convert(X), y, sample_weight=weight)
+    assert model.converged_
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-4 * abs(expected.coef_).max())
+
+
+def test_weights_of_few_digits_are_refused():
+    X, y = iris()
+    with pytest.raises(ValueError, match=r"the largest sample_weight is 1e-320, a subnormal number .* multiply"):
+        SoftmaxRegression().fit(X, y, sample_weight=np.full(len(y), 1e-320))
+
+
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", ["one row", "light rows", "probabilities", "smoothed"])

@@ -121,6 +121,11 @@ def row_weights(sample_weight: Any, rows: int) -> Array:
         )
     if not weight.any():
         raise ValueError("every sample_weight is zero; expected a positive weight in rows of two classes or more")
+    if weight.max() < np.finfo(np.float64).tiny:
+        raise ValueError(
+            f"the largest sample_weight is {weight.max()}, a subnormal number of few digits; multiply all weights by "
+            "one factor: it changes the model only through C"
+        )
     return weight
 
 

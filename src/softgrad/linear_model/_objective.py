@@ -168,8 +168,9 @@ class Objective:
         step = max(16, (1 << 20) // size)
         for start in range(0, self.x.shape[0], step):
             part = slice(start, start + step)
-            x = self.standardised(self.x[part]).astype(np.float64)
-            root = np.sqrt(mass[part] / self.total)[:, None]
+            counted = np.flatnonzero(mass[part])  # the logits of others may overflow
+            x = self.standardised(self.x[part][counted]).astype(np.float64)
+            root = np.sqrt(mass[part][counted] / self.total)[:, None]
             scaled = ((root * softmax(x @ theta.T))[:, :, None] * x[:, None, :]).reshape(len(x), size)
             outer += scaled.T @ scaled
         self.passes += 1

@@ -90,13 +90,13 @@ class Plan(NamedTuple):
 
 
 class Sample:
-    """Rows drawn without replacement, always the same ones."""
+    """Rows of some weight drawn without replacement, always the same ones."""
 
     def __init__(self, objective: Objective, rows: int) -> None:
         self.objective = objective
-        count = objective.x.shape[0]
-        every = np.arange(count)
-        self.rows = every if rows >= count else np.sort(np.random.default_rng(0).permutation(count)[:rows])
+        every = np.flatnonzero(objective.mass)
+        chosen = np.random.default_rng(0).permutation(len(every))[:rows]
+        self.rows = every if rows >= len(every) else every[np.sort(chosen)]
         mass = objective.mass[self.rows]
         self.mass = mass / (mass.sum() or 1.0) * (objective.mass.sum() / objective.total)
 
