@@ -30,7 +30,9 @@ inline double nan() { return __builtin_nan(""); }
 template <class Scalar>
 inline void start_labelled(const CrossEntropyArguments& a, int64_t first, int count, Batch& batch, Labelled& labelled) {
   double upstream = 1 / a.targets.denominator;
-  double usual_headroom = headroom_for<Scalar>(upstream);
+  // The factor c = w + 2ζ·lse of the exponentials, as far as it is known before lse is.
+  double of_z_loss = ZLoss(a.spec, a.weight_unit).curvature();
+  double usual_headroom = headroom_for<Scalar>((1 + of_z_loss) * upstream);
   const double* class_weight = a.targets.class_weight;
   int64_t classes = a.targets.classes ? a.targets.classes : a.logits.classes;
   for (int i = 0; i < Batch::rows; ++i) {
@@ -48,8 +50,8 @@ inline void start_labelled(const CrossEntropyArguments& a, int64_t first, int co
     if (!class_weight && !a.row_scale) continue;
     if (class_weight) labelled.weight[i] = label >= 0 && label < classes ? class_weight[label] * a.weight_unit : nan();
     if (a.row_scale) labelled.row_scale[i] = a.row_scale[first + i];
-    double scale = labelled.weight[i] * labelled.row_scale[i] * upstream;
-    batch.headroom[i] = headroom_for<Scalar>(scale < 0 ? -scale : scale);
+    double scale = (__builtin_fabs(labelled.weight[i]) + of_z_loss) * labelled.row_scale[i] * upstream;
+    batch.headroom[i] = headroom_for<Scalar>(__builtin_fabs(scale));
   }
 }
 

@@ -20,9 +20,10 @@
 
 namespace softgrad::SOFTGRAD_ISA {
 
-// Keeps every probability that is not zero itself normal, and leaves the products with v the rest of
-// the range.
-inline constexpr double hvp_headroom = 64;
+// Keeps every probability that is not zero itself normal. Products with v are doubles: those of float rows leave more
+// of the range, for the tails that a large v brings back. Probabilities below 2^-1086 (float: 2^-246) count as 0.
+template <class Scalar>
+inline constexpr double hvp_headroom = sizeof(Scalar) == 4 ? 120 : 64;
 
 // Exponentials taken anew where they are needed.
 template <class V, class S>
@@ -46,18 +47,18 @@ struct CrossEntropyHessian {
   // The statistics of the rows from `first` on, and exponentials that the family keeps.
   template <Family F>
   void start(int64_t first, F& rows, Batch& batch) const {
-    batch.set_headroom(hvp_headroom);
+    batch.set_headroom(hvp_headroom<typename V::Scalar>);
     rows.template statistics<true>(batch, given(first));
   }
   void start(int64_t row, LongRow<V, S>& logits, Batch& batch) const {
-    batch.headroom[0] = hvp_headroom;
+    batch.headroom[0] = hvp_headroom<typename V::Scalar>;
     logits.statistics(batch, given(row));
   }
   const RowStatistics* given(int64_t row) const { return a.statistics ? a.statistics + row : nullptr; }
   // Those of a block of a long row.
   Exponentials<V, S> exponentials(const S* z, const Batch& batch) const {
     using T = typename V::Scalar;
-    return {z, Pivot<V>(V(static_cast<T>(batch.maximum[0])), V(T(hvp_headroom)))};
+    return {z, Pivot<V>(V(static_cast<T>(batch.maximum[0])), V(T(hvp_headroom<T>)))};
   }
 
   void finish(int64_t first, int count, Batch& batch, Curvature& curvature) const {

@@ -1,6 +1,7 @@
 import itertools
 
 import ml_dtypes
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ import softgrad as sg
 from softgrad import _core
 from softgrad._loss_spec import DEFAULT, per_row
 from tests import families, oracle
+from tests.curvature import long_double
 
 DTYPES = [np.float32, np.float64]
 
@@ -452,3 +454,49 @@ def test_row_scale_multiplies_the_gradient(instruction_set):
             expected_loss, expected = sg.cross_entropy_value_and_grad(z, target, reduction="none")
             np.testing.assert_array_equal(loss, expected_loss)
             np.testing.assert_allclose(gradient, scale[: len(z), None] * expected, rtol=1e-14, atol=1e-16)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("factor", [1e15, 1e5, 1e-4, 1e-15])
+@pytest.mark.parametrize("weight", [1e15, 1e-15])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_extreme_weights_beside_extreme_z_losses(dtype, weight, factor, reduction, instruction_set):
+    rng = np.random.default_rng(0)
+    z, y = (rng.normal(size=(12, 5)) * 50).astype(dtype), rng.integers(0, 5, 12)
+    loss, g = sg.cross_entropy_value_and_grad(z, y, weight=[weight] * 5, z_loss=factor, reduction=reduction)
+    w, zeta, denominator = mpmath.mpf(weight), mpmath.mpf(factor), mpmath.mpf(weight) * 12 if reduction == "mean" else 1
+    total, gradient, larger = mpmath.mpf(0), np.empty(z.shape, np.longdouble), np.empty(z.shape, np.longdouble)
+    with mpmath.workdps(60):
+        for n, row in enumerate(z):
+            e = [mpmath.exp(mpmath.mpf(float(x))) for x in row]
+            lse = mpmath.log(sum(e))
+            total += w * (lse - mpmath.mpf(float(row[y[n]]))) + zeta * lse**2
+            for k in range(5):
+                p = e[k] / sum(e)
+                of_loss, of_z_loss = w * p - w * (k == y[n]), 2 * zeta * lse * p
+                gradient[n, k] = long_double((of_loss + of_z_loss) / denominator)
+                larger[n, k] = long_double(max(abs(of_loss), abs(of_z_loss)) / denominator)
+        assert oracle.error(loss, long_double(total / denominator)) <= 2
+        assert oracle.error(g, gradient, larger) <= 2
+
+
+def test_sums_beyond_the_largest_number():
+    z = np.array([[1.5e308, 0.0], [1.5e308, 0.0]])
+    assert sg.cross_entropy(z, [1, 1], reduction="none").tolist() == [1.5e308, 1.5e308]
+    assert sg.cross_entropy(z, [1, 1]) == np.inf
+    loss, gradient = sg.cross_entropy_value_and_grad([[1e308, 0.0]], [0], z_loss=1.0)
+    assert loss == np.inf
+    assert np.isnan(gradient).all()
+
+
+def test_z_loss_where_lse_nearly_vanishes():
+    """In float32 lse has an error of up to 2^-24, from exponentials in float32."""
+    z = np.log(np.full((1, 4), 0.25, np.float32)) + np.array([1e-3, -1e-3, 2e-4, -2e-4], np.float32)
+    for step in range(30):
+        x = z + np.float32(step * 2.0**-23)
+        gradient = sg.cross_entropy_grad(x, [0], z_loss=1e15)
+        with mpmath.workdps(60):
+            e = [mpmath.exp(mpmath.mpf(float(v))) for v in x[0]]
+            lse = mpmath.log(sum(e))
+            exact = [v / sum(e) * (1 + 2e15 * lse) - (k == 0) for k, v in enumerate(e)]
+        assert all(abs(g - float(v)) <= 2e15 * 2.0**-24 for g, v in zip(gradient[0], exact, strict=True))

@@ -362,3 +362,21 @@ def test_tensors_are_read_and_written_by_their_address():
         _core.softmax(_core.SoftmaxKind.softmax, DType.float64, Tensor(z, "address"), 0, Tensor(out))
     with pytest.raises(AttributeError, match="data_ptr"):
         _core.softmax(_core.SoftmaxKind.softmax, DType.float64, [1.0], 0, Tensor(out))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "v", "tails"),
+    [(np.float32, 1e30, [-100, -130, -150, -169]), (np.float64, 1e250, [-700, -740, -752])],
+)
+def test_tails_that_a_large_vector_brings_back(dtype, v, tails, instruction_set):
+    for tail in tails:
+        z, direction = np.array([[0, tail, -1]], dtype), np.array([[0, v, 0]], dtype)
+        exact = Products(z, direction)
+        product = sg.cross_entropy_hvp(z, [0], direction)
+        assert product[0, 1] != 0
+        assert error(product, exact.product, exact.scale) <= 3
+
+
+@pytest.mark.parametrize(("dtype", "v", "tail"), [(np.float32, 1e30, -175), (np.float64, 1e250, -780)])
+def test_probabilities_too_small_for_any_headroom_count_as_0(dtype, v, tail):
+    assert not sg.cross_entropy_hvp(np.array([0, tail, -1], dtype), 0, np.array([0, v, 0], dtype)).any()

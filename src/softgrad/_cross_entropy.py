@@ -83,7 +83,7 @@ def cross_entropy(
 
     NaN in a row makes its loss NaN. −inf logits are masked classes: with y = 0 they add nothing, with
     y > 0 the loss is +inf. A row that holds +inf, or −inf only, has the loss NaN. The mean over
-    nothing is NaN.
+    nothing is NaN. Losses whose sum is beyond the largest float64 have the mean +inf.
 
     References
     ----------
@@ -142,8 +142,9 @@ def cross_entropy_grad(
     1.6), tails and subnormals included; with z-loss the two terms of the target's entry may cancel, and the
     bound is relative to the larger. Class probabilities or label smoothing, where p_k Σ y and y_k may
     cancel: computed in float64; 1 ULP for float32 down to a cancellation of 2^-28, 2 ULP of the larger term for
-    float64. Memory traffic as for `softmax`. The gradient is finite where the loss is +inf, and zero
-    in ignored rows.
+    float64. In float32, where |lse| < 1, the bound of a z-loss and its gradient is that for |lse| = 1.
+    Memory traffic as for `softmax`. The gradient is finite where a target at −inf makes the loss +inf, and zero
+    in ignored rows; where 2ζ lse is beyond the largest float64 it is NaN.
 
     Examples
     --------
