@@ -15,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from softgrad.cli import CommandError
 from softgrad.cli._encoding import Encoding, learn
+from softgrad.cli._reading import ReadOptions
 from softgrad.cli._typed_columns import numbers_and_text, refuse_missing
 
 
@@ -75,7 +76,8 @@ def test_remarks_are_few():
 
 
 def test_an_encoding_comes_back_from_json():
-    encoding = learn(typed(n=[0.1, np.nan], w=["é", "b\n"]), "median", header=False, missing=["?"])
+    reading = ReadOptions(decimal=",", thousands=".", header=False, missing=("?",))
+    encoding = learn(typed(n=[0.1, np.nan], w=["é", "b\n"]), "median", reading)
     assert Encoding.from_json(json.loads(json.dumps(encoding.to_json()))) == encoding
     assert encoding.text == ["w"]
 

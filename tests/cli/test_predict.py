@@ -207,7 +207,7 @@ def test_models_of_python_take_tables(run):
         ("iris", "inf.csv", "column 'b', data row 2: 'inf'; expected a finite number"),
         ("iris", "narrow.npy", "narrow.npy has 3 features; the model was fitted to 4"),
         ("iris", "nan.npy", "nan.npy, data row 2, column 0 holds nan; expected finite numbers"),
-        ("iris", "empty.csv", "empty.csv is empty; expected CSV with a header line"),
+        ("iris", "empty.csv", "empty.csv is empty; expected a header line and rows"),
         ("iris", "t.foo", "t.foo: unknown kind of table"),
         ("both", "lacks.csv", "lacks.csv has named columns; the model was fitted to an array of 4 columns"),
         ("pets", "narrow.npy", "narrow.npy has columns without names; the model was fitted to text in column 'pet'"),
@@ -223,7 +223,7 @@ def test_unusable_tables_and_models_are_refused(run, models, model, table, messa
     np.save("narrow.npy", X[:, :3])
     np.save("nan.npy", np.array([[1.0] * 4, [np.nan] * 4]))
     Path("empty.csv").touch()
-    Path("t.foo").touch()
+    Path("t.foo").write_text("{}", encoding="utf-8")
     before = sorted(Path().iterdir())
     path = models / model if (models / model).exists() else model
     code, out, err = run(path, table, "--output", "p.csv")

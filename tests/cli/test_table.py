@@ -13,7 +13,9 @@ from sklearn.datasets import dump_svmlight_file
 
 from softgrad.cli import CommandError
 from softgrad.cli._array_table import read_array
-from softgrad.cli._table import column_named, kind_of, labels_of, read_frame
+from softgrad.cli._file_kind import kind_of
+from softgrad.cli._reading import ReadOptions
+from softgrad.cli._table import column_named, labels_of, read_frame
 
 X = np.random.default_rng(0).standard_normal((12, 3)).round(3)
 Y = np.arange(12) % 3
@@ -36,16 +38,10 @@ def refused(message):
 @pytest.mark.parametrize(
     "name, kind",
     [("a.csv", "csv"), ("A.CSV", "csv"), ("a.csv.gz", "csv"), ("a.tsv", "tsv"), ("a.parquet", "parquet")]
-    + [("a.npy", "npy"), ("a.npz", "npz"), ("a.svm", "libsvm"), ("a.libsvm.gz", "libsvm"), ("a.txt", "libsvm")],
+    + [("a.npy", "npy"), ("a.npz", "npz"), ("a.svm", "libsvm"), ("a.libsvm.gz", "libsvm")],
 )
 def test_the_name_says_the_kind(name, kind):
     assert kind_of(Path(name)) == kind
-
-
-@pytest.mark.parametrize("name", ["a", "a.xlsx", "a.npy.gz", "csv"])
-def test_other_names_are_refused(name):
-    with refused(f"{name}: unknown kind of table; expected a name that ends in .csv, .tsv, .parquet, .npy or .npz"):
-        kind_of(Path(name))
 
 
 def test_text_tables_of_every_kind_are_the_same():
@@ -55,33 +51,38 @@ def test_text_tables_of_every_kind_are_the_same():
     frame.to_csv("t.tsv", index=False, sep="\t")
     frame.to_parquet("t.parquet")
     for name in ("t.csv", "t.csv.gz", "t.tsv", "t.parquet"):
-        pd.testing.assert_frame_equal(read_frame(Path(name)), frame)
+        pd.testing.assert_frame_equal(read_frame(Path(name)).frame, frame)
 
 
 def test_only_what_means_missing_is_missing():
     table = text("t.csv", "a,b,c\n?,NA,\n1,-,x\n")
-    assert read_frame(table).isna().sum().tolist() == [0, 0, 1]
-    frame = read_frame(table, missing=("?", "NA"))
+    assert read_frame(table).frame.isna().sum().tolist() == [0, 0, 1]
+    frame = read_frame(table, ReadOptions(missing=("?", "NA"))).frame
     assert frame.isna().sum().tolist() == [1, 1, 1]
     assert frame["a"].dtype == np.float64
 
 
 def test_columns_without_a_header_are_named_by_position():
     table = text("t.csv", "007,x\n008,y\n")
-    assert read_frame(table, header=False).to_dict("list") == {"0": [7, 8], "1": ["x", "y"]}
-    assert read_frame(table, header=False, text=["0"])["0"].tolist() == ["007", "008"]
-    assert read_frame(table, text=["007"])["007"].tolist() == ["008"]
+    bare = ReadOptions(header=False)
+    assert read_frame(table, bare).frame.to_dict("list") == {"0": [7, 8], "1": ["x", "y"]}
+    assert read_frame(table, bare, text=["0"]).frame["0"].tolist() == ["007", "008"]
+    assert read_frame(table, text=["007"]).frame["007"].tolist() == ["008"]
 
 
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("t.csv", b"", "t.csv is empty; expected CSV with a header line"),
-        ("t.tsv", b"", "t.tsv is empty; expected TSV with a header line"),
+        ("t.csv", b"", "t.csv is empty; expected a header line and rows"),
+        ("t.tsv", b"", "t.tsv is empty; expected a header line and rows"),
         ("t.csv", b"a,b\n", "t.csv holds a header but no rows"),
-        ("t.csv", b"\xff\xfe\x00a,y\n1,2\n", "t.csv is not CSV in UTF-8"),
-        ("t.csv", b"a,b\n1,2,3\n", "t.csv is not CSV in UTF-8"),
-        ("t.csv", b'a,b\n1,"2\n', "t.csv is not CSV in UTF-8"),
+        ("t.csv", b"\xff\xfe\x00a,y\n1,2\n", "t.csv is not UTF-16"),
+        (
+            "t.csv",
+            b"a,b\n1,2\n1,2,3\n",
+            "t.csv: line 3 has 3 fields, the first line 2, separated by ','",
+        ),
+        ("t.csv", b'a,b\n1,"2\n', 't.csv: a quote (") that opens in row 2 of the file is never closed'),
         ("t.csv.gz", b"a,b\n1,2\n", "t.csv.gz is not packed by gzip, or damaged"),
         ("t.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-9], "t.csv.gz is not packed by gzip, or damaged"),
         ("t.parquet", b"", "t.parquet is not Parquet, or damaged"),
@@ -218,8 +219,6 @@ def test_libsvm_text_stays_sparse_and_counts_columns_as_the_fit_did():
     assert later.features.toarray().tolist() == [[0, 0, 0, 7, 0]]
     with refused("l.svm holds index 0, but the model was fitted to a file that counts columns from 1"):
         read_array(text("l.svm", "0 0:7\n"), None, features=5, first_index=1)
-    with refused("l.svm holds index 6; the model was fitted to 5 features"):
-        read_array(text("l.svm", "0 6:7\n"), None, features=5, first_index=1)
 
 
 @pytest.mark.parametrize(

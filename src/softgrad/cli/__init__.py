@@ -35,6 +35,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except OSError as error:
         _complain(error)
         code = 1
+    except MemoryError as error:
+        _complain(f"out of memory{f': {error}' if str(error) else ''}; take fewer rows or columns")
+        code = 1
     if code == 130:
         print("interrupted", file=sys.stderr)
     sys.exit(code)

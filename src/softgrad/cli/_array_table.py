@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import io
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from softgrad.cli import CommandError
-from softgrad.cli._table import kind_of, whole_labels
+from softgrad.cli._file_kind import check_inflation, kind_of, unpacked
+from softgrad.cli._table import whole_labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from softgrad.cli._reading import ReadOptions
+
     Array = NDArray[Any]
 
+MOST_FEATURES = 10**7  # of LibSVM text, whose sparse rows say nothing of the dense coefficients
+_NPY = b"\x93NUMPY"
 _BLOCK = 2**20  # entries that are looked at together
 _DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, NotImplementedError)
 
@@ -33,10 +38,17 @@ class ArrayTable(NamedTuple):
     """The position of the column of labels, if they were one."""
     first_index: int | None
     """Of LibSVM text: whether its columns are counted from 0 or 1."""
+    remarks: list[str]
+    """What the user should know of how it was read."""
 
 
 def read_array(
-    path: Path, target: str | None, *, features: int | None = None, first_index: int | None = None
+    path: Path,
+    target: str | None,
+    options: ReadOptions | None = None,
+    *,
+    features: int | None = None,
+    first_index: int | None = None,
 ) -> ArrayTable:
     """Features and labels.
 
@@ -46,12 +58,14 @@ def read_array(
         A .npy, .npz or LibSVM file.
     target : str or None
         Where the labels are: a position of a column, a .npy file, or the name of an array in the .npz (default: y).
+    options : ReadOptions, optional
+        How the file is read.
     features : int, optional
         What a model takes; then `target` is only a column where there is one more, and labels may lack.
     first_index : int, optional
         Of the LibSVM text that the model was fitted to.
     """
-    kind = kind_of(path)
+    kind = kind_of(path, options)
     if kind == "libsvm":
         table = _libsvm(path, target, features, first_index)
     else:
@@ -70,10 +84,10 @@ def read_array(
 def _npy(path: Path, target: str | None, features: int | None) -> ArrayTable:
     matrix = _matrix(_mapped(path), str(path))
     if target is not None and target.lower().endswith(".npy"):
-        return ArrayTable(matrix, _label_file(target), None, None)
+        return ArrayTable(matrix, _label_file(target), None, None, [])
     columns = matrix.shape[1]
     if features is not None and (target is None or columns == features):
-        return ArrayTable(matrix, None, None, None)
+        return ArrayTable(matrix, None, None, None, [])
     expected = f"a position from 0 to {columns - 1}, -1 for the last, or a .npy file of labels"
     if target is None:
         raise CommandError(f"--target is missing: {path} has {columns} columns; expected {expected}")
@@ -82,18 +96,22 @@ def _npy(path: Path, target: str | None, features: int | None) -> ArrayTable:
     except (ValueError, IndexError):
         raise CommandError(f"--target {target}: {path} has {columns} columns; expected {expected}") from None
     labels = whole_labels(np.array(matrix[:, position]), f"{path}, column {position}")
-    return ArrayTable(np.delete(matrix, position, axis=1), labels, str(position), None)
+    return ArrayTable(np.delete(matrix, position, axis=1), labels, str(position), None, [])
 
 
 def _npz(path: Path, target: str | None) -> ArrayTable:
     wanted = ("X", target or "y")
     try:
         with open(path, "rb") as file:  # which numpy.load would leave open if it fails
-            archive = np.load(file, allow_pickle=False)
-            names = list(archive.files) if isinstance(archive, np.lib.npyio.NpzFile) else None
-            arrays = {name: archive[name] for name in names or () if name in wanted}
+            names = None
+            if file.peek(len(_NPY)).startswith(_NPY):
+                np.lib.format.open_memmap(path, mode="r")
+            else:
+                archive = np.load(file, allow_pickle=False)
+                names = list(archive.files)
+                arrays = {name: _member(archive, name, path) for name in names if name in wanted}
     except _DAMAGE:  # whose text may recommend pickle
-        raise CommandError(_damaged(path)) from None
+        raise CommandError(_damaged(path, "npz")) from None
     if names is None:
         raise CommandError(f"{path} holds one array without a name; write numpy.savez(file, X=..., y=...)")
     if "X" not in arrays:
@@ -101,10 +119,25 @@ def _npz(path: Path, target: str | None) -> ArrayTable:
     matrix = _matrix(arrays["X"], f"{path}: X")
     if target is not None and target not in arrays:
         if target.lower().endswith(".npy"):
-            return ArrayTable(matrix, _label_file(target), None, None)
+            return ArrayTable(matrix, _label_file(target), None, None, [])
         raise CommandError(f"--target {target}: {path} has no such array; its arrays: {', '.join(names)}")
     labels = arrays.get(target or "y")
-    return ArrayTable(matrix, None if labels is None else _vector(labels, f"{path}: {target or 'y'}"), None, None)
+    return ArrayTable(matrix, None if labels is None else _vector(labels, f"{path}: {target or 'y'}"), None, None, [])
+
+
+def _member(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> Array:
+    """An array of an archive, whose size is looked at before memory is taken for it."""
+    file = f"{name}.npy"
+    facts = archive.zip.getinfo(file if file in archive.zip.namelist() else name)
+    check_inflation(facts.file_size, min(facts.compress_size, path.stat().st_size), f"{path}: {name}")
+    with archive.zip.open(facts) as content:
+        version = np.lib.format.read_magic(content)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(content)
+    if math.prod(shape) * dtype.itemsize > facts.file_size:
+        raise ValueError("the header tells of more than there is")
+    array: Array = archive[name]
+    return array
 
 
 def _libsvm(path: Path, target: str | None, features: int | None, first_index: int | None) -> ArrayTable:
@@ -113,9 +146,8 @@ def _libsvm(path: Path, target: str | None, features: int | None, first_index: i
     if target is not None:
         raise CommandError(f"--target {target}: in LibSVM text the label is the first field; leave --target out")
     try:
-        matrix, labels = _parse_libsvm(path)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise CommandError(f"{path} is not packed by gzip, or damaged: {error}") from None
+        with unpacked(path) as file:
+            matrix, labels = _parse_libsvm(file)
     except (ValueError, OverflowError) as error:
         line = _first_bad_line(path)
         problem = str(error).replace("b'", "'").removesuffix(".")
@@ -125,15 +157,43 @@ def _libsvm(path: Path, target: str | None, features: int | None, first_index: i
     first = min(least, 1) if first_index is None else first_index
     if least < first:
         raise CommandError(f"{path} holds index 0, but the model was fitted to a file that counts columns from 1")
-    columns = (matrix.shape[1] if matrix.nnz else first) - first
-    if features is not None and columns > features:
-        raise CommandError(f"{path} holds index {columns - 1 + first}; the model was fitted to {features} features")
-    shape = (matrix.shape[0], columns if features is None else features)
-    shifted = csr_matrix((matrix.data, matrix.indices - first, matrix.indptr), shape=shape)
-    return ArrayTable(shifted, whole_labels(labels, f"{path}, label"), None, first)
+    remarks = []
+    if features is None:
+        features = int(matrix.indices.max()) + 1 - first if matrix.nnz else 0
+        if features > MOST_FEATURES:
+            row, index = _first_entry(matrix, matrix.indices >= MOST_FEATURES + first)
+            raise CommandError(
+                f"{path}, data row {row}: index {index}; expected at most {MOST_FEATURES - 1 + first}, for every class "
+                "has a coefficient for each index up to the largest; number the features that occur without gaps"
+            )
+    else:
+        unseen = matrix.indices >= features + first
+        if unseen.any():
+            row, index = _first_entry(matrix, unseen)
+            remarks.append(
+                f"{path}: {unseen.sum()} values are ignored, for the model was fitted to no index beyond "
+                f"{features - 1 + first}; the first is that of index {index} in data row {row}"
+            )
+            matrix = _entries(matrix, ~unseen)
+    shifted = csr_matrix((matrix.data, matrix.indices - first, matrix.indptr), shape=(matrix.shape[0], features))
+    return ArrayTable(shifted, whole_labels(labels, f"{path}, label"), None, first, remarks)
 
 
-def _parse_libsvm(file: Path | BinaryIO) -> tuple[Any, Array]:
+def _first_entry(matrix: Any, chosen: Array) -> tuple[int, int]:
+    """The row, from 1, and the index of the first entry of those chosen."""
+    position = int(chosen.argmax())
+    return int(np.searchsorted(matrix.indptr, position, side="right")), int(matrix.indices[position])
+
+
+def _entries(matrix: Any, chosen: Array) -> Any:
+    """The matrix without the other entries."""
+    from scipy.sparse import csr_matrix  # noqa: PLC0415
+
+    ends = np.concatenate([[0], np.cumsum(chosen)])
+    return csr_matrix((matrix.data[chosen], matrix.indices[chosen], ends[matrix.indptr]), shape=matrix.shape)
+
+
+def _parse_libsvm(file: BinaryIO) -> tuple[Any, Array]:
     from sklearn.datasets import load_svmlight_file  # noqa: PLC0415
 
     matrix, labels = load_svmlight_file(file, zero_based=True)
@@ -142,7 +202,7 @@ def _parse_libsvm(file: Path | BinaryIO) -> tuple[Any, Array]:
 
 def _first_bad_line(path: Path) -> int:
     """The number of the first line that does not parse; scikit-learn does not say."""
-    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+    with unpacked(path) as file:
         lines = file.readlines()
     good, end = 0, len(lines)  # those before `good` parse; one of those before `end` does not
     while end - good > 1:
@@ -159,11 +219,11 @@ def _mapped(path: Path) -> Any:
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except _DAMAGE:
-        raise CommandError(_damaged(path)) from None
+        raise CommandError(_damaged(path, "npy")) from None
 
 
-def _damaged(path: Path) -> str:
-    return f"{path} is not {path.suffix}, is damaged, or holds Python objects, which are never loaded"
+def _damaged(path: Path, kind: str) -> str:
+    return f"{path} is not .{kind}, is damaged, or holds Python objects, which are never loaded"
 
 
 def _matrix(array: Array, name: str) -> Array:

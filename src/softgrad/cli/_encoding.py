@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from softgrad.cli import CommandError
+from softgrad.cli._local_numbers import advice
+from softgrad.cli._reading import ReadOptions
 from softgrad.cli._typed_columns import row_number
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     import pandas as pd
 
 Fill = Literal["refuse", "mean", "median", "most-frequent"]
@@ -41,15 +41,13 @@ class Encoding(NamedTuple):
     """How a table becomes X; learnt from the rows that are fitted to, and stored with the model."""
 
     columns: tuple[Column, ...]
-    header: bool
-    """Whether the first line of CSV names the columns."""
-    missing: tuple[str, ...]
-    """Texts that mean a missing value in CSV, beside the empty field."""
+    reading: ReadOptions
+    """How the values of the table were written; kept for the tables to come."""
 
     def to_json(self) -> dict[str, Any]:
         """For the file of the model."""
         columns = [{"name": c.name, "categories": c.categories, "fill": c.fill} for c in self.columns]
-        return {"columns": columns, "header": self.header, "missing": list(self.missing)}
+        return {"columns": columns, **self.reading.to_json()}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Encoding:
@@ -58,7 +56,7 @@ class Encoding(NamedTuple):
         for entry in record["columns"]:
             categories = entry["categories"]
             columns.append(Column(entry["name"], None if categories is None else tuple(categories), entry["fill"]))
-        return cls(tuple(columns), record["header"], tuple(record["missing"]))
+        return cls(tuple(columns), ReadOptions.from_json(record))
 
     @property
     def text(self) -> list[str]:
@@ -103,7 +101,7 @@ class Encoding(NamedTuple):
         return found if len(found) <= 8 else [*found[:8], f"and {len(found) - 8} more columns alike"]
 
 
-def learn(table: pd.DataFrame, fill: Fill, *, header: bool = True, missing: Collection[str] = ()) -> Encoding:
+def learn(table: pd.DataFrame, fill: Fill, reading: ReadOptions | None = None) -> Encoding:
     """The encoding of these rows, which are the ones to fit to.
 
     Parameters
@@ -113,10 +111,10 @@ def learn(table: pd.DataFrame, fill: Fill, *, header: bool = True, missing: Coll
     fill : str
         What stands in for missing values: the mean, the median or the most frequent number of the column; text is
         always filled with the most frequent. "refuse": nothing.
-    header, missing
-        How the table was read; kept for the tables to come.
+    reading : ReadOptions, optional
+        How the table was read.
     """
-    return Encoding(tuple(_column(table[name], fill) for name in table.columns), header, tuple(missing))
+    return Encoding(tuple(_column(table[name], fill) for name in table.columns), reading or ReadOptions())
 
 
 def _column(values: pd.Series[Any], fill: Fill) -> Column:
@@ -157,9 +155,10 @@ def _checked(values: pd.Series[Any], column: Column) -> Any:
         there = values.dropna()
         other = pd.to_numeric(there, errors="coerce").isna().to_numpy()
         at = int(other.argmax())  # the first, if all are numbers in quotes
+        way = advice(there.unique())
         raise CommandError(
             f"column {column.name!r}, data row {row_number(there.index[at])}: {there.iloc[at]!r}; expected a finite "
-            "number, as in the rows that the model was fitted to"
+            f"number, as in the rows that the model was fitted to{f'; {way}' if way else ''}"
         )
     if column.fill is not None:
         return values.fillna(column.fill).to_numpy()

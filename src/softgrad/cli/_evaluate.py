@@ -17,6 +17,15 @@ from rich.text import Text
 
 from softgrad.cli import CommandError
 from softgrad.cli._evaluation import Evaluation, evaluation, facts, macro, most_mistaken, shown_classes
+from softgrad.cli._reading import (
+    DecimalOption,
+    EncodingOption,
+    FormatOption,
+    ReadOptions,
+    SepOption,
+    ThousandsOption,
+    read_options,
+)
 from softgrad.cli._report import check_report, write_evaluation
 from softgrad.cli._shown import nats, percent, shown
 
@@ -59,6 +68,11 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE", help="Write a page with pictures, such as report.html.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the tables.")] = False,
+    file_format: FormatOption = None,
+    sep: SepOption = None,
+    decimal: DecimalOption = None,
+    thousands: ThousandsOption = None,
+    encoding: EncodingOption = None,
 ) -> None:
     """Measure a model on the labelled rows of a table: loss, accuracy, calibration, and figures for every class.
 
@@ -71,6 +85,9 @@ def evaluate(
         raise CommandError(
             f"no {missing}; write softgrad evaluate MODEL TABLE, or softgrad evaluate --logits z.npy --target y.npy"
         )
+    options = read_options(file_format, sep, decimal, thousands, encoding)
+    if logits is not None and options != ReadOptions():
+        raise CommandError("--format, --sep, --decimal, --thousands and --encoding are for TABLE, not for --logits")
     if report is not None:
         labels = Path(target) if logits is not None and target is not None else None
         check_report(report, read=[path for path in (model, table, logits, labels) if path and path.exists()])
@@ -78,7 +95,7 @@ def evaluate(
     console.quiet = not console.is_terminal or console.is_dumb_terminal
     with console.status(f"evaluating {(logits or table).name}"):  # type: ignore[union-attr]  # one of them is there
         fitted, origin, found = (
-            _of_model(model, table, target)  # type: ignore[arg-type]  # both are there
+            _of_model(model, table, options, target)  # type: ignore[arg-type]  # both are there
             if logits is None
             else _of_logits(logits, target)
         )
@@ -96,11 +113,13 @@ def evaluate(
         Console(highlight=False).print(Text(f"report written to {report}"), soft_wrap=True)
 
 
-def _of_model(path: Path, table: Path, target: str | None) -> tuple[SoftmaxRegression, dict[str, str], Evaluation]:
+def _of_model(
+    path: Path, table: Path, options: ReadOptions, target: str | None
+) -> tuple[SoftmaxRegression, dict[str, str], Evaluation]:
     from softgrad.cli._saved_model import open_model  # noqa: PLC0415
 
     saved = open_model(path)
-    features, labels = saved.read(table, target=target, labels=True)
+    features, labels = saved.read(table, options, target=target, labels=True)
     model = saved.model
     index = class_indices(np.asarray(labels), model.classes_, table)
     try:

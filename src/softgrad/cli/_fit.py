@@ -15,10 +15,18 @@ import typer
 
 from softgrad.cli import CommandError
 from softgrad.cli._encoding import Fill  # noqa: TC001 - typer reads the annotations
+from softgrad.cli._file_kind import kind_of
 from softgrad.cli._fit_summary import Search, Summary
 from softgrad.cli._output import check_output
 from softgrad.cli._progress import FitProgress, fit_progress
-from softgrad.cli._table import kind_of
+from softgrad.cli._reading import (
+    DecimalOption,
+    EncodingOption,
+    FormatOption,
+    SepOption,
+    ThousandsOption,
+    read_options,
+)
 from softgrad.cli._training import Columns, Training, training_rows
 
 if TYPE_CHECKING:
@@ -86,6 +94,11 @@ def fit(
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write an HTML page with pictures.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    file_format: FormatOption = None,
+    sep: SepOption = None,
+    decimal: DecimalOption = None,
+    thousands: ThousandsOption = None,
+    encoding: EncodingOption = None,
     C: Annotated[
         float | None,
         typer.Option(
@@ -138,14 +151,17 @@ def fit(
         raise CommandError(f"--C {C:g} beside --cv {cv}, which chooses C; leave one of them out")
     if seed >= 2**32:
         raise CommandError(f"--seed {seed}; expected an integer from 0 to {2**32 - 1}")
-    kind_of(table)
+    reading = read_options(
+        file_format, sep, decimal, thousands, encoding, header=not no_header, missing=tuple(na or ())
+    )
+    kind_of(table, reading)
     path = output or Path(Path(table.name.removesuffix(".gz")).stem + ".softgrad.safetensors")
     check_output(path, "model.safetensors", replaces=table)
     if report is not None:
         _check_report(report, table, path)
     import safetensors  # noqa: F401, PLC0415 - the model is saved with it: if it lacks, say so before the work
 
-    columns = Columns(tuple(drop or ()), tuple(categorical or ()), missing, tuple(na or ()), not no_header)
+    columns = Columns(tuple(drop or ()), tuple(categorical or ()), missing)
     options: dict[str, Any] = {
         "fit_intercept": not no_intercept,
         "class_weight": class_weight,
@@ -157,7 +173,7 @@ def fit(
     }
     with fit_progress(tol) as progress:
         progress.stage(f"reading {table.name}")
-        rows = training_rows(table, target, columns, test_fraction, seed)
+        rows = training_rows(table, target, columns, reading, test_fraction, seed)
         start = time.perf_counter()
         model, search, warned = _fit(rows, 1.0 if C is None else C, cv, seed, options, progress)
         seconds = time.perf_counter() - start

@@ -12,6 +12,14 @@ import typer
 
 from softgrad.cli import CommandError
 from softgrad.cli._output import check_output, print_data, write_output
+from softgrad.cli._reading import (
+    DecimalOption,
+    EncodingOption,
+    FormatOption,
+    SepOption,
+    ThousandsOption,
+    read_options,
+)
 from softgrad.cli._saved_model import open_model
 
 if TYPE_CHECKING:
@@ -30,6 +38,11 @@ def predict(
     ] = False,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it. (default: stdout)")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of CSV.")] = False,
+    file_format: FormatOption = None,
+    sep: SepOption = None,
+    decimal: DecimalOption = None,
+    thousands: ThousandsOption = None,
+    encoding: EncodingOption = None,
 ) -> None:
     """Print the most probable label of every row, as CSV.
 
@@ -37,12 +50,13 @@ def predict(
     Arrays and LibSVM text need as many features as the model takes.
     Text that the model was not fitted to is none of the categories; a warning says so.
     """
+    options = read_options(file_format, sep, decimal, thousands, encoding)
     if output is not None:
         check_output(output, "predictions.csv", replaces=table)
         if output.exists() and output.samefile(path):
             raise CommandError(f"--output {output} would replace the model; name another file")
     saved = open_model(path)
-    features, _ = saved.read(table, labels=False)
+    features, _ = saved.read(table, options, labels=False)
     model = saved.model
     try:
         values = model.predict_proba(features) if proba else model.predict(features)

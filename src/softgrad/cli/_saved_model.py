@@ -10,7 +10,9 @@ import numpy as np
 from softgrad.cli import CommandError
 from softgrad.cli._array_table import read_array
 from softgrad.cli._encoding import Column, Encoding
-from softgrad.cli._table import FRAMES, column_named, kind_of, labels_of, listing, read_frame
+from softgrad.cli._file_kind import kind_of
+from softgrad.cli._reading import FRAMES, ReadOptions
+from softgrad.cli._table import column_named, labels_of, listing, read_frame
 from softgrad.cli._typed_columns import numbers_and_text
 
 if TYPE_CHECKING:
@@ -46,7 +48,9 @@ class SavedModel(NamedTuple):
         }
         save_with_table(self.model, path, table)
 
-    def read(self, table: Path, *, target: str | None = None, labels: bool) -> tuple[Any, Array | None]:
+    def read(
+        self, table: Path, options: ReadOptions | None = None, *, target: str | None = None, labels: bool
+    ) -> tuple[Any, Array | None]:
         """Rows as the model takes them, and if asked their labels.
 
         What the user should know, such as values filled in, goes to stderr.
@@ -56,27 +60,35 @@ class SavedModel(NamedTuple):
         table : Path
             Of any kind. Named columns may stand in any order, beside others; the columns of arrays are taken as they
             stand.
+        options : ReadOptions, optional
+            How it is read; values are written as in the table of the fit, unless the options say otherwise.
         target : str, optional
             Where the labels are, if not where they were for the fit.
         labels : bool
             Whether labels are needed; without, the table need not have them.
         """
-        if kind_of(table) in FRAMES:
-            return self._read_frame(table, target, labels)
+        options = options or ReadOptions()
+        kind = kind_of(table, options)
+        if kind in FRAMES:
+            return self._read_frame(table, options, target, labels)
         if self.encoding is not None and self.encoding.text:
             raise CommandError(
                 f"{table} has columns without names; the model was fitted to text in column "
                 f"{self.encoding.text[0]!r}; expected CSV, TSV or Parquet"
             )
         # A label's column is remembered by position in .npy alone; the other kinds say themselves where labels are.
-        if target is None and self.encoding is None and kind_of(table) == "npy":
+        if target is None and self.encoding is None and kind == "npy":
             target = self.target
-        found = read_array(table, target, features=self.model.n_features_in_, first_index=self.first_index)
+        features = self.model.n_features_in_
+        found = read_array(table, target, options, features=features, first_index=self.first_index)
+        _warn(found.remarks)
         if labels and found.labels is None:
             raise CommandError(f"{table} has no labels; write --target with a .npy file of them")
         return self._named(found.features), found.labels if labels else None
 
-    def _read_frame(self, path: Path, target: str | None, labels: bool) -> tuple[pd.DataFrame, Array | None]:
+    def _read_frame(
+        self, path: Path, options: ReadOptions, target: str | None, labels: bool
+    ) -> tuple[pd.DataFrame, Array | None]:
         encoding = self.encoding
         if encoding is None:
             raise CommandError(
@@ -86,7 +98,8 @@ class SavedModel(NamedTuple):
         wanted = target or self.target
         if labels and wanted is None:
             raise CommandError("--target is missing: the model does not say which column holds the labels")
-        frame = read_frame(path, header=encoding.header, missing=encoding.missing, text=encoding.text)
+        options = options.of_fit(encoding.reading)
+        frame, remarks = read_frame(path, options, text=encoding.text)
         names = [str(name) for name in frame.columns]
         absent = [column.name for column in encoding.columns if column.name not in names]
         if absent:
@@ -97,14 +110,13 @@ class SavedModel(NamedTuple):
         chosen = frame[[column.name for column in encoding.columns]]
         rows = numbers_and_text(chosen, text=encoding.text, declared=True)
         features = encoding.apply(rows)
-        for remark in encoding.remarks(rows):
-            print(f"warning: {remark}", file=sys.stderr)
+        _warn([*remarks, *encoding.remarks(rows)])
         if not labels:
             return features, None
         label = column_named(str(wanted), names, path, "--target")
         if self.model.classes_.dtype.kind == "U" and frame[label].dtype.kind != "O":
             # Labels that all look like numbers, 01 for one, have become some.
-            frame = read_frame(path, header=encoding.header, missing=encoding.missing, text=[label])
+            frame, _ = read_frame(path, options, text=[label])
         return features, labels_of(frame[label])
 
     def _named(self, features: Any) -> Any:
@@ -115,6 +127,11 @@ class SavedModel(NamedTuple):
 
         dense = features if isinstance(features, np.ndarray) else features.toarray()
         return pd.DataFrame(dense, columns=[column.name for column in self.encoding.columns], copy=False)
+
+
+def _warn(remarks: list[str]) -> None:
+    for remark in remarks:
+        print(f"warning: {remark}", file=sys.stderr)
 
 
 def open_model(path: Path) -> SavedModel:
@@ -134,4 +151,4 @@ def open_model(path: Path) -> SavedModel:
     if not hasattr(model, "feature_names_in_"):
         return SavedModel(model, None, None)
     columns = tuple(Column(str(name), None, None) for name in model.feature_names_in_)
-    return SavedModel(model, Encoding(columns, header=True, missing=()), None)
+    return SavedModel(model, Encoding(columns, ReadOptions()), None)

@@ -1,16 +1,20 @@
-"""Tables with named columns, CSV and Parquet, and which kind of file a table is in."""
+"""Tables with named columns: CSV, TSV and Parquet."""
 
 from __future__ import annotations
 
 import difflib
-import lzma
+import io
+import re
 import warnings
-import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from softgrad.cli import CommandError
+from softgrad.cli._file_kind import check_inflation, kind_of, unpacked
+from softgrad.cli._local_numbers import Notation
+from softgrad.cli._reading import ReadOptions
+from softgrad.cli._text_format import TextFormat, text_format, too_long, undecodable
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -19,93 +23,132 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from softgrad.cli._reading import Format
+
     Array = NDArray[Any]
 
-_ENDINGS = {
-    "csv": (".csv", ".csv.gz"),
-    "tsv": (".tsv", ".tsv.gz"),
-    "parquet": (".parquet",),
-    "npy": (".npy",),
-    "npz": (".npz",),
-    "libsvm": (".svm", ".libsvm", ".txt", ".svm.gz", ".libsvm.gz", ".txt.gz"),
-}
-FRAMES = ("csv", "tsv", "parquet")
 _EXACT = 2**53  # beyond, float64 no longer tells whole numbers apart
+_PANDAS = "Error tokenizing data. C error: "
+_UNCLOSED = re.compile(r"EOF inside string starting at row (\d+)")
 
 
-def kind_of(path: Path) -> str:
-    """The kind of file, a key of the endings above, by its name."""
-    for kind, endings in _ENDINGS.items():
-        if path.name.lower().endswith(endings):
-            return kind
-    raise CommandError(
-        f"{path}: unknown kind of table; expected a name that ends in .csv, .tsv, .parquet, .npy or .npz, or in "
-        ".svm, .libsvm or .txt for LibSVM text; text may be packed (.csv.gz)"
-    )
+class NamedTable(NamedTuple):
+    """Rows under the names of their columns."""
+
+    frame: pd.DataFrame
+    remarks: list[str]
+    """What the user should know of how it was read."""
 
 
-def read_frame(
-    path: Path, *, header: bool = True, missing: Collection[str] = (), text: Collection[str] = ()
-) -> pd.DataFrame:
+def read_frame(path: Path, options: ReadOptions | None = None, *, text: Collection[str] = ()) -> NamedTable:
     """A CSV, TSV or Parquet file with at least one row.
 
     Parameters
     ----------
     path : Path
         The file.
-    header : bool
-        Whether the first line names the columns; if not, they are named by position from 0. Parquet has names.
-    missing : collection of str
-        Texts that mean a missing value, beside the empty field.
+    options : ReadOptions, optional
+        How it is read. Without a header, columns are named by position from 0; Parquet has names.
     text : collection of str
         Columns to read as they stand, "007" as text.
     """
-    kind = kind_of(path)
-    frame = _read_parquet(path) if kind == "parquet" else _read_text(path, kind, header, missing, text)
-    frame.columns = [str(name) for name in frame.columns]
-    if frame.empty:
-        raise CommandError(f"{path} holds {'a header' if header else 'columns'} but no rows")
-    return frame
+    options = options or ReadOptions()
+    kind = kind_of(path, options)
+    table = NamedTable(_read_parquet(path), []) if kind == "parquet" else _read_text(path, kind, options, text)
+    table.frame.columns = [str(name) for name in table.frame.columns]
+    if table.frame.empty:
+        raise CommandError(f"{path} holds {'a header' if options.header else 'columns'} but no rows")
+    return table
 
 
-def _read_text(path: Path, kind: str, header: bool, missing: Collection[str], text: Collection[str]) -> pd.DataFrame:
+def _read_text(path: Path, kind: Format, options: ReadOptions, text: Collection[str]) -> NamedTable:
+    layout = text_format(path, kind, options)
+    frame = _parsed(path, layout, options, text)
+    remarks = []
+    if layout.row_names:
+        if not frame.index.is_unique:
+            raise CommandError(
+                f"{path}: the header has one field less than the rows, whose first fields are no names of rows, for "
+                f"{frame.index[frame.index.duplicated()][0]!r} stands there twice; complete the header, or write "
+                "--no-header if the first line is a row"
+            )
+        frame = frame.reset_index(drop=True)
+        remarks.append(
+            f"{path}: the header has one field less than the rows; their first fields are taken for the names of the "
+            "rows, as R writes them, and left out"
+        )
+    if options.local_numbers:
+        notation = Notation(options.decimal or ".", options.thousands)
+        for name in frame.columns:
+            if str(name) not in text and frame[name].dtype.kind == "O":
+                frame[name] = _read_numbers(frame[name], notation)
+    return NamedTable(frame, remarks)
+
+
+def _read_numbers(values: pd.Series[Any], notation: Notation) -> pd.Series[Any]:
+    """The column as numbers, if all of it is."""
+    numbers = {value: notation.read(value) for value in values.dropna().unique()}
+    return values if None in numbers.values() else values.map(numbers).astype(np.float64)
+
+
+def _parsed(path: Path, layout: TextFormat, options: ReadOptions, text: Collection[str]) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415
 
     # Without a header pandas calls columns by number.
-    columns: list[Any] = list(text) if header else [int(name) for name in text if name.isdecimal()]
-    options: dict[str, Any] = {"header": 0 if header else None, "dtype": dict.fromkeys(columns, str)}
+    columns: list[Any] = list(text) if options.header else [int(name) for name in text if name.isdecimal()]
     try:
-        with warnings.catch_warnings():
+        with (
+            unpacked(path) as packed,
+            io.TextIOWrapper(packed, layout.encoding, newline="") as file,
+            warnings.catch_warnings(),
+        ):
             # pandas only warns when a row is longer than the header.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             # Only an empty field is missing: of "NA" or "-" the user shall hear what stands there.
             return pd.read_csv(
-                path,
-                sep="\t" if kind == "tsv" else ",",
-                index_col=False,
+                file,
+                sep=r"\s+" if layout.sep == " " else layout.sep,
+                header=0 if options.header else None,
+                dtype=dict.fromkeys(columns, str),
+                # Without a column for the index pandas takes the names of rows for it.
+                index_col=None if layout.row_names else False,
+                decimal=options.decimal or ".",
                 keep_default_na=False,
-                na_values=["", *missing],
+                na_values=["", *options.missing],
                 low_memory=False,
-                **options,
             )
     except pd.errors.EmptyDataError:
-        expected = f"{kind.upper()} with a header line" if header else kind.upper()
+        expected = "a header line and rows" if options.header else "rows"
         raise CommandError(f"{path} is empty; expected {expected}") from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeError) as error:
-        raise CommandError(f"{path} is not {kind.upper()} in UTF-8: {str(error).strip()}") from None
-    except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the system, not of what the file holds
-        raise CommandError(f"{path} is not packed by gzip, or damaged: {error}") from None
+    except UnicodeError:
+        raise undecodable(path, layout.encoding) from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise CommandError(_misfit(path, layout, str(error))) from None
+
+
+def _misfit(path: Path, layout: TextFormat, problem: str) -> str:
+    """What is wrong with text that pandas does not parse."""
+    sep = {"\t": "tabs", " ": "blanks"}.get(layout.sep, repr(layout.sep))
+    unclosed = _UNCLOSED.search(problem)
+    if unclosed:
+        return f'{path}: a quote (") that opens in row {int(unclosed[1]) + 1} of the file is never closed'
+    longer = too_long(path, layout)
+    if longer:
+        return f"{path}: {longer}, separated by {sep}; write --sep if that is wrong, or mend the line"
+    return f"{path} is no text separated by {sep}: {' '.join(problem.split()).removeprefix(_PANDAS)}"
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    import pandas as pd  # noqa: PLC0415
-
     try:
-        return pd.read_parquet(path, engine="pyarrow")
+        from pyarrow import parquet  # noqa: PLC0415
     except ImportError:
         raise CommandError(f'{path}: Parquet needs pyarrow; write pip install "softgrad[parquet]"', 1) from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            facts = file.metadata
+            # Runs of one value take next to nothing in the file.
+            check_inflation(8 * facts.num_rows * facts.num_columns, path.stat().st_size, str(path))
+            return file.read().to_pandas()
     except OSError as error:
         if error.errno is not None:
             raise

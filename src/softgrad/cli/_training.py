@@ -9,13 +9,17 @@ import numpy as np
 from softgrad.cli import CommandError
 from softgrad.cli._array_table import read_array
 from softgrad.cli._encoding import Encoding, Fill, learn
-from softgrad.cli._table import FRAMES, column_named, kind_of, labels_of, listing, read_frame
+from softgrad.cli._file_kind import kind_of
+from softgrad.cli._reading import FRAMES
+from softgrad.cli._table import column_named, labels_of, listing, read_frame
 from softgrad.cli._typed_columns import numbers_and_text, refuse_missing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from softgrad.cli._reading import ReadOptions
 
     Array = NDArray[Any]
 
@@ -26,8 +30,6 @@ class Columns(NamedTuple):
     drop: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     fill: Fill = "refuse"
-    missing: tuple[str, ...] = ()
-    header: bool = True
 
 
 class Training(NamedTuple):
@@ -43,14 +45,23 @@ class Training(NamedTuple):
     remarks: list[str]
 
 
-def training_rows(path: Path, target: str | None, columns: Columns, test_fraction: float, seed: int) -> Training:
+def training_rows(
+    path: Path, target: str | None, columns: Columns, reading: ReadOptions, test_fraction: float, seed: int
+) -> Training:
     """Read a table, hold out a part of every class, and encode."""
-    if kind_of(path) in FRAMES:
-        return _of_frame(path, target, columns, test_fraction, seed)
-    given = [name for name, value in zip(_OPTIONS, columns, strict=True) if value != Columns._field_defaults[name]]
-    if given:
-        raise CommandError(f"{_OPTIONS[given[0]]} is for CSV, TSV and Parquet; {path} has no named columns")
-    table = read_array(path, target)
+    if kind_of(path, reading) in FRAMES:
+        return _of_frame(path, target, columns, reading, test_fraction, seed)
+    given = {
+        "--drop": columns.drop,
+        "--categorical": columns.categorical,
+        "--missing": columns.fill != "refuse",
+        "--na": reading.missing,
+        "--no-header": not reading.header,
+    }
+    for option, value in given.items():
+        if value:
+            raise CommandError(f"{option} is for CSV, TSV and Parquet; {path} has no named columns")
+    table = read_array(path, target, reading)
     if table.labels is None:
         raise CommandError(f"{path} has no array called y, the labels; write --target with the name of theirs")
     train, test = _split(table.labels, test_fraction, seed)
@@ -60,18 +71,10 @@ def training_rows(path: Path, target: str | None, columns: Columns, test_fractio
     return Training(x[train], y[train], x[test], y[test], None, table.target, table.first_index, [])
 
 
-# What the user writes for the fields of Columns.
-_OPTIONS = {
-    "drop": "--drop",
-    "categorical": "--categorical",
-    "fill": "--missing",
-    "missing": "--na",
-    "header": "--no-header",
-}
-
-
-def _of_frame(path: Path, target: str | None, columns: Columns, test_fraction: float, seed: int) -> Training:
-    frame = read_frame(path, header=columns.header, missing=columns.missing)
+def _of_frame(
+    path: Path, target: str | None, columns: Columns, reading: ReadOptions, test_fraction: float, seed: int
+) -> Training:
+    frame, remarks = read_frame(path, reading)
     names = [str(name) for name in frame.columns]
     if target is None:
         raise CommandError(f"--target is missing; name the column of labels: {listing(names)}")
@@ -82,16 +85,16 @@ def _of_frame(path: Path, target: str | None, columns: Columns, test_fraction: f
         if name == label:
             raise CommandError(f"column {name!r} is the target; leave it out of --drop and --categorical")
     if text:  # as they stand in the file, 007 for one
-        frame = read_frame(path, header=columns.header, missing=columns.missing, text=text)
+        frame, _ = read_frame(path, reading, text=text)
     labels = labels_of(frame[label])
     frame = frame[[name for name in names if name != label and name not in dropped]]
     if not len(frame.columns):
         raise CommandError(f"{path} has no column but {label!r}; expected at least one feature beside it")
-    rows = numbers_and_text(frame, text=text, declared=kind_of(path) == "parquet")
+    rows = numbers_and_text(frame, text=text, declared=kind_of(path, reading) == "parquet")
     if columns.fill == "refuse":
         refuse_missing(rows)
     train, test = _split(labels, test_fraction, seed)
-    encoding = learn(rows.iloc[train], columns.fill, header=columns.header, missing=columns.missing)
+    encoding = learn(rows.iloc[train], columns.fill, reading)
     return Training(
         encoding.apply(rows.iloc[train]),
         labels[train],
@@ -100,7 +103,7 @@ def _of_frame(path: Path, target: str | None, columns: Columns, test_fraction: f
         encoding,
         label,
         None,
-        encoding.remarks(rows),
+        [*remarks, *encoding.remarks(rows)],
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softgrad.cli import CommandError
+from softgrad.cli._local_numbers import advice, is_number
 from softgrad.cli._table import listing
 
 if TYPE_CHECKING:
@@ -84,18 +85,26 @@ def _finite(values: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _refuse_mixture(values: pd.Series[Any]) -> None:
-    import pandas as pd  # noqa: PLC0415
-
+    """Refuse text in which some of the values, or all in a notation that was not asked for, are numbers."""
+    name = str(values.name)
     there = values.dropna()
-    other = pd.to_numeric(there, errors="coerce").isna().to_numpy()
-    if other.any() and not other.all():
-        at = int(other.argmax())
-        text, name = there.iloc[at], str(values.name)
+    different = there.drop_duplicates()
+    numbers = {text: is_number(text) for text in different}
+    if not any(numbers.values()):
+        return
+    ways = f"--text {name!r} if these are names, or --drop {name!r}"
+    if all(numbers.values()):
         raise CommandError(
-            f"column {name!r}, data row {row_number(there.index[at])}: {text!r}; expected a finite number, as in other "
-            f"rows; write --na {text!r} if it means a missing value, --categorical {name!r} if the numbers are names, "
-            f"or --drop {name!r}"
+            f"column {name!r}, data row {row_number(different.index[0])}: {different.iloc[0]!r}; expected numbers such "
+            f"as 1234.5; {advice(different)}, {ways}"
         )
+    at = next(label for label, text in different.items() if not numbers[text])
+    text = different[at]
+    raise CommandError(
+        f"column {name!r}, data row {row_number(at)}: {text!r}; expected a finite number, as in other rows; write "
+        f"--na {text!r} if it means a missing value, --categorical {name!r} if the numbers are names, or --drop "
+        f"{name!r}"
+    )
 
 
 def _as_text(values: pd.Series[Any]) -> pd.Series[Any]:

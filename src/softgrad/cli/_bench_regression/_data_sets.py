@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from softgrad.cli import CommandError
+from softgrad.cli._reading import ReadOptions
 from softgrad.cli._table import labels_of, read_frame
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _scales_differ(x: Array) -> bool:
 
 def _table(path: Path) -> tuple[Any, Array]:
     """X and the labels; texts as TF-IDF, categories one-hot."""
-    frame = read_frame(path, header=_has_header(path))
+    frame = read_frame(path, ReadOptions(header=_has_header(path))).frame
     if len(frame.columns) < 2:
         raise CommandError(f"{path} has one column; expected features and labels")
     gaps = frame.columns[frame.isna().any()]

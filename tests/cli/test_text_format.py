@@ -1,0 +1,122 @@
+"""How CSV is written: separators, encodings, R's header; what is found, what has to be said, what is refused."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from softgrad.cli import CommandError
+from softgrad.cli._reading import ReadOptions, read_options
+from softgrad.cli._table import read_frame
+
+FRAME = pd.DataFrame({"größe": [1, 2, 30], "b": [0.5, 1.25, -3], "name": ["Zoë", "x, y; z", "|"]})
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(message):
+    return pytest.raises(CommandError, match=re.escape(message))
+
+
+def read(content, **options):
+    Path("t.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_frame(Path("t.csv"), ReadOptions(**options))
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("row_names", [False, True])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_separators_byte_order_marks_and_names_of_rows_are_found(sep, row_names, encoding):
+    text = FRAME.to_csv(sep=sep, index=row_names)
+    found = read(text.removeprefix(sep if row_names else "").encode(encoding))
+    pd.testing.assert_frame_equal(found.frame, FRAME)
+    assert len(found.remarks) == row_names
+    assert not row_names or "the header has one field less than the rows" in found.remarks[0]
+
+
+@pytest.mark.parametrize("sep", [";", "\t", " ", "^", "\x01"])
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "mac-roman", "utf-16-le"])
+def test_separators_and_encodings_can_be_said(sep, encoding):
+    content = FRAME.to_csv(sep=sep, index=False).encode(encoding)
+    pd.testing.assert_frame_equal(read(content, sep=sep, encoding=encoding).frame, FRAME)
+
+
+def test_runs_of_blanks_separate_where_nothing_else_does():
+    assert read("  a   b\n 1  x\n10 \t y \n").frame.to_dict("list") == {"a": [1, 10], "b": ["x", "y"]}
+    assert read('"a" "b"\n"r 1" 1 x\n"r 2" 10 y\n').frame.to_dict("list") == {"a": [1, 10], "b": ["x", "y"]}
+    assert read("a b\nx y z\n").frame.columns.tolist() == ["a", "b"]
+    assert read("long name\nx\n").frame.columns.tolist() == ["long name"]
+
+
+@pytest.mark.parametrize("lines", ["1,5;2,5;p\n2,5;3,5;q\n", "a,b;c,d;y\n1,5;2,5;p\n"])
+def test_two_possible_separators_have_to_be_said(lines):
+    with refused("t.csv: ',' and ';' may separate the fields; write --sep \",\" or --sep \";\""):
+        read(lines, header=False)
+    assert read(lines, header=False, sep=";").frame.shape == (2, 3)
+    assert read(lines, header=False, decimal=",").frame.shape == (2, 3)
+
+
+def test_a_separator_is_not_taken_from_single_lines():
+    assert read('a,b|c\n1,"2;3"\n2,x|y|z\n').frame.columns.tolist() == ["a", "b|c"]
+    assert read("a;b\n1;2,5,7\n3;4\n").frame.columns.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"a,b\n1,2\n\xe9,3\n", "t.csv, line 3, byte 0xe9, is not UTF-8; write --encoding with the name of the file's"),
+        (b"a,b\n1,\xe9\n" + b"1,2\n" * 50000, "t.csv, line 2, byte 0xe9, is not UTF-8"),
+        (b"a,b\n" + b"1,2\n" * 50000 + b"1,\xe9\n", "t.csv, line 50002, byte 0xe9, is not UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "t.csv holds bytes 0 as utf-8; expected text; for UTF-16 write --encoding"),
+        (b"a;b\n1;2\n3;4;5\n", "t.csv: line 3 has 3 fields, the first line 2, separated by ';'; write --sep if"),
+        (
+            b"a;b\n1;2;3\n1;2;4\n",
+            "the header has one field less than the rows, whose first fields are no",
+        ),
+        (b"a,b\n1,2,3\n4,5\n", "t.csv: line 2 has 3 fields, the first line 2"),
+        (b"a;b\n1;'2\n3;\"4\n", 't.csv: a quote (") that opens in row 3 of the file is never closed'),
+        (b"a\n" + b"x" * 2**25, "the first line"),
+        (b"x" * 2**25, "t.csv: the first line is longer than 33554432 bytes"),
+        (b"x," * 100001 + b"y\n", "t.csv has 100002 columns; expected at most 100000; write so many as .npy"),
+    ],
+)
+def test_unreadable_text_is_refused_in_the_commands_words(content, message):
+    if message == "the first line":
+        assert read(content).frame.shape == (1, 1)
+        return
+    with refused(message) as caught:
+        read(content)
+    assert not re.search(r"index_col|tokenizing|C error|codec|dtype|\n", str(caught.value))
+
+
+def test_rows_that_end_with_a_separator_have_no_names():
+    found = read("a,b\n1,2,\n3,4,\n")
+    assert (found.frame.to_dict("list"), found.remarks) == ({"a": [1, 3], "b": [2, 4]}, [])
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"sep": "||"}, "--sep '||'; expected one character, such as ';' or '|', or tab or space"),
+        ({"sep": ""}, "--sep ''; expected one character"),
+        ({"sep": "x"}, "--sep 'x'; expected one character"),
+        ({"thousands": "x"}, "--thousands 'x'; expected one of ',' '.' ' ' \"'\" '_'"),
+        ({"thousands": "."}, "--thousands '.' is the decimal mark too"),
+        ({"thousands": ",", "decimal": ","}, "--thousands ',' is the decimal mark too"),
+        ({"encoding": "utf-9"}, "--encoding 'utf-9' is unknown; expected utf-8, cp1252, utf-16"),
+        ({"encoding": "base64"}, "--encoding 'base64' is unknown"),
+    ],
+)
+def test_wrong_options_are_refused(given, message):
+    with refused(message):
+        read_options(None, **dict.fromkeys(("sep", "decimal", "thousands", "encoding")) | given)
+
+
+def test_options_may_be_names():
+    named = [read_options(None, name, None, None, None).sep for name in ("tab", "\\t", "space", ";")]
+    assert named == ["\t", "\t", " ", ";"]
+    assert read_options(None, None, None, "\u00a0", "UTF8").thousands == " "
