@@ -15,7 +15,6 @@ from softgrad.cli._reading import ReadOptions
 from softgrad.cli._table import read_frame
 from softgrad.cli._typed_columns import numbers_and_text
 
-
 ONE_NOTATION = "them as 1234.5, all in one notation and without % or currency"
 
 

@@ -7,7 +7,7 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -105,7 +105,7 @@ def _npz(path: Path, target: str | None) -> ArrayTable:
         with open(path, "rb") as file:  # which numpy.load would leave open if it fails
             names = None
             if file.peek(len(_NPY)).startswith(_NPY):
-                np.lib.format.open_memmap(path, mode="r")
+                mapped(path)
             else:
                 archive = np.load(file, allow_pickle=False)
                 names = list(archive.files)
@@ -131,11 +131,7 @@ def _member(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> Array:
     facts = archive.zip.getinfo(file if file in archive.zip.namelist() else name)
     check_inflation(facts.file_size, min(facts.compress_size, path.stat().st_size), f"{path}: {name}")
     with archive.zip.open(facts) as content:
-        version = np.lib.format.read_magic(content)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(content)
-    if math.prod(shape) * dtype.itemsize > facts.file_size:
-        raise ValueError("the header tells of more than there is")
+        _check_header(content, facts.file_size)
     array: Array = archive[name]
     return array
 
@@ -215,9 +211,25 @@ def _first_bad_line(path: Path) -> int:
     return good + 1
 
 
-def _mapped(path: Path) -> Any:
+def mapped(path: Path) -> Array:
+    """The array of a .npy file, in place; ValueError or EOFError if it is damaged, or tells of more than it holds."""
+    with open(path, "rb") as file:
+        _check_header(file, path.stat().st_size)
+    return np.lib.format.open_memmap(path, mode="r")
+
+
+def _check_header(file: IO[bytes], size: int) -> None:
+    """Refuse a header of more than there is, before memory is taken for it."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"its header tells of {shape} values of {dtype}, more than there are")
+
+
+def _mapped(path: Path) -> Array:
     try:
-        return np.lib.format.open_memmap(path, mode="r")
+        return mapped(path)
     except _DAMAGE:
         raise CommandError(_damaged(path, "npy")) from None
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from softgrad.cli import CommandError
+from softgrad.cli._array_table import mapped
 from softgrad.cli._evaluation import Evaluation, evaluation, facts, macro, most_mistaken, shown_classes
 from softgrad.cli._reading import (
     DecimalOption,
@@ -171,8 +172,7 @@ def _of_logits(path: Path, target: str | None) -> tuple[None, dict[str, str], Ev
 
 def _load(path: Path, option: str) -> Array:
     try:
-        # In place, for it may be larger than the memory.
-        return np.lib.format.open_memmap(path, mode="r")
+        return mapped(path)  # in place, for it may be larger than the memory
     except (ValueError, EOFError) as error:
         raise CommandError(f"{option} {path} is no .npy file, damaged, or holds objects: {error}") from None
     except OSError as error:
