@@ -20,6 +20,7 @@ from softgrad.linear_model._objective import Objective
 from softgrad.linear_model._prediction import LinearSoftmax
 from softgrad.linear_model._separation import separates
 from softgrad.linear_model._solver import minimise
+from softgrad.linear_model._unused_columns import only, spread, used_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -234,6 +235,9 @@ class SoftmaxRegression(Inference, LinearSoftmax):
         began = time.perf_counter()
         options = _options.checked(self, self.C)
         x = validated(self, X, reset=True)
+        used = used_columns(x)
+        if used is not None:
+            x = only(x, used)
         weight = row_weights(sample_weight, x.shape[0])
         labels = labels_of(y, x.shape[0], type(self).__name__)
         classes, targets = learnt(labels, weight, self.class_weight, options.spec)
@@ -241,7 +245,7 @@ class SoftmaxRegression(Inference, LinearSoftmax):
             objective = _objective(x, targets, options)
             solution = minimise(
                 objective,
-                self._start(objective, classes),
+                self._start(objective, classes, used),
                 solver=options.solver,
                 tol=options.tol,
                 max_iter=options.max_iter,
@@ -250,6 +254,8 @@ class SoftmaxRegression(Inference, LinearSoftmax):
             )
             separable = np.isinf(options.C) and separates(objective, solution.theta)
         self._keep(objective, solution, classes)
+        if used is not None:
+            self.coef_ = spread(self.coef_, used, self.n_features_in_)
         self._training = X, y, sample_weight
         self._stream = None
         if separable:
@@ -395,16 +401,17 @@ class SoftmaxRegression(Inference, LinearSoftmax):
             return _streaming.after(*self._optimum())
         return stream
 
-    def _start(self, objective: Objective, classes: Array) -> Array:
+    def _start(self, objective: Objective, classes: Array, used: Array | None) -> Array:
         if not self.warm_start or not hasattr(self, "coef_"):
             return np.zeros(objective.shape)
-        if self.coef_.shape != (len(classes), len(objective.scale)) or self.classes_.tolist() != classes.tolist():
+        if self.coef_.shape != (len(classes), self.n_features_in_) or self.classes_.tolist() != classes.tolist():
             raise ValueError(
                 f"warm_start=True: the model was fitted to {self.coef_.shape[1]} columns and the classes "
-                f"{self.classes_.tolist()}, these rows have {len(objective.scale)} columns and the classes "
+                f"{self.classes_.tolist()}, these rows have {self.n_features_in_} columns and the classes "
                 f"{classes.tolist()}; write warm_start=False, or start with a new model"
             )
-        return objective.variables(self.coef_, self.intercept_)
+        start = self.coef_ if used is None else np.ascontiguousarray(self.coef_[:, used])
+        return objective.variables(start, self.intercept_)
 
     def _keep(self, objective: Objective, solution: Solution, classes: Array) -> None:
         self.coef_, self.intercept_ = objective.coefficients(solution.theta)
