@@ -48,6 +48,7 @@ def test_separators_and_encodings_can_be_said(sep, encoding):
 def test_runs_of_blanks_separate_where_nothing_else_does():
     assert read("  a   b\n 1  x\n10 \t y \n").frame.to_dict("list") == {"a": [1, 10], "b": ["x", "y"]}
     assert read('"a" "b"\n"r 1" 1 x\n"r 2" 10 y\n').frame.to_dict("list") == {"a": [1, 10], "b": ["x", "y"]}
+    assert read("a\tb\n1  \tx\n10\t \ty\n2 z\n").frame.to_dict("list") == {"a": [1, 10, 2], "b": ["x", "y", "z"]}
     assert read("a b\nx y z\n").frame.columns.tolist() == ["a", "b"]
     assert read("long name\nx\n").frame.columns.tolist() == ["long name"]
 

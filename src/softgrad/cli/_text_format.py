@@ -79,10 +79,10 @@ def _separator(text: str, path: Path, options: ReadOptions) -> str:
             f"{path}: {' and '.join(map(repr, found))} may separate the fields; write --sep "
             f"{' or --sep '.join(map(_typed, found))}"
         )
-    if found:
+    if found and (found != ["\t"] or _is_regular(_fields(text, "\t"))):
         return found[0]
     blanks = _fields(text, " ")
-    return " " if blanks and len(blanks[0]) > 1 and _is_regular(blanks) else ","
+    return " " if blanks and len(blanks[0]) > 1 and _is_regular(blanks) else found[0] if found else ","
 
 
 def _typed(sep: str) -> str:
