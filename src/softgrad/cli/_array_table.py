@@ -127,11 +127,12 @@ def _npz(path: Path, target: str | None) -> ArrayTable:
 
 def _member(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> Array:
     """An array of an archive, whose size is looked at before memory is taken for it."""
-    file = f"{name}.npy"
-    facts = archive.zip.getinfo(file if file in archive.zip.namelist() else name)
-    check_inflation(facts.file_size, min(facts.compress_size, path.stat().st_size), f"{path}: {name}")
-    with archive.zip.open(facts) as content:
-        _check_header(content, facts.file_size)
+    with zipfile.ZipFile(path) as packed:
+        file = f"{name}.npy"
+        facts = packed.getinfo(file if file in packed.namelist() else name)
+        check_inflation(facts.file_size, min(facts.compress_size, path.stat().st_size), f"{path}: {name}")
+        with packed.open(facts) as content:
+            _check_header(content, facts.file_size)
     array: Array = archive[name]
     return array
 

@@ -47,7 +47,7 @@ def fit(
             metavar="TABLE",
             exists=True,
             dir_okay=False,
-            help="CSV, TSV (.gz too) or Parquet; .npy or .npz; or LibSVM text (.svm, .libsvm, .txt).",
+            help="CSV, TSV (.gz too) or Parquet; .npy or .npz; or LibSVM text. Other names: see --format.",
         ),
     ],
     target: Annotated[

@@ -140,7 +140,7 @@ def _misfit(path: Path, layout: TextFormat, problem: str) -> str:
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        from pyarrow import parquet  # noqa: PLC0415
+        from pyarrow import parquet  # type: ignore[import-untyped]  # noqa: PLC0415
     except ImportError:
         raise CommandError(f'{path}: Parquet needs pyarrow; write pip install "softgrad[parquet]"', 1) from None
     try:

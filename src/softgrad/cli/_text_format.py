@@ -93,7 +93,7 @@ def _fields(text: str, sep: str) -> list[list[str]]:
     """The rows of a text, none of those that are empty; as many as can be parsed."""
     if sep == " ":
         text = "\n".join(re.sub(r"[ \t]+", " ", line.strip()) for line in text.splitlines())
-    rows = []
+    rows: list[list[str]] = []
     # An error is of a field longer than the limit of the module, which pandas may well read.
     with contextlib.suppress(csv.Error):
         rows.extend(row for row in csv.reader(io.StringIO(text, newline=""), delimiter=sep) if row)

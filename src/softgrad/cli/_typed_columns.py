@@ -98,12 +98,12 @@ def _refuse_mixture(values: pd.Series[Any]) -> None:
             f"column {name!r}, data row {row_number(different.index[0])}: {different.iloc[0]!r}; expected numbers such "
             f"as 1234.5; {advice(different)}, {ways}"
         )
-    at = next(label for label, text in different.items() if not numbers[text])
-    text = different[at]
+    at = next(position for position, text in enumerate(different) if not numbers[text])
+    text = different.iloc[at]
     raise CommandError(
-        f"column {name!r}, data row {row_number(at)}: {text!r}; expected a finite number, as in other rows; write "
-        f"--na {text!r} if it means a missing value, --categorical {name!r} if the numbers are names, or --drop "
-        f"{name!r}"
+        f"column {name!r}, data row {row_number(different.index[at])}: {text!r}; expected a finite number, as in other "
+        f"rows; write --na {text!r} if it means a missing value, --categorical {name!r} if the numbers are names, or "
+        f"--drop {name!r}"
     )
 
 
