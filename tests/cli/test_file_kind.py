@@ -131,7 +131,7 @@ def test_indices_that_the_model_has_not_seen_are_ignored_with_a_warning(capsys):
 
     assert run("fit", "a1a", "--output", "m")[0] == 0
     warning = (
-        "warning: a1a.t: 2 values are ignored, for the model was fitted to no index beyond 3; the first is that of "
+        "warning: a1a.t: 2 of 5 values ignored, for the model was fitted to no index beyond 3; the first is that of "
         "index 4 in data row 1\n"
     )
     for command in (["predict", "m", "--proba"], ["evaluate", "m", "--json"]):

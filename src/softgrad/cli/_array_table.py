@@ -168,7 +168,7 @@ def _libsvm(path: Path, target: str | None, features: int | None, first_index: i
         if unseen.any():
             row, index = _first_entry(matrix, unseen)
             remarks.append(
-                f"{path}: {unseen.sum()} values are ignored, for the model was fitted to no index beyond "
+                f"{path}: {unseen.sum()} of {matrix.nnz} values ignored, for the model was fitted to no index beyond "
                 f"{features - 1 + first}; the first is that of index {index} in data row {row}"
             )
             matrix = _entries(matrix, ~unseen)
