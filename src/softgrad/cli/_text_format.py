@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from softgrad.cli._reading import Format, ReadOptions
 
-MOST_COLUMNS = 30_000  # beside the target; each costs a third of a millisecond to look at, whatever the rows
+MOST_COLUMNS = 30_000  # beside the target; each costs about a millisecond, whatever the rows
 _LONGEST_LINE = 2**25  # bytes
 _SAMPLE = 2**16
 _SEPARATORS = (",", ";", "\t", "|")
