@@ -1,5 +1,7 @@
 """Bad input: the kind of exception, a text that says what to write instead, and nothing written."""
 
+import importlib.util
+import re
 import types
 
 import numpy as np
@@ -25,7 +27,8 @@ class Named:
 BAD = {
     # logits
     "torch tensor": Named(lambda: sg.softmax(array_of("torch")), TypeError, "torch.Tensor", "or use softgrad.torch.softmax", "numpy(force=True)"),
-    "jax array": Named(lambda: sg.cross_entropy(array_of("jaxlib._jax", "ArrayImpl"), [0]), TypeError, "softgrad.jax.cross_entropy", "numpy.asarray"),
+    "jax array": Named(lambda: sg.cross_entropy(array_of("jaxlib._jax", "ArrayImpl"), [0]), TypeError, "jaxlib.ArrayImpl", "write numpy.asarray(logits)"),
+    "jax direction": Named(lambda: sg.cross_entropy_hvp(Z, [0, 0], array_of("jax")), TypeError, "v is a jax.Tensor", "write numpy.asarray(v)"),
     "torch target": Named(lambda: sg.cross_entropy(Z, array_of("torch")), TypeError, "target is a torch.Tensor"),
     "masked array": Named(lambda: sg.softmax(np.ma.masked_equal(Z, 2)), TypeError, "filled(-numpy.inf)"),
     "complex": Named(lambda: sg.softmax(Z * 1j), TypeError, "complex128", "float64"),
@@ -134,6 +137,8 @@ def test_bad_input(case):
         case.call()
     for text in case.texts:
         assert text in str(caught.value)
+    for name in re.findall(r"softgrad\.(\w+)", str(caught.value)):
+        assert hasattr(sg, name) or importlib.util.find_spec(f"softgrad.{name}"), name
 
 
 @pytest.mark.parametrize(

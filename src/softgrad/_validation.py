@@ -53,9 +53,10 @@ def logits(value: ArrayLike, function: str, name: str = "logits") -> tuple[Array
 def _as_array(value: object, function: str, name: str) -> Array:
     package = type(value).__module__.partition(".")[0]
     if package == "torch":
-        _reject_tensor(value, function, name, "torch", f"{name}.numpy(force=True)")
+        instead = f"or use softgrad.torch.{function}" if function in _OF_TORCH else "see softgrad.torch for tensors"
+        _reject_tensor(value, function, name, f"{name}.numpy(force=True), {instead}")
     if package in ("jax", "jaxlib"):
-        _reject_tensor(value, function, name, "jax", f"numpy.asarray({name})")
+        _reject_tensor(value, function, name, f"numpy.asarray({name})")
     if isinstance(value, np.ma.MaskedArray):
         fill = (
             "-numpy.inf) to give the masked classes probability 0" if name == "logits" else "...) to say what it means"
@@ -69,13 +70,9 @@ def _as_array(value: object, function: str, name: str) -> Array:
         raise ValueError(f"{name} is no array: {error}") from None
 
 
-def _reject_tensor(value: object, function: str, name: str, module: str, conversion: str) -> NoReturn:
+def _reject_tensor(value: object, function: str, name: str, instead: str) -> NoReturn:
     kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
-    if module == "torch":
-        instead = f"or use softgrad.torch.{function}" if function in _OF_TORCH else "see softgrad.torch for tensors"
-    else:
-        instead = f"or use softgrad.{module}.{function} where this version has it"
-    raise TypeError(f"{name} is a {kind}; softgrad.{function} takes NumPy arrays: write {conversion}, {instead}")
+    raise TypeError(f"{name} is a {kind}; softgrad.{function} takes NumPy arrays: write {instead}")
 
 
 def _as_floating(array: Array, name: str) -> tuple[Array, DType]:
