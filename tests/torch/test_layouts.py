@@ -1,5 +1,7 @@
 """Any layout, shape, kind of tensor and mode: the results of the NumPy front end, bit for bit, and torch's shapes."""
 
+import functools
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch.nn.functional as F
 
 import softgrad as sg
 import softgrad.torch as st
+from tests.torch import pairs
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -213,6 +216,61 @@ def test_subclasses():
     st.softmax(x.as_subclass(Seen), 1)
     st.cross_entropy(x, y.as_subclass(Seen))
     assert {"softmax", "cross_entropy"} <= set(Seen.calls)
+
+
+# Of logits, labels, class probabilities and class weights.
+KINDS = {
+    "softmax": lambda m, z, *_: m.softmax(z, 1),
+    "log_softmax": lambda m, z, *_: m.log_softmax(z, 0),
+    "logsumexp": lambda m, z, *_: pairs.logsumexp(m, z, (0, 1), keepdim=True),
+    "labels": lambda m, z, y, q, w: m.cross_entropy(z, y, w),
+    "labels, none": lambda m, z, y, q, w: m.cross_entropy(z, y, reduction="none", label_smoothing=0.1),
+    "images": lambda m, z, y, q, w: m.cross_entropy(z[..., None], y[:, None], reduction="sum"),
+    "probs": lambda m, z, y, q, w: m.cross_entropy(z, q, w),
+    "linear head": lambda m, z, y, q, w: m.linear_cross_entropy(z, q, y, weight=w, linear_bias=w),
+    "linear head, none": lambda m, z, y, q, w: m.linear_cross_entropy(z, q, y, reduction="none"),
+    "linear head, probs": lambda m, z, y, q, w: m.linear_cross_entropy(z, q, q, label_smoothing=0.1),
+}
+OURS = {
+    "z-loss": lambda m, z, y, q, w: m.cross_entropy(z, y, z_loss=0.1),
+    "softcap": lambda m, z, y, q, w: m.linear_cross_entropy(z, q, y, softcap=5.0, z_loss=0.1, chunk_rows=1),
+    "several outputs": lambda m, z, y, q, w: m.linear_cross_entropy(z, q[:, None], y[:, None]),
+}
+
+
+def of_logits(f, module, rest, z):
+    return f(module, z, *rest)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", [*KINDS, *OURS])
+def test_meta_tensors(name, dtype):
+    """Shapes and dtypes of results and derivatives, without memory: those of the CPU, and torch's."""
+    f, seen = (KINDS | OURS)[name], {}
+    for module in (st, F) if name in KINDS else (st,):
+        for device in ("meta", "cpu"):
+            z, q, w = (torch.ones(n, dtype=dtype, device=device) for n in ((5, 5), (5, 5), (5,)))
+            y = torch.zeros(5, dtype=torch.int64, device=device)
+            z.requires_grad_()
+            result = f(module, z, y, q, w)
+            (gradient,) = torch.autograd.grad(result.sum(), z, create_graph=True)
+            (second,) = torch.autograd.grad(gradient.sum(), z)
+            _, tangent = torch.func.jvp(functools.partial(of_logits, f, module, (y, q, w)), (z,), (z,))
+            everything = (result, gradient, second, tangent)
+            assert {t.device.type for t in everything} == {device}
+            seen[module.__name__, device] = [(t.shape, t.dtype) for t in everything]
+    first, *others = seen.values()
+    assert all(other == first for other in others)
+
+
+def test_modules_and_autocast_on_the_meta_device():
+    x, y = torch.ones(4, 3, device="meta"), torch.zeros(4, dtype=torch.int64, device="meta")
+    head = st.LinearCrossEntropyLoss(3, 5, bias=True, device="meta")
+    head(x, y).backward()
+    assert head.linear.weight.grad.device.type == "meta"
+    with torch.autocast("cpu", torch.bfloat16):  # of another device
+        assert head(x, y).dtype == torch.float32
+        assert st.CrossEntropyLoss()(x.bfloat16(), y).dtype == torch.bfloat16
 
 
 def test_parameters_and_buffers():

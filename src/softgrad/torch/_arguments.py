@@ -30,7 +30,7 @@ def logits(value: Tensor, dim: int, dtype: torch.dtype | None, function: str) ->
     elif value.dtype not in DTYPES or (value.is_cuda and value.element_size() < 4):
         if value.dtype not in DTYPES:
             _reject_dtype(value, "input", f"write softgrad.torch.{function}(input, dim, dtype=torch.float32)")
-        if torch.is_autocast_enabled(value.device.type):
+        if under_autocast(value.device):
             value = value.float()
     return value, class_dim(dim, value.ndim)
 
@@ -159,8 +159,8 @@ def class_weight(weight: Tensor, input: Tensor, classes: int, same_dtype: bool) 
     """One weight for each class."""
     if weight.shape != (classes,):
         raise RuntimeError(f"weight has shape {tuple(weight.shape)}; expected ({classes},), one weight for each class")
-    autocast = torch.is_autocast_enabled(input.device.type)
-    if weight.dtype not in DTYPES or (same_dtype and weight.dtype != input.dtype and not autocast):
+    other = same_dtype and weight.dtype != input.dtype and not under_autocast(input.device)
+    if weight.dtype not in DTYPES or other:
         raise RuntimeError(
             f"weight has dtype {weight.dtype}; expected {input.dtype}, the dtype of input; write weight.to(input.dtype)"
         )
@@ -180,7 +180,7 @@ def linear_head(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
             _reject_dtype(value, name, f"write {name}.to(torch.float32)")
         if value.device != input.device:
             _reject_device(value, name, input)
-        if value.dtype != input.dtype and not torch.is_autocast_enabled(input.device.type):
+        if value.dtype != input.dtype and not under_autocast(input.device):
             raise RuntimeError(
                 f"{name} has dtype {value.dtype}; expected {input.dtype}, the dtype of input; write "
                 f"{name}.to(input.dtype)"
@@ -224,6 +224,11 @@ def linear_target(target: Tensor, weight: Tensor | None, input: Tensor, classes:
         _require_tensor(weight, "weight", function)
         class_weight(weight, input, classes, not target.is_floating_point())
     return target.long() if target.dtype == torch.uint8 else target
+
+
+def under_autocast(device: torch.device) -> bool:
+    """Whether autocast is on for a device; some, as "meta", have none, and torch fails when asked."""
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
 
 
 def _no_ignored_row(spec: LossSpec) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch.overrides import handle_torch_function, has_torch_function_variadic
 
 from softgrad.torch import _arguments
 from softgrad.torch._cross_entropy_derivatives import loss_of
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -109,5 +109,5 @@ def cross_entropy(
 
 def narrowed(loss: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The float32 loss of 16-bit logits in their own dtype, unless autocast wants it as it is."""
-    autocast = dtype.itemsize < 4 and torch.is_autocast_enabled(device.type)
+    autocast = dtype.itemsize < 4 and _arguments.under_autocast(device)
     return loss if autocast else loss.to(dtype)

@@ -121,7 +121,6 @@ def linear_cross_entropy(
 
 def _as_autocast(operand: Tensor) -> Tensor:
     """The operand of a product in the dtype that autocast, if it is on, wants it in."""
-    device = operand.device.type
-    if operand.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+    if operand.dtype == torch.float64 or not _arguments.under_autocast(operand.device):
         return operand
-    return operand.to(torch.get_autocast_dtype(device))
+    return operand.to(torch.get_autocast_dtype(operand.device.type))
