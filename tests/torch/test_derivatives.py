@@ -287,6 +287,99 @@ def test_softmax_does_not_need_its_logits():
     torch.testing.assert_close(gradient, torch.autograd.grad(F.softmax(x, 1)[:, 0].sum(), x)[0])
 
 
+FUNCTIONS = {
+    "softmax": lambda m, z, *_: m.softmax(z, 1),
+    "log_softmax": lambda m, z, *_: m.log_softmax(z, 1),
+    "logsumexp": lambda m, z, *_: pairs.logsumexp(m, z, 1, keepdim=True),
+    "labels": lambda m, z, q, y, w: m.cross_entropy(z, y, w),
+    "labels, none": lambda m, z, q, y, w: m.cross_entropy(z, y, w, reduction="none", label_smoothing=0.1),
+    "probs": lambda m, z, q, y, w: m.cross_entropy(z, q, w, label_smoothing=0.1),
+    "probs, none": lambda m, z, q, y, w: m.cross_entropy(z, q, w, reduction="none"),
+    "linear head": lambda m, z, q, y, w: m.linear_cross_entropy(z, q, y, linear_bias=w, reduction="sum"),
+    "linear head, none": lambda m, z, q, y, w: m.linear_cross_entropy(z, q, y, weight=w, reduction="none"),
+}
+
+
+@pytest.mark.parametrize("of_target", [False, True])
+@pytest.mark.parametrize("changed", [0, 1, 2, 3, None], ids=["logits", "target", "labels", "weight", "result"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_no_change_in_place_goes_unnoticed(name, changed, of_target):
+    """The gradient is that of the loss, or an error: nothing in between."""
+    leaves = leaf((4, 4)), leaf((4, 4), seed=1).requires_grad_(of_target)
+    others = torch.tensor([0, 3, 1, 2]), leaf((4,), seed=2).detach().square() + 0.5
+    wanted = [t for t in leaves if t.requires_grad]
+
+    def gradients(change):
+        arguments = [t * 1 for t in (*leaves, *others)]
+        result = FUNCTIONS[name](st, *arguments)
+        if change:
+            with torch.no_grad():
+                (result if changed is None else arguments[changed]).zero_()
+        return torch.autograd.grad(result.sum(), wanted, allow_unused=True)
+
+    expected = gradients(change=False)
+    try:
+        found = gradients(change=True)
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+    else:
+        for one, other in zip(found, expected, strict=True):
+            assert one is other is None or torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["logsumexp", "softmax"])
+def test_a_result_changed_before_backward_is_an_error_as_in_torch(name):
+    for module in (st, F):
+        result = FUNCTIONS[name](module, leaf())
+        with torch.no_grad():
+            result.mul_(2)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            result.sum().backward()
+
+
+INF = float("inf")
+UNUSUAL = {
+    "infinite": [INF, 1.0],
+    "infinite twice": [1.0, INF, INF],
+    "infinite and masked": [INF, -INF, 0.0],
+    "masked": [-INF, 1.0, 2.0],
+    "masked but one": [-INF, 1.0, -INF],
+    "all masked": [-INF, -INF],
+    "NaN": [float("nan"), 1.0, 2.0],
+    "NaN and infinite": [float("nan"), INF, 2.0],
+    "a single infinite": [INF],
+    "a single masked": [-INF],
+    "beyond all exponents": [3e38, -3e38],
+}
+
+
+@pytest.mark.parametrize("row", UNUSUAL.values(), ids=UNUSUAL.keys())
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_derivatives_at_infinities_are_torchs(name, row):
+    def functions(module):
+        yield from (lambda z: FUNCTIONS[name](module, z), lambda z: FUNCTIONS[name](module, z[:1]))
+
+    func = torch.func
+    z = torch.tensor([row, [0.5] * len(row)], dtype=torch.float64)
+    for ours, theirs in zip(functions(st), functions(F), strict=True):
+        torch.testing.assert_close(ours(z), theirs(z), equal_nan=True)
+        for first in (func.jacrev, func.jacfwd):
+            torch.testing.assert_close(first(ours)(z), first(theirs)(z), equal_nan=True)
+            for second in (func.jacrev, func.jacfwd):
+                torch.testing.assert_close(second(first(ours))(z), second(first(theirs))(z), equal_nan=True)
+        eager = [torch.autograd.grad(f(x := z.clone().requires_grad_()).sum(), x)[0] for f in (ours, theirs)]
+        torch.testing.assert_close(*eager, equal_nan=True)
+
+
+def test_the_gradient_of_logsumexp_with_an_infinite_logit():
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        z = torch.tensor([INF, 1.0], dtype=dtype, requires_grad=True)
+        (gradient,) = torch.autograd.grad(st.logsumexp(z, 0), z)
+        assert gradient[0].isnan()
+        assert gradient[1] == 0
+
+
 @pytest.mark.parametrize("shape", [SMALL, LARGE], ids=["small", "large"])
 def test_checkpointing(shape):
     target = torch.arange(shape[0]) % shape[1]

@@ -195,6 +195,8 @@ def batch_first(size: int, in_dims: tuple[int | None, ...], *tensors: Tensor) ->
 
 def log_softmax_jvp(logits: Tensor, v: Tensor, dim: int) -> Tensor:
     """L v = v - (pᵀv) 1, from differences with v_* at a largest logit."""
+    if not logits.shape[dim]:
+        return torch.zeros_like(v)
     difference = v - v.gather(dim, logits.detach().argmax(dim, keepdim=True))
     return difference - (_operators.softmax(logits, dim) * difference).sum(dim, keepdim=True)
 
@@ -325,13 +327,13 @@ class _LogSumExp(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         logits, ctx.dim = inputs
-        ctx.save_for_backward(logits)
+        ctx.save_for_backward(logits, output)
         ctx.save_for_forward(logits)
 
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor, None]:
-        (logits,) = ctx.saved_tensors
-        return v.unsqueeze(ctx.dim) * _operators.softmax(logits, ctx.dim), None
+        logits, lse = ctx.saved_tensors
+        return v.unsqueeze(ctx.dim) * _slope(logits, lse, ctx.dim), None
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
@@ -342,3 +344,13 @@ class _LogSumExp(torch.autograd.Function):
     def vmap(info: Any, in_dims: tuple[Any, ...], logits: Tensor, dim: int) -> tuple[Tensor, int]:
         (logits,) = batch_first(info.batch_size, in_dims, logits)
         return _operators.logsumexp(logits, dim + 1), 0
+
+
+def _slope(logits: Tensor, lse: Tensor, dim: int) -> Tensor:
+    """The gradient of logsumexp: softmax; where +inf makes that NaN, torch's exp(z - lse), 0 at the finite logits."""
+    probs = _operators.softmax(logits, dim)
+    infinite = lse == torch.inf
+    any_infinite = infinite.any()
+    if _operators.is_plain_scalar(any_infinite) and not any_infinite:
+        return probs
+    return torch.where(infinite.unsqueeze(dim), (logits - lse.unsqueeze(dim)).exp(), probs)
