@@ -1,6 +1,7 @@
 # ruff: noqa: E501, the table of calls
 """Bad input: torch's kinds of exception, and a text that says what to write instead."""
 
+import itertools
 import re
 
 import numpy as np
@@ -42,6 +43,8 @@ BAD = {
     "dimension too small": (lambda m: m.log_softmax(Z, -3), None, "dim=-3"),
     "dimension of a scalar": (lambda m: m.softmax(torch.tensor(1.0), 1), None, "dim=1", "from -1 to 0"),
     "dimension no integer": (lambda m: m.softmax(Z, 0.5), None, "dim=0.5", "an integer"),
+    "dimension a bool": (lambda m: m.softmax(Z, True), None, "dim=True", "an integer"),
+    "dimension a bool, logsumexp": (lambda m: lse(m, Z, (True,)), None, "dim=True"),
     "dimension no integer, logsumexp": (lambda m: lse(m, Z, "a"), None, "dim='a'"),
     "dimension out of range, logsumexp": (lambda m: lse(m, Z, (0, 2)), None, "dim=2"),
     "dimension twice": (lambda m: lse(m, Z, (0, -2)), None, "dim=(0, -2)", "twice"),
@@ -49,6 +52,7 @@ BAD = {
     "sparse": (lambda m: m.softmax(Z.to_sparse(), 1), RuntimeError, "sparse_coo", "to_dense()"),
     "sparse, logsumexp": (lambda m: lse(m, Z.to_sparse(), 1), RuntimeError, "sparse_coo", "to_dense()"),
     "sparse loss": (lambda m: m.cross_entropy(Z.to_sparse(), Y), RuntimeError, "sparse_coo", "to_dense()"),
+    "nested": (lambda m: m.softmax(torch.nested.nested_tensor([Z[0]], layout=torch.jagged), 1), RuntimeError, "jagged", "to_padded_tensor(-torch.inf)"),
     # shapes of targets
     "another number of labels": (lambda m: m.cross_entropy(Z, torch.tensor([0, 1, 2])), None, "(3,)", "(2, 3)", "expected (2,)"),
     "labels as a column": (lambda m: m.cross_entropy(Z, Y[:, None]), None, "(2, 1)", "expected (2,)"),
@@ -68,7 +72,8 @@ BAD = {
     "ignore_index and probabilities": (lambda m: m.cross_entropy(Z, Q, ignore_index=0), RuntimeError, "ignore_index=0", "zeros instead"),
     # no classes
     "labels without classes": (lambda m: m.cross_entropy(torch.zeros(2, 0), Y), None, "(2, 0)", "no classes"),
-    "probabilities without classes": (lambda m: m.cross_entropy(torch.zeros(2, 0), torch.zeros(2, 0)), RuntimeError, "no classes"),
+    "images without classes": (lambda m: m.cross_entropy(torch.zeros(2, 0, 4), torch.zeros(2, 4).long()), IndexError, "(2, 0, 4)", "no classes"),
+    "labels without classes, linear head": (lambda m: m.linear_cross_entropy(Z, torch.zeros(0, 3), Y), None, "linear_weight has no rows", "no classes"),
     # weights
     "weights of another number": (lambda m: m.cross_entropy(Z, Y, torch.ones(2)), None, "(2,)", "(3,)"),
     "weights as a row": (lambda m: m.cross_entropy(Z, Y, torch.ones(1, 3)), None, "(1, 3)", "(3,)"),
@@ -84,6 +89,7 @@ BAD = {
     "smoothing below zero": (lambda m: m.cross_entropy(Z, Y, label_smoothing=-0.1), RuntimeError, "label_smoothing=-0.1"),
     "smoothing NaN": (lambda m: m.cross_entropy(Z, Y, label_smoothing=float("nan")), RuntimeError, "label_smoothing=nan"),
     "smoothing text": (lambda m: m.cross_entropy(Z, Y, label_smoothing="a"), None, "label_smoothing='a'", "a number"),
+    "ignore_index a bool": (lambda m: m.cross_entropy(Z, Y, ignore_index=True), None, "ignore_index=True", "an integer"),
     "ignore_index no integer": (lambda m: m.cross_entropy(Z, Y, ignore_index=0.5), None, "ignore_index=0.5", "an integer"),
     # labels
     "label too large": (lambda m: m.cross_entropy(Z, torch.tensor([0, 3])), None, "target[1] is 3", "from 0 to 2"),
@@ -111,6 +117,8 @@ def test_bad_input(case):
     assert caught.type is kind
     for text in texts:
         assert text in str(caught.value)
+    for name in re.findall(r"softgrad\.torch\.(\w+)", str(caught.value)):
+        assert hasattr(st, name)
 
 
 OURS = {
@@ -204,3 +212,54 @@ def test_a_mean_over_nothing():
     assert st.cross_entropy(torch.zeros(0, 3), torch.zeros(0, 3)).isnan()
     assert st.cross_entropy(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), reduction="sum") == 0
     assert st.cross_entropy(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), reduction="none").shape == (0,)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 0), (2, 0, 3), (0, 0, 3), (2, 0, 0)])
+def test_no_classes_as_in_torch(shape, reduction, smoothing):
+    classes, options = torch.ones(0), dict(reduction=reduction, label_smoothing=smoothing)
+    leaves = [torch.zeros(shape, requires_grad=True) for _ in range(2)] + [classes.clone().requires_grad_()]
+    results = []
+    for module in (st, F):
+        loss = module.cross_entropy(*leaves, **options)
+        results.append((loss, *torch.autograd.grad(loss.sum(), leaves)))
+        results[-1] += (module.cross_entropy(leaves[0].detach(), leaves[1].detach(), **options),)
+    torch.testing.assert_close(*results, equal_nan=True)
+
+
+def test_derivatives_where_there_are_no_classes():
+    z, q = torch.zeros(2, 0), torch.zeros(2, 0)
+    for transform in (torch.func.grad, torch.func.hessian, lambda f: lambda z: torch.func.jvp(f, (z,), (z,))):
+        ours, theirs = (transform(lambda z, m=m: m.cross_entropy(z, q, reduction="sum"))(z) for m in (st, F))
+        torch.testing.assert_close(ours, theirs)
+    for function in (st.softmax, st.log_softmax, st.logsumexp):
+        assert torch.func.hessian(lambda z, f=function: f(z, 1).sum())(z).shape == (2, 0, 2, 0)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("bias", [None, torch.zeros(0)])
+def test_a_linear_head_without_classes_as_in_torch(bias, reduction):
+    for rows, target in ((2, torch.zeros(2, 0)), (0, torch.zeros(0, 0)), (0, torch.zeros(0, dtype=torch.int64))):
+        leaves = torch.ones(rows, 3, requires_grad=True), torch.zeros(0, 3, requires_grad=True)
+        results = []
+        for module in (st, F):
+            loss = module.linear_cross_entropy(*leaves, target, linear_bias=bias, reduction=reduction)
+            results.append((loss, *torch.autograd.grad(loss.sum(), leaves)))
+        torch.testing.assert_close(*results, equal_nan=True)
+
+
+def test_dtypes_of_probabilities_and_weights_are_torchs():
+    dtypes = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+    def seen(module, z, target, weight):
+        losses = (
+            module.cross_entropy(z, target, weight),
+            module.cross_entropy(z, target, weight, reduction="none"),
+            module.linear_cross_entropy(z, torch.ones_like(z[:1]).expand(3, 3), target, weight=weight),
+        )
+        return [loss.dtype for loss in losses]
+
+    for of_logits, of_target, of_weight in itertools.product(dtypes, repeat=3):
+        arguments = Z.to(of_logits), Q.to(of_target), torch.ones(3, dtype=of_weight)
+        assert seen(st, *arguments) == seen(F, *arguments)

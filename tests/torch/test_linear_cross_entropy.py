@@ -442,7 +442,7 @@ REFUSED = [
     ),
     (call(X, COEFFICIENTS[0], LABELS), RuntimeError, "expected (C, D): a row for each class"),
     (call(X, COEFFICIENTS.T, LABELS), RuntimeError, "write linear_weight.T if it is (D, C)"),
-    (call(X, COEFFICIENTS[:0], LABELS), RuntimeError, "no classes"),
+    (call(X, COEFFICIENTS[:0], LABELS), IndexError, "no classes"),
     (call(X, COEFFICIENTS, LABELS, linear_bias=BIAS[:2]), RuntimeError, "linear_bias has shape (2,); expected (4,)"),
     (call(X, COEFFICIENTS, LABELS[:2]), ValueError, "target has shape (2,)"),
     (call(X, COEFFICIENTS, LABELS[:, None]), RuntimeError, "expected (5,), one class index for each row"),

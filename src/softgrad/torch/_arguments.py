@@ -53,7 +53,7 @@ def class_dim(dim: int, ndim: int) -> int:
     """A dimension counted from the front; a scalar has one."""
     if type(dim) is not int:
         try:
-            dim = operator.index(dim)
+            dim = operator.index(None if isinstance(dim, bool) else dim)
         except TypeError:
             raise TypeError(f"dim={dim!r}; expected an integer") from None
     if not -max(ndim, 1) <= dim < max(ndim, 1):
@@ -84,8 +84,8 @@ def cross_entropy(
     if weight is not None:
         _require_tensor(weight, "weight", function)
         class_weight(weight, input, input.shape[dim], not target.is_floating_point())
-        if weight.element_size() > logits.element_size():
-            logits = logits.to(weight.dtype)
+        if weight.dtype != logits.dtype:
+            logits = logits.to(torch.promote_types(logits.dtype, weight.dtype))
     return logits, target, weight, dim
 
 
@@ -100,8 +100,8 @@ def loss_spec(**options: Any) -> LossSpec:
 
 
 def _checked(**options: Any) -> LossSpec:
-    if options["ignore_index"] is None:
-        raise TypeError("ignore_index=None; expected an integer")
+    if options["ignore_index"] is None or isinstance(options["ignore_index"], bool):
+        raise TypeError(f"ignore_index={options['ignore_index']}; expected an integer")
     try:
         return _loss_spec.loss_spec("cross_entropy", options)
     except ValueError as error:
@@ -122,8 +122,6 @@ def _target(input: Tensor, target: Tensor, dim: int) -> Tensor:
         raise RuntimeError("input is a scalar; expected at least one axis, of classes; write input.unsqueeze(0)")
     if target.shape == shape:
         if target.dtype in DTYPES:
-            if not shape[dim]:
-                raise RuntimeError(f"input has shape {tuple(shape)}: no classes; expected at least one")
             return target
         hint = "for one-hot rows write target.to(input.dtype)"
         raise RuntimeError(
@@ -192,8 +190,6 @@ def linear_head(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
             f"input has shape {tuple(input.shape)} and linear_weight {tuple(weight.shape)}; expected (*, D) and "
             "(C, D): logits = input @ linear_weight.T; write linear_weight.T if it is (D, C)"
         )
-    if not weight.shape[0]:
-        raise RuntimeError(f"linear_weight has shape {tuple(weight.shape)}: no classes; expected at least one row")
     if bias is not None and bias.shape != weight.shape[:-1]:
         raise RuntimeError(
             f"linear_bias has shape {tuple(bias.shape)}; expected {tuple(weight.shape[:-1])}, one value for each class"
@@ -220,6 +216,8 @@ def linear_target(target: Tensor, weight: Tensor | None, input: Tensor, classes:
             f"target has shape {tuple(target.shape)} beside input of shape {tuple(input.shape)}; expected "
             f"{tuple(rows)}, one class index for each row, or {(*rows, classes)} for class probabilities"
         )
+    if not classes and not target.is_floating_point() and target.numel():
+        raise IndexError("linear_weight has no rows: no classes; expected at least one, for target to name")
     if weight is not None:
         _require_tensor(weight, "weight", function)
         class_weight(weight, input, classes, not target.is_floating_point())
@@ -273,7 +271,8 @@ def _require_tensor(value: Any, name: str, function: str) -> None:
             f"torch.as_tensor({name})" + (f"; {hint}" if hint else "")
         )
     if value.layout is not torch.strided:
-        raise RuntimeError(f"{name} has layout {value.layout}; expected a dense tensor; write {name}.to_dense()")
+        dense = f"{name}.to_padded_tensor(-torch.inf)" if value.is_nested else f"{name}.to_dense()"
+        raise RuntimeError(f"{name} has layout {value.layout}; expected a dense tensor; write {dense}")
 
 
 def _reject_dtype(value: Tensor, name: str, instead: str) -> NoReturn:

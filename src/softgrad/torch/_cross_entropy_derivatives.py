@@ -10,6 +10,8 @@ weights the loss is composed of log_softmax and torch's operations.
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,9 +35,20 @@ if TYPE_CHECKING:
 
 def loss_of(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec) -> Tensor:
     """The loss of checked arguments, float32 or float64."""
+    if not logits.shape[dim]:
+        return _without_classes(logits, target, weight, dim, spec)
     if (weight is not None or target.dtype is not torch.int64) and (differentiated(target) or differentiated(weight)):
         return _composed(logits, target, weight, dim, spec)
     return _operators.cross_entropy(logits, target, weight, dim, spec)
+
+
+def _without_classes(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec) -> Tensor:
+    """Sums over nothing: 0 for every row, and NaN for their mean, as in torch."""
+    # Smoothing would divide by the number of classes.
+    losses = _composed(logits, target, weight, dim, replace(per_row(spec), label_smoothing=0.0))
+    if spec.reduction is Reduction.none:
+        return losses
+    return losses.sum() + math.nan if spec.reduction is Reduction.mean else losses.sum()
 
 
 def differentiated(tensor: Tensor | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import torch
@@ -115,8 +116,9 @@ def linear_cross_entropy(
     loss = loss_of(x, W, bias, target, weight, spec, cap, rows)
     if reduction == "none":
         loss = loss.reshape(input.shape[:-1])
-    wide = torch.promote_types(input.dtype, target.dtype) if target.is_floating_point() else input.dtype
-    return loss if loss.dtype == wide else narrowed(loss, wide, x.device)
+    factors = [t.dtype for t in (target, weight) if t is not None and t.is_floating_point()]
+    dtype = functools.reduce(torch.promote_types, factors, input.dtype)
+    return loss if loss.dtype == dtype else narrowed(loss, dtype, x.device)
 
 
 def _as_autocast(operand: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def loss_of(
     chunk_rows: int,
 ) -> Tensor:
     """The loss of checked arguments, float32 or float64."""
-    if differentiated(target) or differentiated(weight):  # with the logits in memory
+    if not len(W) or differentiated(target) or differentiated(weight):  # with the logits in memory
         logits = capped(torch.nn.functional.linear(x, W, bias), softcap)
         return loss_of_logits(logits, target, weight, 1, spec)
     return _operators.linear_cross_entropy(x, W, bias, target, weight, spec, softcap, chunk_rows)
