@@ -349,6 +349,37 @@ def test_rows_that_are_ignored_are_left_out():
     assert none[1] == 0
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_features_of_ignored_rows_reach_no_derivative(reduction, value):
+    x, W, _ = tensors(requires_grad=False)
+    change, target = torch.ones_like(x), targets("some ignored")
+    weight = torch.ones(C, dtype=x.dtype)
+
+    def derivatives(x, change):
+        def f(x, W, weight=None):
+            return sgt.linear_cross_entropy(x, W, target, weight=weight, reduction=reduction).sum()
+
+        def gradient(W):
+            return grad(f, 1)(x, W)
+
+        def second(W):
+            return (torch.func.vjp(gradient, W)[1](W)[0] * W).sum()
+
+        return (
+            grad(f, (0, 1))(x, W),
+            grad(f, (1, 2))(x, W, weight),
+            jvp(f, (x, W), (change, W)),
+            jvp(grad(f, (0, 1)), (x, W), (change, W)),
+            grad(second)(W),
+        )
+
+    clean = derivatives(x, change)
+    x, change = x.clone(), change.clone()
+    x[1, 0] = change[1, 1] = value
+    torch.testing.assert_close(derivatives(x, change), clean)
+
+
 def test_a_gradient_is_handed_over_once():
     x, W, bias = tensors()
     loss = sgt.linear_cross_entropy(x, W, targets("labels"), linear_bias=bias)
