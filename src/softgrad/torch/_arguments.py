@@ -53,7 +53,9 @@ def class_dim(dim: int, ndim: int) -> int:
     """A dimension counted from the front; a scalar has one."""
     if type(dim) is not int:
         try:
-            dim = operator.index(None if isinstance(dim, bool) else dim)
+            if isinstance(dim, bool):
+                raise TypeError
+            dim = operator.index(dim)
         except TypeError:
             raise TypeError(f"dim={dim!r}; expected an integer") from None
     if not -max(ndim, 1) <= dim < max(ndim, 1):

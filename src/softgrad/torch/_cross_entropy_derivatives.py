@@ -138,6 +138,7 @@ def _loss_change(
     wide = torch.promote_types(logits.dtype, torch.float32)
     one = torch.ones(tangent.select(dim, 0).shape if of_rows else (), dtype=wide, device=logits.device)
     change = _operators.cross_entropy_grad(logits, one, target, weight, dim, spec).to(wide) * tangent
+    change = _closed_forms.kept_rows(change, _targets(logits, target, weight, dim), spec)  # 0 times NaN is NaN
     return change.sum(dim) if of_rows else change.sum()
 
 
