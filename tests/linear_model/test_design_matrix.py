@@ -83,7 +83,8 @@ def test_sparse_columns_have_the_moments_of_dense_ones(sparse, dtype):
 def test_an_entry_given_twice_counts_as_the_sum():
     x = scipy.sparse.csr_array((np.array([1.0, 2.0, 5.0]), np.array([0, 0, 1]), np.array([0, 2, 3])), (2, 2))
     for result, dense in zip(
-        location_and_scale(x, np.ones(2), centred=True), location_and_scale(x.toarray(), np.ones(2), centred=True),
+        location_and_scale(validate(x), np.ones(2), centred=True),
+        location_and_scale(x.toarray(), np.ones(2), centred=True),
         strict=True,
     ):  # fmt: skip
         np.testing.assert_allclose(result, dense, rtol=1e-15)

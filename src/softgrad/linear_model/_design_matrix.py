@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from softgrad import _core, _validation
+from softgrad.linear_model._sparse_rows import canonical_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,12 @@ _CHUNK_ELEMENTS = 1 << 20
 def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
     """X as the passes take it: finite float32 or float64, dense or CSR; `reset` remembers its columns."""
     x = validate_data(
-        estimator, X, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_all_finite=False
+        estimator,
+        canonical_rows(X),
+        reset=reset,
+        accept_sparse="csr",
+        dtype=[np.float64, np.float32],
+        ensure_all_finite=False,
     )
     if isinstance(x, np.ndarray) and not x.flags.aligned:
         x = x.copy()
@@ -118,9 +124,8 @@ def _sparse_moments(x: Any, weight: Array) -> tuple[Array, Array, float]:
 
 
 def _weighted_entries(x: Any, weight: Array) -> Iterator[tuple[Any, Array]]:
-    """Parts of the rows, entries that stand twice added up, and the weight of every entry."""
+    """Parts of the rows, and the weight of every entry."""
     rows = max(1, _CHUNK_ELEMENTS // max(1, x.nnz // x.shape[0]))
     for start in range(0, x.shape[0], rows):
         part = x[start : start + rows].astype(np.float64)
-        part.sum_duplicates()
         yield part, np.repeat(weight[start : start + rows], np.diff(part.indptr))

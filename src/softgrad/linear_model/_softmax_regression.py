@@ -106,9 +106,9 @@ class SoftmaxRegression(Inference, LinearSoftmax):
     Notes
     -----
     float32 and float64 are fitted as they come, all else as float64; W and b are float64. X may be C or Fortran
-    ordered, strided, a `numpy.memmap` larger than memory, or CSR, and is never copied. Rows of weight 0 count as
-    absent: a label that stands in such rows only is no class. Constant columns get the coefficient 0 beside an
-    intercept.
+    ordered, strided, a `numpy.memmap` larger than memory, or CSR with sorted columns and no entry twice, and is then
+    never copied; of other sparse matrices such a CSR is made. Rows of weight 0 count as absent: a label that stands in
+    such rows only is no class. Constant columns get the coefficient 0 beside an intercept.
 
     One iteration reads X about once: logits, probabilities and the gradient are made chunk by chunk while its rows are
     in the cache, in sums of float64 whose order does not depend on the number of threads. "lbfgs" is L-BFGS whose
@@ -222,7 +222,7 @@ class SoftmaxRegression(Inference, LinearSoftmax):
             If an option or weight is of the wrong kind.
         ValueError
             If an option is out of range; X, y and sample_weight do not match in length; X holds NaN, infinity or
-            values beyond 1e100 (float32: 1e30); y holds fewer than two classes of positive weight, numbers that are
+            values beyond 1e100 (float32: 1e30), or is sparse with indices out of range; y holds fewer than two classes of positive weight, numbers that are
             no labels, or probabilities that are negative, NaN, all zero in a row or in a column; a weight is
             negative, infinite or NaN, or all are zero; or warm_start meets a model of other classes or columns.
 

@@ -1,0 +1,111 @@
+"""Sparse matrices of any format as canonical CSR; their index arrays, which can be set by attribute, are checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array, issparse
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_REPAIR = "build X anew from valid indices, for example with scipy.sparse.coo_array((values, (rows, columns)), shape)"
+
+
+def canonical_rows(X: Any) -> Any:
+    """A sparse matrix as CSR of float32 or float64: sorted columns, no entry twice, indices of one type.
+
+    What is CSR of that kind already shares its memory; what is no sparse matrix of real numbers comes back as it is.
+
+    Raises
+    ------
+    TypeError
+        If an index array holds something else than integers.
+    ValueError
+        If an index is out of range, or the row starts are no starts.
+    """
+    if not issparse(X) or X.ndim != 2 or X.dtype.kind not in "biuf":
+        return X
+    match X.format:
+        case "csr" | "csc" | "bsr":
+            x = _compressed(X)
+        case "coo":
+            x = _coordinates(X)
+        case "dia":
+            x = type(X)((_values(X), _integers(X.offsets, "offsets")), shape=X.shape)
+        case _:
+            x = X.tocsr()
+            x = _compressed(csr_array((_values(x), x.indices, x.indptr), shape=x.shape))
+    rows = x.tocsr()
+    if not rows.has_canonical_format:
+        rows = rows.copy() if rows is x else rows
+        rows.sum_duplicates()
+    return rows
+
+
+def _compressed(X: Any) -> Any:
+    """The same matrix on checked arrays, without the flags that X may have remembered of other ones."""
+    starts, indices = _integers(X.indptr, "indptr"), _integers(X.indices, "indices")
+    major, minor = X.shape if X.format != "csc" else X.shape[::-1]
+    if X.format == "bsr":
+        major, minor = major // X.blocksize[0], minor // X.blocksize[1]
+    if starts.shape != (major + 1,):
+        _reject(f"X.indptr has shape {starts.shape}; expected ({major + 1},) for X of shape {X.shape}")
+    if starts[0] != 0:
+        _reject(f"X.indptr[0] is {starts[0]}; expected 0")
+    falls = starts[1:] < starts[:-1]
+    if falls.any():
+        at = int(falls.argmax())
+        _reject(f"X.indptr[{at + 1}] is {starts[at + 1]}, less than the {starts[at]} before it; expected no fall")
+    entries = int(starts[-1])
+    if min(len(indices), len(X.data)) < entries:
+        _reject(f"X.indptr ends at {entries}, X.indices has {len(indices)} entries and X.data {len(X.data)}; expected "
+                "that many")  # fmt: skip
+    indices = indices[:entries]
+    _check_range(indices, minor, "indices")
+    wide = np.int64 if indices.dtype.itemsize > 4 or starts.dtype.itemsize > 4 else np.int32
+    same = type(X)(X.shape, **({"blocksize": X.blocksize} if X.format == "bsr" else {}))
+    same.data = _values(X)[:entries]
+    same.indices, same.indptr = indices.astype(wide, copy=False), starts.astype(wide, copy=False)
+    return same
+
+
+def _coordinates(X: Any) -> Any:
+    rows, columns = _integers(X.row, "row"), _integers(X.col, "col")
+    if not len(rows) == len(columns) == len(X.data):
+        _reject(f"X has {len(rows)} row and {len(columns)} column indices for {len(X.data)} values")
+    _check_range(rows, X.shape[0], "row")
+    _check_range(columns, X.shape[1], "col")
+    return coo_array((_values(X), (rows, columns)), shape=X.shape)
+
+
+def _integers(index: Any, name: str) -> Array:
+    """Indices as int32 or int64, whichever holds their type."""
+    array = np.asarray(index)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise TypeError(
+            f"X.{name} has shape {array.shape} and dtype {array.dtype}; expected one axis of integers; write "
+            f"X.{name} = X.{name}.astype(numpy.int64) if that is what they mean"
+        )
+    if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size and array.max() > np.iinfo(np.int64).max:
+        _reject(f"X.{name} holds {array.max()}; expected integers below 2**63")
+    narrow = array.dtype.itemsize < 4 or array.dtype.newbyteorder("=") == np.int32
+    return np.ascontiguousarray(array, np.int32 if narrow else np.int64)
+
+
+def _check_range(index: Array, size: int, name: str) -> None:
+    if index.size and not (index.min() >= 0 and index.max() < size):
+        at = int(((index < 0) | (index >= size)).argmax())
+        _reject(f"X.{name}[{at}] is {index[at]}; expected indices from 0 to {size - 1}")
+
+
+def _values(X: Any) -> Array:
+    """float32 or float64, before entries of a narrow integer type are added up."""
+    return np.ascontiguousarray(X.data, np.float32 if X.dtype == np.float32 else np.float64)
+
+
+def _reject(problem: str) -> NoReturn:
+    raise ValueError(f"{problem}; {_REPAIR}")
