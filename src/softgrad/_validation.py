@@ -57,7 +57,7 @@ def _as_array(value: object, function: str, name: str) -> Array:
         _reject_tensor(value, function, name, f"{name}.numpy(force=True), {instead}")
     if package in ("jax", "jaxlib"):
         _reject_tensor(value, function, name, f"numpy.asarray({name})")
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         fill = (
             "-numpy.inf) to give the masked classes probability 0" if name == "logits" else "...) to say what it means"
         )
@@ -68,6 +68,13 @@ def _as_array(value: object, function: str, name: str) -> Array:
         return np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} is no array: {error}") from None
+
+
+def is_masked(value: object) -> bool:
+    """Whether this is a masked array, or a list of some (numpy.ma.masked is one)."""
+    if isinstance(value, list | tuple):
+        return any(isinstance(element, np.ma.MaskedArray) for element in value)
+    return isinstance(value, np.ma.MaskedArray)
 
 
 def _reject_tensor(value: object, function: str, name: str, instead: str) -> NoReturn:

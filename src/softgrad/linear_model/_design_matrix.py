@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from softgrad import _core, _validation
+from softgrad.linear_model._masks_and_dates import refuse_masks_and_dates
 from softgrad.linear_model._sparse_rows import canonical_rows
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _CHUNK_ELEMENTS = 1 << 20
 
 def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
     """X as the passes take it: finite float32 or float64, dense or CSR; `reset` remembers its columns."""
+    refuse_masks_and_dates(X, "X")
     x = validate_data(
         estimator,
         canonical_rows(X),

@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from softgrad import _validation
 from softgrad._targets import Targets
+from softgrad.linear_model._masks_and_dates import refuse_masks_and_dates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +40,7 @@ def labels_of(y: Any, rows: int, estimator: str) -> Labels:
     """Labels of any kind, or a floating matrix of class probabilities, one row for each of X."""
     if y is None:
         raise ValueError(f"{estimator} requires y to be passed, but the target y is None")
+    refuse_masks_and_dates(y, "y")
     columns = [str(name) for name in getattr(y, "columns", [])]
     if len(set(columns)) < len(columns):
         raise ValueError(f"the columns of y are named {columns}; expected the name of every class once")
@@ -107,6 +109,7 @@ def row_weights(sample_weight: Any, rows: int) -> Array:
     """One weight for every row, float64; 1 without any."""
     if sample_weight is None:
         return np.ones(rows)
+    refuse_masks_and_dates(sample_weight, "sample_weight")
     weight = np.asarray(sample_weight)
     if weight.dtype.kind not in "biuf":
         raise TypeError(f"sample_weight has dtype {weight.dtype}; expected real numbers, one for every row of X")
@@ -166,6 +169,7 @@ def stream_classes(classes: Any, labels: Labels, known: Array | None) -> Array:
             "classes is missing at the first call of partial_fit; expected every label that will come; write "
             f"classes={labels.names.tolist()} if those are all"
         )
+    refuse_masks_and_dates(classes, "classes")
     given = np.unique(np.asarray(classes))
     if len(given) < 2:
         raise ValueError(f"classes={classes!r} names {len(given)} class; expected at least two")

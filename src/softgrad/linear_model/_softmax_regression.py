@@ -219,12 +219,14 @@ class SoftmaxRegression(Inference, LinearSoftmax):
         Raises
         ------
         TypeError
-            If an option or weight is of the wrong kind.
+            If an option or weight is of the wrong kind; or X, y or sample_weight is a masked array, or holds dates or
+            durations.
         ValueError
             If an option is out of range; X, y and sample_weight do not match in length; X holds NaN, infinity or
-            values beyond 1e100 (float32: 1e30), or is sparse with indices out of range; y holds fewer than two classes of positive weight, numbers that are
-            no labels, or probabilities that are negative, NaN, all zero in a row or in a column; a weight is
-            negative, infinite or NaN, or all are zero; or warm_start meets a model of other classes or columns.
+            values beyond 1e100 (float32: 1e30), or is sparse with indices out of range; y holds fewer than two classes
+            of positive weight, numbers that are no labels, or probabilities that are negative, NaN, all zero in a row
+            or in a column; a weight is negative, infinite or NaN, or all are zero; or warm_start meets a model of
+            other classes or columns.
 
         Warns
         -----
