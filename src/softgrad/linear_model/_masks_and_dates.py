@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def _columns(value: Any) -> Iterator[tuple[Any, Any, Callable[[], Any]]]:
     if hasattr(value, "columns") and hasattr(value, "dtypes"):
         of_column = value.iloc if hasattr(value, "iloc") else value
         for i, (name, dtype) in enumerate(zip(value.columns, value.dtypes, strict=True)):
-            yield name, dtype, lambda i=i: of_column[:, i]
+            yield name, dtype, partial(of_column.__getitem__, (slice(None), i))
         return
     if not hasattr(value, "dtype"):
         try:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import operator
-from contextlib import contextmanager
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
-from softgrad import _validation, get_num_threads, set_num_threads
+from softgrad import _validation
 from softgrad._loss_spec import LossSpec, Reduction
 from softgrad.linear_model._solver import SOLVERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Options(NamedTuple):
@@ -45,28 +39,6 @@ def checked(estimator: Any, C: object) -> Options:
         else _count(estimator.n_threads, "n_threads", 1, "a positive integer, or None for softgrad.get_num_threads()"),
         verbose=_count(estimator.verbose, "verbose", 0, "0 for silence, or 1 for a line per iteration"),
     )
-
-
-@contextmanager
-def limited_threads(n_threads: int | None) -> Iterator[None]:
-    """BLAS on one thread, and softgrad on at most `n_threads`, in the whole process until the block ends."""
-    before = get_num_threads()
-    # Where every library keeps threads of its own, they spin against one another: 1797 x 64 rows took 66 ms an
-    # evaluation on two busy cores, 0.5 ms with BLAS on one thread, and products up to 20000 x 784 x 100 gained
-    # nothing from a second.
-    with _libraries().limit(limits=1, user_api="blas"):
-        try:
-            if n_threads is not None:
-                set_num_threads(n_threads)
-            yield
-        finally:
-            set_num_threads(before)
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    # Finding them takes 4 ms, longer than a small fit; those of NumPy and SciPy, which a fit uses, are there by now.
-    return ThreadpoolController()
 
 
 def _strength(C: object) -> float:

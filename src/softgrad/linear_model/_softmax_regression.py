@@ -21,6 +21,7 @@ from softgrad.linear_model._prediction import LinearSoftmax
 from softgrad.linear_model._separation import separates
 from softgrad.linear_model._solver import minimise
 from softgrad.linear_model._unused_columns import only, spread, used_columns
+from softgrad.linear_model._thread_limits import limited_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -132,8 +133,9 @@ class SoftmaxRegression(Inference, LinearSoftmax):
     coefficients are those at which it stopped. Quasi-complete separation is looked for up to 1000 coefficients.
 
     `fit` keeps a reference to X and y, no copy, for `summary` and what else needs the Hessian; it goes when the model
-    is pickled, copied or saved. While `fit` runs, BLAS uses one thread in the whole process, and `n_threads` limits
-    softgrad in the whole process.
+    is pickled, copied or saved. While `fit` or `partial_fit` runs, BLAS uses one thread in the whole process, and
+    `n_threads` limits softgrad in the whole process; where fits overlap in several threads, the least of their limits
+    holds, and after the last everything is as before.
 
     References
     ----------
@@ -243,7 +245,7 @@ class SoftmaxRegression(Inference, LinearSoftmax):
         weight = row_weights(sample_weight, x.shape[0])
         labels = labels_of(y, x.shape[0], type(self).__name__)
         classes, targets = learnt(labels, weight, self.class_weight, options.spec)
-        with _options.limited_threads(options.n_threads):
+        with limited_threads(options.n_threads):
             objective = _objective(x, targets, options)
             solution = minimise(
                 objective,
@@ -332,7 +334,7 @@ class SoftmaxRegression(Inference, LinearSoftmax):
         labels = labels_of(y, x.shape[0], type(self).__name__)
         known = stream_classes(classes, labels, None if stream is None else self.classes_)
         targets = among(labels, weight, known, self.class_weight)
-        with _options.limited_threads(options.n_threads):
+        with limited_threads(options.n_threads):
             if stream is None:
                 stream = _streaming.begin(x, targets, options)
             stream, objective, solution = _streaming.step(
