@@ -56,6 +56,7 @@ def with_changes(path, record=None, **tensors):
 
 def assert_same(loaded, model):
     kept = {name: value for name, value in vars(model).items() if name not in ("_training", "_stream")}
+    kept["history_"] = [step._replace(seconds=np.nan) for step in model.history_]
     assert vars(loaded).keys() == kept.keys()
     for name, value in kept.items():
         np.testing.assert_array_equal(getattr(loaded, name), value)
@@ -91,6 +92,18 @@ def test_equal_models_make_equal_files(model, path):
     assert path.with_name("again").read_bytes() == path.read_bytes()
     save_model(load_model(path), path.with_name("again"))
     assert path.with_name("again").read_bytes() == path.read_bytes()
+
+
+def test_equal_fits_make_equal_files(model, path):
+    again = SoftmaxRegression(C=3.0, tol=1e-2, max_iter=500).fit(X, NAMES[Y])
+    assert [step.seconds for step in again.history_] != [step.seconds for step in model.history_]
+    save_model(again, path.with_name("again"))
+    assert path.with_name("again").read_bytes() == path.read_bytes()
+
+
+def test_a_file_of_an_earlier_softgrad_is_read_without_its_seconds(model, path):
+    with_changes(path, {"history": [[*step] for step in model.history_]})
+    assert_same(load_model(path), model)
 
 
 def test_the_file_is_what_the_docs_say(model, path):
@@ -291,6 +304,28 @@ def test_every_changed_byte_is_noticed_or_harmless(model, path, flip):
         ({"feature_names": [1, 2, 3, 4]}, {}, "feature_names holds 4 entries; expected 4 strings"),
         ({"history": [[1, 2]]}, {}, "cannot be used"),
         ({"history": 3}, {}, "cannot be used"),
+        ({"history": []}, {}, r"n_iter_ is \d+; expected 0, the length of history"),
+        ({"history": [[1, 2, "3"]]}, {}, r"history\[0\] is \[1, 2, '3'\]; expected three finite numbers"),
+        ({"history": [[1, 2, 10**400]]}, {}, r"history\[0\] is 10+; expected null, a number"),
+        ({"history": [[1, 2, {"float": "nan"}]]}, {}, r"history\[0\] is .*; expected three finite numbers"),
+        ({"format_version": True}, {}, "format_version is True; expected 1"),
+        ({"format_version": 0}, {}, "format_version is 0; expected 1"),
+        ({"table": "rows"}, {}, "table is 'rows'; expected null or an object"),
+        ({}, {"coef": np.zeros((1, 4)), "intercept": np.zeros(1)}, "at least two classes"),
+        ({}, {"coef": np.zeros((3, 0))}, "at least two classes and one column"),
+        ({}, {"more": np.zeros(1)}, "it holds the arrays coef, intercept, more; expected coef and intercept alone"),
+        ({"classes": {"dtype": "str", "values": ["a", "c", "b"]}}, {}, "classes are not in ascending order"),
+        ({"classes": {"dtype": "int64", "values": [3, 2, 1]}}, {}, "classes are not in ascending order"),
+        ({"classes": {"dtype": "str", "values": ["a", "b", "c\0"]}}, {}, "classes holds 3 values of 'str'"),
+        ({"classes": {"dtype": "str", "values": ["a", "b", 3]}}, {}, "classes holds 3 values of 'str'"),
+        ({"classes": {"dtype": "float64", "values": "abc"}}, {}, "classes is .*; expected an object with dtype and"),
+        ({"classes": {"dtype": "uint64", "values": [1, 2, 10**400]}}, {}, "cannot be used"),
+        ({"classes": {"dtype": "datetime64[D]", "values": [1, 2, 3]}}, {}, "classes holds 3 values"),
+        ({"classes": {"dtype": "int64", "values": [[1], [2], [3]]}}, {}, "classes holds 3 values"),
+        ({"classes": {"dtype": {}, "values": [1, 2, 3]}}, {}, "cannot be used"),
+        ({"feature_names": "abcd"}, {}, "feature_names is 'abcd'; expected 4 strings"),
+        ({"feature_names": ["a", "b", "c", None]}, {}, "feature_names holds 4 entries; expected 4 strings"),
+        ({"feature_names": 4}, {}, "feature_names is 4; expected 4 strings"),
     ],
 )
 def test_unusable_contents_are_refused(path, record, tensors, message):
@@ -300,13 +335,54 @@ def test_unusable_contents_are_refused(path, record, tensors, message):
 
 
 @pytest.mark.parametrize(
-    "name, value", [("n_iter_", 1.5), ("converged_", 1), ("solver_", None), ("loss_", "low"), ("temperature_", 0)]
-)
+    "name, value",
+    [
+        ("n_iter_", 1.5), ("n_iter_", -1), ("n_iter_", True), ("converged_", 1), ("solver_", None), ("solver_", "best"),
+        ("loss_", "low"), ("loss_", False), ("n_passes_", -1.0), ("gradient_norm_", -1.0),
+        ("temperature_", 0), ("temperature_", -1.0),
+    ],
+)  # fmt: skip
 def test_results_of_another_kind_are_refused(path, name, value):
     results = contents(path)[1]["results"]
     with_changes(path, {"results": results | {name: value}})
     with pytest.raises(ValueError, match=rf"cannot be used: {name} is {value!r}; expected"):
         load_model(path)
+
+
+@pytest.mark.parametrize("name", ["loss_", "objective_", "temperature_", "n_passes_", "gradient_norm_", "n_iter_"])
+@pytest.mark.parametrize("value", [10**400, {"float": "inf"}, {"float": "1.0"}, {"float": "nan"}, [1.0], {"pairs": 3}])
+def test_results_that_are_no_finite_numbers_are_refused(path, name, value):
+    results = contents(path)[1]["results"]
+    with_changes(path, {"results": results | {name: value}})
+    with pytest.raises(ValueError, match=rf"^.*cannot be used: {name} is .{{1,60}}; expected"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("C", 0), ("C", "1"), ("C", 10**400), ("C", {"float": "-inf"}), ("tol", -1.0), ("max_iter", 0),
+        ("verbose", None),
+        ("fit_intercept", 1), ("warm_start", "no"), ("solver", "best"), ("label_smoothing", 1.0), ("n_threads", 0),
+        ("class_weight", "heavy"), ("class_weight", {"pairs": [["a", -1]]}), ("class_weight", {"pairs": [["a"]]}),
+        ("class_weight", {"pairs": [[{"pairs": []}, 1]]}), ("class_weight", {"pairs": [["a", "b"]]}),
+        ("class_weight", [1, 2, 3]),
+    ],
+)  # fmt: skip
+def test_options_that_fit_refuses_are_refused(path, name, value):
+    options = contents(path)[1]["options"]
+    with_changes(path, {"options": options | {name: value}})
+    with pytest.raises(ValueError, match=rf"cannot be used: {name}.*; expected"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("name, value", [("tol", -1.0), ("temperature_", 0.0), ("classes_", NAMES[::-1])])
+def test_what_could_not_be_read_is_not_written(path, name, value):
+    fitted = SoftmaxRegression().fit(X, NAMES[Y])
+    setattr(fitted, name, value)
+    with pytest.raises(ValueError, match=f"this model cannot be saved: {name.strip('_')}"):
+        save_model(fitted, path)
+    load_model(path)
 
 
 def test_unchanged_contents_are_accepted(path, model):

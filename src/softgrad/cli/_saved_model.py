@@ -13,6 +13,7 @@ from softgrad.cli._encoding import Column, Encoding
 from softgrad.cli._file_kind import kind_of
 from softgrad.cli._reading import FRAMES, ReadOptions
 from softgrad.cli._table import column_named, labels_of, listing, read_frame
+from softgrad.cli._table_record import check_table_record
 from softgrad.cli._typed_columns import numbers_and_text
 
 if TYPE_CHECKING:
@@ -140,14 +141,18 @@ def open_model(path: Path) -> SavedModel:
 
     try:
         model, table = load_with_table(path)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    try:
         if table is not None:
+            check_table_record(table, getattr(model, "feature_names_in_", np.array([])).tolist())
             record = table["encoding"]
             encoding = None if record is None else Encoding.from_json(record)
             return SavedModel(model, encoding, table["target"], table["first_index"])
-    except ValueError as error:
-        raise CommandError(str(error)) from None
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CommandError(f"{path} cannot be used: {error} in its description of tables") from None
+    except KeyError as error:
+        raise CommandError(f"{path} cannot be used: its description of tables lacks {error}") from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise CommandError(f"{path} cannot be used: {error}, in its description of tables") from None
     if not hasattr(model, "feature_names_in_"):
         return SavedModel(model, None, None)
     columns = tuple(Column(str(name), None, None) for name in model.feature_names_in_)

@@ -219,18 +219,26 @@ def positions(names: Array, classes: Array) -> Array:
     return np.array([known.get(name, -1) for name in names.tolist()], np.int64)
 
 
+def check_class_weight(value: Any) -> None:
+    """Refuse what is no class_weight, whatever the labels are."""
+    if value is None or (isinstance(value, str) and value == "balanced"):
+        return
+    if not isinstance(value, dict):
+        raise TypeError(f"class_weight={value!r}; expected None, 'balanced', or a dictionary {{label: weight}}")
+    for label, weight in value.items():
+        number = _validation.real(weight, f"class_weight[{label!r}]")
+        if not 0 <= number < np.inf:
+            raise ValueError(f"class_weight[{label!r}]={weight!r}; expected a finite number of at least 0")
+
+
 def _class_factors(class_weight: Any, names: Array, masses: Array) -> Array:
     if class_weight is None:
         return np.ones(len(names))
     if isinstance(class_weight, str) and class_weight == "balanced":
         present = masses > 0
         return np.divide(masses.sum() / present.sum(), masses, out=np.zeros(len(names)), where=present)
-    if not isinstance(class_weight, dict):
-        raise TypeError(f"class_weight={class_weight!r}; expected None, 'balanced', or a dictionary {{label: weight}}")
-    for label, value in class_weight.items():
-        number = _validation.real(value, f"class_weight[{label!r}]")
-        if not 0 <= number < np.inf:
-            raise ValueError(f"class_weight[{label!r}]={value!r}; expected a finite number of at least 0")
+    check_class_weight(class_weight)
+    assert isinstance(class_weight, dict)
     # A label without an entry weighs 1; a label that does not occur may be in another part of the data, unless a
     # class that does occur has no entry: then one was misspelt.
     labels = names.tolist()

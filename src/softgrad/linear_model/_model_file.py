@@ -30,10 +30,10 @@ _ENTRY = "softgrad"
 def save_model(model: SoftmaxRegression, path: str | os.PathLike[str]) -> None:
     """Write a fitted model to a safetensors file.
 
-    The file appears whole or not at all. Any safetensors reader finds the arrays ``coef`` (K, D) and ``intercept``
-    (K,), float64, and in the metadata entry ``softgrad``, as JSON: ``format``, ``format_version``,
-    ``softgrad_version``, ``classes``, ``options``, ``results``, ``history``, ``feature_names`` if the columns had
-    names, and ``sha256``, the checksum of all of it.
+    The file appears whole or not at all, and equal fits make equal files: no time is in it. Any safetensors reader
+    finds the arrays ``coef`` (K, D) and ``intercept`` (K,), float64, and in the metadata entry ``softgrad``, as JSON:
+    ``format``, ``format_version``, ``softgrad_version``, ``classes``, ``options``, ``results``, ``history``,
+    ``feature_names`` if the columns had names, and ``sha256``, the checksum of all of it.
 
     Parameters
     ----------
@@ -46,6 +46,8 @@ def save_model(model: SoftmaxRegression, path: str | os.PathLike[str]) -> None:
     ------
     TypeError
         If `model` is no SoftmaxRegression, or its classes are neither numbers nor strings.
+    ValueError
+        If an option or attribute has been changed since `fit` to a value that `fit` refuses or cannot leave.
     sklearn.exceptions.NotFittedError
         If it is not fitted.
     OSError
@@ -75,17 +77,17 @@ def load_model(path: str | os.PathLike[str]) -> SoftmaxRegression:
     Returns
     -------
     SoftmaxRegression
-        Fitted; it predicts what the saved one did, bit for bit. Names of classes come back as strings as wide
-        as the longest, also from dtype object. A model of ``softgrad fit`` takes the columns that
-        ``feature_names_in_`` names, texts already encoded: ``softgrad predict`` does that.
+        Fitted; it predicts what the saved one did, bit for bit. Names of classes come back as strings as wide as the
+        longest, also from dtype object; the ``seconds`` of ``history_`` are NaN. A model of ``softgrad fit`` takes the
+        columns that ``feature_names_in_`` names, texts already encoded: ``softgrad predict`` does that.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     ValueError
-        If it is no such model, is damaged (every byte that means something is under a checksum), or comes from a
-        later version of softgrad.
+        If it is no such model, is damaged (every byte that means something is under a checksum), holds anything that
+        `fit` cannot leave, or comes from a later version of softgrad.
 
     Examples
     --------
@@ -109,6 +111,10 @@ def save_with_table(model: SoftmaxRegression, path: str | os.PathLike[str], tabl
         **record_of(model),
         "table": table,
     }
+    try:
+        model_from(record, tensors)  # so that every file which is written can be read
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"this model cannot be saved: {error}") from None
     record["sha256"] = _checksum(record, tensors)
     write_whole(path, save(tensors, metadata={_ENTRY: _canonical(record)}))
 
@@ -120,6 +126,8 @@ def load_with_table(path: str | os.PathLike[str]) -> tuple[SoftmaxRegression, di
         raise ValueError(f"{path} holds no softmax regression; expected a file that save_model wrote")
     try:
         version = record["format_version"]
+        if type(version) is not int or version < 1:
+            raise ValueError(f"format_version is {version!r:.60}; expected {_VERSION}")
         if version > _VERSION:
             raise ValueError(
                 f"format version {version} comes from a later softgrad; this one reads {_VERSION}; "
@@ -127,7 +135,10 @@ def load_with_table(path: str | os.PathLike[str]) -> tuple[SoftmaxRegression, di
             )
         if record.pop("sha256") != _checksum(record, tensors):
             raise ValueError("the file is damaged: its checksum does not fit; save the model again")
-        return model_from(record, tensors), record["table"]
+        table = record["table"]
+        if not (table is None or isinstance(table, dict)):
+            raise ValueError(f"table is {table!r:.60}; expected null or an object")
+        return model_from(record, tensors), table
     except KeyError as error:
         raise ValueError(f"{path} cannot be used: it lacks {error}") from None
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:

@@ -31,7 +31,7 @@ class Iteration(NamedTuple):
     objective: float  # nats per unit of weight, with the penalty
     gradient_norm: float  # as in SoftmaxRegression.gradient_norm_
     passes: float  # over X so far; a part of the rows counts as that part
-    seconds: float  # since the fit began
+    seconds: float  # since the fit began; NaN in a model from a file
 
 
 class Solution(NamedTuple):
