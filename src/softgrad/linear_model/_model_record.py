@@ -114,7 +114,8 @@ def _history(record: Any) -> list[Iteration]:
         numbers = [_value(number, f"history[{i}]") for number in entry] if isinstance(entry, list) else []
         if len(numbers) not in (3, 4) or not all(type(n) in (int, float) and math.isfinite(n) for n in numbers):
             raise ValueError(f"history[{i}] is {entry!r:.60}; expected three finite numbers")
-        history.append(Iteration(*numbers[:3], math.nan))
+        objective, gradient_norm, passes = numbers[:3]
+        history.append(Iteration(objective, gradient_norm, passes, math.nan))
     return history
 
 
