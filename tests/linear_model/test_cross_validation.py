@@ -4,10 +4,10 @@ import pytest
 import scipy.sparse
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import accuracy_score, log_loss
-from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, make_scorer, roc_auc_score
+from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, LeaveOneOut, StratifiedKFold
 
-from softgrad.linear_model import SoftmaxRegression, SoftmaxRegressionCV
+from softgrad.linear_model import SoftmaxRegression, SoftmaxRegressionCV, _design_matrix
 from tests.overlapping import overlapping
 
 CS = [1e-3, 0.1, 10.0]
@@ -111,7 +111,9 @@ def test_fits_that_did_not_converge_are_counted_in_one_warning():
 
 def test_classes_that_a_fold_lacks():
     X, y = load_iris(return_X_y=True)
-    with pytest.raises(ValueError, match=r"is 0, which is no class of this model"):
+    with pytest.raises(
+        ValueError, match=r"^fold 0 holds out every row of class 0, .*; use fewer folds, stratified ones"
+    ):
         SoftmaxRegressionCV(CS, cv=KFold(3)).fit(X, y)  # sorted by class
     model = SoftmaxRegressionCV(CS, cv=KFold(3), scoring="accuracy", refit=False).fit(X, y)
     assert model.scores_.max() == 0.0
@@ -139,3 +141,127 @@ def test_classes_that_a_fold_lacks():
 def test_bad_options_are_refused(options, error, message):
     with pytest.raises(error, match=message):
         SoftmaxRegressionCV(**{"Cs": CS, **options}).fit(*load_iris(return_X_y=True))
+
+
+def with_a_rare_class():
+    """Rows of three classes, the third in the first fold of `KFold(3)` alone."""
+    X, y = rows()
+    keep = np.flatnonzero(y < 2)[:60]
+    rare = np.flatnonzero(y == 2)[:2]
+    order = np.concatenate([keep[:5], rare, keep[5:58]])
+    return X[order], y[order]
+
+
+@pytest.mark.parametrize(
+    "scoring, metric",
+    [
+        ("neg_log_loss", lambda y, p: -log_loss(y, p, labels=[0, 1, 2])),
+        ("neg_brier_score", lambda y, p: -brier_score_loss(y, p, labels=[0, 1, 2])),
+        ("accuracy", lambda y, p: accuracy_score(y, p.argmax(axis=1))),
+    ],
+)
+def test_scorers_are_told_of_classes_that_a_fold_lacks(scoring, metric):
+    X, y = with_a_rare_class()
+    model = SoftmaxRegressionCV([1.0], cv=KFold(3), scoring=scoring, refit=False).fit(X, y)
+    for fold, (training, held_out) in enumerate(KFold(3).split(X)):
+        alone = SoftmaxRegression().fit(X[training], y[training])
+        probabilities = np.zeros((len(held_out), 3))
+        probabilities[:, alone.classes_] = alone.predict_proba(X[held_out])
+        assert model.scores_[fold, 0] == pytest.approx(metric(y[held_out], probabilities), rel=1e-3)
+
+
+@pytest.mark.parametrize("names", [[0, 1], ["no", "yes"]])
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "neg_brier_score", "accuracy"])
+def test_leaving_one_row_out_scores_two_classes(scoring, names):
+    X, y = np.random.default_rng(0).normal(size=(12, 2)), np.arange(12) % 2
+    model = SoftmaxRegressionCV([1.0], cv=LeaveOneOut(), scoring=scoring, refit=False).fit(X, np.array(names)[y])
+    assert model.scores_.shape == (12, 1)
+    assert np.isfinite(model.scores_).all()
+
+
+def test_area_under_the_curve():
+    X, y = rows()
+    scores = SoftmaxRegressionCV([1.0], cv=3, scoring="roc_auc_ovr", refit=False).fit(X, y).scores_
+    for score, (training, held_out) in zip(scores[:, 0], StratifiedKFold(3).split(X, y), strict=True):
+        alone = SoftmaxRegression().fit(X[training], y[training])
+        expected = roc_auc_score(y[held_out], alone.predict_proba(X[held_out]), multi_class="ovr")
+        assert score == pytest.approx(expected, rel=1e-4)
+
+
+def test_plain_callables_get_weights_if_fit_was_given_some():
+    X, y = rows()
+    weight = np.random.default_rng(0).uniform(0.1, 2, len(y))
+    seen = []
+
+    def plain(estimator, X, y):
+        return np.mean(estimator.predict(X) == y)
+
+    def weighted(estimator, X, y, sample_weight=None):
+        seen.append(sample_weight)
+        return np.average(estimator.predict(X) == y, weights=sample_weight)
+
+    for scoring in (plain, weighted, make_scorer(lambda y, p: np.mean(y == p))):
+        found = SoftmaxRegressionCV(CS, scoring=scoring, refit=False).fit(X, y)
+        expected = SoftmaxRegressionCV(CS, scoring="accuracy", refit=False).fit(X, y)
+        np.testing.assert_allclose(found.scores_, expected.scores_)
+    assert all(value is None for value in seen)
+    found = SoftmaxRegressionCV(CS, scoring=weighted, refit=False).fit(X, y, weight)
+    expected = SoftmaxRegressionCV(CS, scoring="accuracy", refit=False).fit(X, y, weight)
+    np.testing.assert_allclose(found.scores_, expected.scores_)
+    for scoring in (plain, make_scorer(lambda y, p: np.mean(y == p))):
+        with pytest.raises(
+            TypeError, match=r"takes no sample_weight, which fit was given; write a scorer \(estimator, X"
+        ):
+            SoftmaxRegressionCV(CS, scoring=scoring).fit(X, y, weight)
+
+
+def test_what_is_no_scorer_is_refused():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(TypeError, match=r"scoring=\['accuracy'\]; expected None, the name of a scorer, or a callable"):
+        SoftmaxRegressionCV(CS, scoring=["accuracy"]).fit(X, y)
+    with pytest.raises(TypeError, match=r"returned \{'high': 1\}; expected a number"):
+        SoftmaxRegressionCV(CS, scoring=lambda *_: {"high": 1}).fit(X, y)
+
+
+def test_groups_reach_the_splitter():
+    X, y = rows()
+    groups = np.arange(len(y)) % 4
+    for cv in (LeaveOneGroupOut(), GroupKFold(4)):
+        by_group = SoftmaxRegressionCV([1.0], cv=cv, refit=False).fit(X, y, groups=groups)
+        by_hand = SoftmaxRegressionCV([1.0], cv=list(cv.split(X, y, groups)), refit=False).fit(X, y)
+        np.testing.assert_array_equal(by_group.scores_, by_hand.scores_)
+    with pytest.raises(ValueError, match="groups"):
+        SoftmaxRegressionCV([1.0], cv=LeaveOneGroupOut()).fit(X, y)
+
+
+def test_errors_of_a_fold_speak_of_the_fold():
+    X, y = load_iris(return_X_y=True)
+    lone = np.where(np.arange(150) == 70, 7, y)
+    with (
+        pytest.warns(UserWarning, match="least populated"),
+        pytest.raises(ValueError, match=r"^fold \d holds out .* 7"),
+    ):
+        SoftmaxRegressionCV([1.0]).fit(X, lone)
+    with pytest.raises(ValueError, match=r"^the training rows of fold 0: y holds one class only, 1; .*use other folds"):
+        SoftmaxRegressionCV([1.0], cv=KFold(2)).fit(X[:100], y[:100])
+
+
+def test_rows_of_weight_zero_are_left_out_of_the_scores():
+    X, y = rows()
+    weight = (np.arange(len(y)) % 5 > 0).astype(float)
+    strange = np.where(weight > 0, y, 9)
+    folds = list(KFold(3).split(X))
+    for scoring in (None, "neg_log_loss"):
+        with_them = SoftmaxRegressionCV([1.0], cv=folds, scoring=scoring).fit(X, strange, weight)
+        without = SoftmaxRegressionCV([1.0], cv=folds, scoring=scoring).fit(X, y, weight)
+        np.testing.assert_array_equal(with_them.scores_, without.scores_)
+        assert with_them.classes_.tolist() == [0, 1, 2]
+
+
+def test_the_path_validates_its_rows_once(monkeypatch):
+    X, y = rows()
+    calls = []
+    validate = _design_matrix.validate_data
+    monkeypatch.setattr(_design_matrix, "validate_data", lambda *a, **k: calls.append(1) or validate(*a, **k))
+    SoftmaxRegressionCV(CS, cv=4, refit=False).fit(X, y)
+    assert len(calls) == 1

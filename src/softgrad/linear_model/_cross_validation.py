@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import warnings
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 
 from softgrad import cross_entropy
 from softgrad.linear_model import _options
-from softgrad.linear_model._design_matrix import validated
+from softgrad.linear_model._design_matrix import location_and_scale, validated
 from softgrad.linear_model._labels import among, labels_of, learnt, positions, row_weights, target_of
+from softgrad.linear_model._objective import Objective
 from softgrad.linear_model._prediction import LinearSoftmax
+from softgrad.linear_model._scoring import scorer_of
 from softgrad.linear_model._softmax_regression import SoftmaxRegression
+from softgrad.linear_model._thread_limits import limited_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import ArrayLike, NDArray
+
+    from softgrad.linear_model._labels import Labels
+    from softgrad.linear_model._options import Options
 
     Array = NDArray[Any]
 
@@ -38,8 +44,9 @@ class SoftmaxRegressionCV(LinearSoftmax):
     cv : int, splitter or iterable of (training, held-out) indices, optional
         The folds, as in scikit-learn: 5 folds by default, stratified by the labels.
     scoring : str or callable, optional
-        A scikit-learn scorer, larger is better. By default the negative mean cross-entropy of the held-out rows, by
-        weight, in nats.
+        A scikit-learn scorer or a callable (estimator, X, y), larger is better; it gets ``sample_weight`` if `fit` was
+        given one. Metrics that take ``labels`` get all classes. By default the negative mean cross-entropy
+        of the held-out rows, by weight, in nats.
     refit : bool, default True
         Whether to fit all rows with the best C. If not, the coefficients are the means of the folds' at the best C.
     fit_intercept, class_weight, label_smoothing, solver, tol, max_iter, n_threads, verbose
@@ -104,13 +111,17 @@ class SoftmaxRegressionCV(LinearSoftmax):
         self.n_threads = n_threads
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> SoftmaxRegressionCV:
+    def fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, groups: ArrayLike | None = None
+    ) -> SoftmaxRegressionCV:
         """Score every C on held-out rows, and fit with the best.
 
         Parameters
         ----------
         X, y, sample_weight
-            As for `SoftmaxRegression.fit`.
+            As for `SoftmaxRegression.fit`. Rows of weight 0 are left out of the scores as well.
+        groups : array_like of shape (N,), optional
+            For a splitter `cv` that takes groups: the group of every row.
 
         Returns
         -------
@@ -120,13 +131,19 @@ class SoftmaxRegressionCV(LinearSoftmax):
         Raises
         ------
         TypeError, ValueError
-            As `SoftmaxRegression.fit`; also if `Cs` is empty, scikit-learn refuses `cv` or `scoring`, held-out rows
-            have a class that their training rows lack (whose loss would be infinite), or a score is NaN.
+            As `SoftmaxRegression.fit`; also if `Cs` is empty, scikit-learn refuses `cv` or `scoring`, `scoring` takes
+            no weights though some are given, the training rows of a fold are of one class, a score is NaN, or, with
+            the default scoring, held-out rows have a class that their training rows lack: its loss would be infinite.
 
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
             As `SoftmaxRegression.fit`; of the folds' fits it says how many, in one warning.
+
+        Notes
+        -----
+        A fold's rows are copied once, for all values of C. Of a class that its training rows lack, its models have
+        probability 0.
         """
         self.Cs_ = _path(self.Cs)
         options = [_options.checked(self, C) for C in self.Cs_.tolist()]
@@ -136,21 +153,34 @@ class SoftmaxRegressionCV(LinearSoftmax):
         labels = labels_of(y, x.shape[0], type(self).__name__)
         self.classes_, _ = learnt(labels, weight, self.class_weight, options[0].spec)
         given = labels.names[labels.codes] if labels.probabilities is None else labels.probabilities
-        folds = list(check_cv(self.cv, given, classifier=True).split(x, given))
+        score, weighted = None, sample_weight is not None
+        if self.scoring is not None:
+            score = scorer_of(self.scoring, SoftmaxRegression(), self.classes_, weighted=weighted)
+        folds = list(check_cv(self.cv, given, classifier=True).split(x, given, groups))
+        counts = weight > 0
+        if labels.codes is not None:
+            counts &= positions(labels.names, self.classes_)[labels.codes] >= 0
         shape = len(folds), len(self.Cs_), len(self.classes_)
         self.scores_, self.n_iter_ = np.empty(shape[:2]), np.empty(shape[:2], int)
         self.coefs_path_ = np.zeros((*shape, x.shape[1]))
         self.intercepts_path_ = np.full(shape, -np.inf)
         unfinished = 0
         for fold, (training, held_out) in enumerate(folds):
-            model = self._model(self.Cs_[0], warm_start=True)
-            for i, C in enumerate(self.Cs_):
-                model.C = C
-                unfinished += _fit_quietly(model, x[training], given[training], weight[training])
+            rows = np.arange(x.shape[0])[held_out]  # a splitter may give indices or a mask
+            rows = rows[counts[rows]]
+            held_x, held_labels = x[rows], labels.part(rows)
+            for i, model in enumerate(self._fits(x[training], labels.part(training), weight[training], options, fold)):
+                unfinished += not model.converged_
                 place = positions(model.classes_, self.classes_)
                 self.coefs_path_[fold, i, place], self.intercepts_path_[fold, i, place] = model.coef_, model.intercept_
                 self.n_iter_[fold, i] = model.n_iter_
-                self.scores_[fold, i] = self._score(model, fold, x[held_out], given[held_out], weight[held_out])
+                if score is None:
+                    self.scores_[fold, i] = -_mean_loss(model, held_x, held_labels, weight[rows], fold)
+                else:
+                    whole = copy(model)
+                    whole.classes_, whole.coef_ = self.classes_, self.coefs_path_[fold, i]
+                    whole.intercept_ = self.intercepts_path_[fold, i]
+                    self.scores_[fold, i] = score(whole, held_x, given[rows], weight[rows] if weighted else None)
         if np.isnan(self.scores_).any():
             fold, i = np.argwhere(np.isnan(self.scores_))[0]
             raise ValueError(
@@ -181,13 +211,40 @@ class SoftmaxRegressionCV(LinearSoftmax):
         shared = SoftmaxRegression().get_params(deep=False).keys() & options.keys()
         return SoftmaxRegression(C=C, warm_start=warm_start, **{name: options[name] for name in shared})
 
-    def _score(self, model: SoftmaxRegression, fold: int, x: Any, y: Array, weight: Array) -> float:
-        if self.scoring is not None:
-            return float(check_scoring(model, self.scoring)(model, x, y, sample_weight=weight))
-        labels = labels_of(y, len(y), type(self).__name__)
-        targets = among(labels, weight, model.classes_)
-        losses = cross_entropy(model._logits(x), target_of(targets), reduction="none")
-        return -float(weight @ losses / weight.sum())
+    def _fits(
+        self, x: Any, labels: Labels, weight: Array, options: list[Options], fold: int
+    ) -> Iterator[SoftmaxRegression]:
+        """One model for validated rows, fitted with one C after the other."""
+        model = self._model(self.Cs_[0], warm_start=True)
+        model.n_features_in_ = x.shape[1]
+        try:
+            classes, targets = learnt(labels, weight, self.class_weight, options[0].spec)
+        except ValueError as error:
+            raise ValueError(f"the training rows of fold {fold}: {error}; or use other folds") from None
+        mean, scale = location_and_scale(x, targets.row_weight, centred=options[0].fit_intercept)
+        for option in options:
+            model.C = option.C
+            with limited_threads(option.n_threads):
+                objective = Objective(
+                    x, targets, option.spec, C=option.C, fit_intercept=option.fit_intercept, mean=mean, scale=scale
+                )
+                model._minimise(objective, classes, option)
+            yield model
+
+
+def _mean_loss(model: SoftmaxRegression, x: Any, labels: Labels, weight: Array, fold: int) -> float:
+    """The mean cross-entropy of held-out rows, by weight."""
+    if labels.codes is not None:
+        unknown = positions(labels.names, model.classes_)[labels.codes] < 0
+        if unknown.any():
+            name = labels.names.tolist()[labels.codes[int(unknown.argmax())]]
+            raise ValueError(
+                f"fold {fold} holds out every row of class {name!r}, which makes its loss infinite; use fewer folds, "
+                "stratified ones, drop classes of a single row, or write another scoring, such as 'accuracy'"
+            )
+    targets = among(labels, weight, model.classes_)
+    losses = cross_entropy(model._logits_of(x), target_of(targets), reduction="none")
+    return float(weight @ losses / weight.sum()) if weight.any() else np.nan
 
 
 def _path(Cs: Any) -> Array:
@@ -197,11 +254,3 @@ def _path(Cs: Any) -> Array:
     if path.ndim != 1 or not path.size or path.dtype.kind not in "iuf":
         raise ValueError(f"Cs={Cs!r}; expected an integer above 0, or a list of values of C")
     return np.sort(path.astype(np.float64))
-
-
-def _fit_quietly(model: SoftmaxRegression, x: Any, y: Array, weight: Array) -> bool:
-    """Fit, and return whether it failed to converge."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(x, y, weight)
-    return not model.converged_

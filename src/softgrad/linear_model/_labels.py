@@ -29,6 +29,13 @@ class Labels(NamedTuple):
     codes: Array | None  # (N,), into names
     probabilities: Array | None  # (N, K) float64
 
+    def part(self, rows: Array) -> Labels:
+        """Those of some of the rows."""
+        if self.codes is not None:
+            return self._replace(codes=self.codes[rows])
+        assert self.probabilities is not None
+        return self._replace(probabilities=self.probabilities[rows])
+
     def masses(self, weight: Array) -> Array:
         """The summed weight of every label."""
         if self.probabilities is not None:

@@ -103,7 +103,10 @@ class LinearSoftmax(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def _logits(self, X: Any) -> Array:
         check_is_fitted(self)
-        x = validated(self, X, reset=False)
+        return self._logits_of(validated(self, X, reset=False))
+
+    def _logits_of(self, x: Any) -> Array:
+        """The logits of rows that are validated already."""
         W = self.coef_.T
         if x.dtype == np.float64:
             return np.asarray(x @ W) + self.intercept_

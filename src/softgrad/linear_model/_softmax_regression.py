@@ -20,8 +20,8 @@ from softgrad.linear_model._objective import Objective
 from softgrad.linear_model._prediction import LinearSoftmax
 from softgrad.linear_model._separation import separates
 from softgrad.linear_model._solver import minimise
-from softgrad.linear_model._unused_columns import only, spread, used_columns
 from softgrad.linear_model._thread_limits import limited_threads
+from softgrad.linear_model._unused_columns import only, spread, used_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -247,31 +247,49 @@ class SoftmaxRegression(Inference, LinearSoftmax):
         classes, targets = learnt(labels, weight, self.class_weight, options.spec)
         with limited_threads(options.n_threads):
             objective = _objective(x, targets, options)
-            solution = minimise(
-                objective,
-                self._start(objective, classes, used),
-                solver=options.solver,
-                tol=options.tol,
-                max_iter=options.max_iter,
-                on_iteration=_follower(options.verbose, on_iteration),
-                began=began,
-            )
-            separable = np.isinf(options.C) and separates(objective, solution.theta)
-        self._keep(objective, solution, classes)
-        if used is not None:
-            self.coef_ = spread(self.coef_, used, self.n_features_in_)
+            cause, separable = self._minimise(objective, classes, options, on_iteration, began, used)
         self._training = X, y, sample_weight
-        self._stream = None
         if separable:
-            self.converged_ = False
             _warn(
                 "the rows are separable: larger coefficients always fit them better, so that without a penalty there "
                 f"is no finite optimum; stopped at gradient norm {self.gradient_norm_:.1e}; write a finite C, such as "
                 "C=100, or drop a column that gives the label away"
             )
         elif not self.converged_:
-            self._warn(solution.cause)
+            self._warn(cause)
         return self
+
+    def _minimise(
+        self,
+        objective: Objective,
+        classes: Array,
+        options: Options,
+        on_iteration: Callable[[Iteration], object] | None = None,
+        began: float | None = None,
+        used: Array | None = None,
+    ) -> tuple[str, bool]:
+        """Fit to rows that are validated already; why it stopped, and whether they are separable without a penalty.
+
+        `used` are the columns of X that the objective holds, if it does not hold all.
+        """
+        solution = minimise(
+            objective,
+            self._start(objective, classes, used),
+            solver=options.solver,
+            tol=options.tol,
+            max_iter=options.max_iter,
+            on_iteration=_follower(options.verbose, on_iteration),
+            began=began,
+        )
+        separable = bool(np.isinf(options.C)) and separates(objective, solution.theta)
+        self._keep(objective, solution, classes)
+        if used is not None:
+            self.coef_ = spread(self.coef_, used, self.n_features_in_)
+        if separable:
+            self.converged_ = False
+        self._training = None
+        self._stream = None
+        return solution.cause, separable
 
     def partial_fit(
         self, X: Any, y: Any, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
