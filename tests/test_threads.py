@@ -10,7 +10,7 @@ import pytest
 import threadpoolctl
 
 import softgrad as sg
-from softgrad import _core
+from softgrad import _core, _threads
 from tests import families
 
 # One per layout of the kernels, each large enough for several threads: columns, rows, two blocks a row, long rows.
@@ -146,6 +146,23 @@ def test_environment_variable(value, expected):
     )
     default = subprocess.run([sys.executable, "-c", code], env={}, capture_output=True, text=True, check=True)
     assert int(run.stdout) == (expected or int(default.stdout))
+
+
+@pytest.mark.parametrize("value", ["abc", "99999999999", "-2", "0", "3.5", "4x"])
+def test_a_number_of_threads_that_is_none_is_a_warning(threads, monkeypatch, value):
+    monkeypatch.setenv("SOFTGRAD_NUM_THREADS", value)
+    _core.set_num_threads(1234)  # as far as the native code understands it
+    with pytest.warns(RuntimeWarning, match=f"SOFTGRAD_NUM_THREADS='{value}'; expected a positive integer"):
+        _threads._check_environment()
+    assert sg.get_num_threads() != 1234
+
+
+@pytest.mark.parametrize("value", ["3", " 3 ", "", "2147483647"])
+def test_a_number_of_threads_is_no_warning(threads, monkeypatch, value):
+    monkeypatch.setenv("SOFTGRAD_NUM_THREADS", value)
+    _core.set_num_threads(1234)
+    _threads._check_environment()
+    assert sg.get_num_threads() == 1234
 
 
 @pytest.mark.skipif(not _core.has_openmp(), reason="built without OpenMP")

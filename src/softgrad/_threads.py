@@ -1,13 +1,19 @@
 """How many threads a call may use."""
 
+import os
+import warnings
+
 from softgrad import _core, _validation
+
+_MOST = 2**31 - 1  # of the native limit
 
 
 def get_num_threads() -> int:
     """Return the largest number of threads that a call may use.
 
     At first that is the environment variable ``SOFTGRAD_NUM_THREADS``, or else the number of CPUs that
-    this process may use. OpenMP's own limit (``OMP_NUM_THREADS``, threadpoolctl) applies as well.
+    this process may use. A value that is no integer from 1 to 2³¹ - 1 is ignored, with a warning.
+    OpenMP's own limit (``OMP_NUM_THREADS``, threadpoolctl) applies as well.
     Results do not depend on it, bit for bit.
 
     Examples
@@ -45,3 +51,20 @@ def set_num_threads(n: int) -> None:
     >>> sg.set_num_threads(before)
     """
     _core.set_num_threads(_validation.threads(n))
+
+
+def _check_environment() -> None:
+    """Warn of a value that the native code, which has read it already, does not take as it is meant."""
+    text = os.environ.get("SOFTGRAD_NUM_THREADS", "")
+    if not text.strip() or (text.strip().isdecimal() and 1 <= int(text) <= _MOST):
+        return
+    _core.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    warnings.warn(
+        f"SOFTGRAD_NUM_THREADS={text!r}; expected a positive integer, such as 4; {_core.num_threads()} threads are "
+        "used, one for each CPU",
+        RuntimeWarning,
+        stacklevel=4,  # the import of softgrad
+    )
+
+
+_check_environment()

@@ -189,7 +189,7 @@ def test_files_that_are_no_tables_are_refused(run, tmp_path, content):
             "--drop: iris.csv has no column 'petal' (did you mean",
         ),
         (["iris.csv", "--target", "species", "--drop", "-1"], "column 'species' is the target; leave it out of --drop"),
-        (["iris.csv", "--target", "species", "--categorical", "species"], "column 'species' is the target"),
+        (["iris.csv", "--target", "species", "--text", "specie"], "--text: iris.csv has no column 'specie' (did you"),
         (["iris.csv", "--target", "species", "--missing", "zero"], "'--missing'"),
         (["iris.csv", "--target", "species", "--C", "1", "--cv", "3"], "--C 1 beside --cv 3, which chooses C"),
         (["iris.csv", "--target", "species", "--cv", "1"], "'--cv'"),
@@ -278,7 +278,10 @@ def test_ctrl_c_exits_130_and_saves_nothing(run, iris, monkeypatch, request):
     assert [file.name for file in iris.parent.iterdir()] == ["iris.csv"]
 
 
-def test_ctrl_c_before_the_command_has_started(run, monkeypatch):
+def test_ctrl_c_before_the_command_has_started(run, monkeypatch, request):
+    before = signal.getsignal(signal.SIGINT)  # which the command ignores from then on
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+
     def interrupt(arguments):
         raise KeyboardInterrupt
 
@@ -383,7 +386,7 @@ def test_a_mapped_array_reaches_the_fit_as_it_is(run, tmp_path, monkeypatch):
     "option, name",
     [
         (["--drop", "1"], "--drop"),
-        (["--categorical", "1"], "--categorical"),
+        (["--text", "1"], "--text"),
         (["--missing", "mean"], "--missing"),
         (["--na", "?"], "--na"),
         (["--no-header"], "--no-header"),

@@ -6,6 +6,7 @@ import pytest
 
 from softgrad.cli import CommandError
 from softgrad.cli._encoding import Column, Encoding
+from softgrad.cli._reading import ReadOptions
 from softgrad.cli._saved_model import SavedModel, open_model
 from softgrad.linear_model import SoftmaxRegression
 from softgrad.linear_model._model_file import load_with_table, save_with_table
@@ -15,7 +16,7 @@ COLUMNS = (Column("age", None, 2.5), Column("pet", ("cat", "dog"), "cat"))
 
 @pytest.fixture
 def path(tmp_path):
-    encoding = Encoding(COLUMNS, header=True, missing=("?",))
+    encoding = Encoding(COLUMNS, ReadOptions(missing=("?",)))
     model = SoftmaxRegression().fit(encoding.apply(_rows()), ["no", "yes", "no", "yes"])
     SavedModel(model, encoding, "owner").save(tmp_path / "m")
     return tmp_path / "m"
@@ -29,7 +30,7 @@ def _rows():
 
 def test_what_was_written_is_read(path):
     saved = open_model(path)
-    assert saved.encoding == Encoding(COLUMNS, header=True, missing=("?",))
+    assert saved.encoding == Encoding(COLUMNS, ReadOptions(missing=("?",)))
     assert (saved.target, saved.first_index) == ("owner", None)
 
 
@@ -42,6 +43,9 @@ def test_what_was_written_is_read(path):
         (("encoding",), [], r"encoding is \[\]; expected an object"),
         (("encoding", "columns"), {"age": 1}, "encoding is .*; expected an object with a list of columns"),
         (("encoding", "columns"), [], r"make the features \[\]; expected those of the model"),
+        (("encoding", "decimal"), ";", "decimal is ';'; expected null or one of"),
+        (("encoding", "thousands"), ["."], "thousands is .*; expected null or one of"),
+        (("encoding", "columns", 0, "verbatim"), 1, "verbatim of column 'age' is 1; expected true or false"),
         (("encoding", "columns", 0), "age", "a column is 'age'; expected an object with a name"),
         (("encoding", "columns", 0, "name"), 7, "a column is .*; expected an object with a name"),
         (("encoding", "columns", 0, "name"), "size", "make the features .*; expected those of the model"),

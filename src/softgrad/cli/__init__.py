@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from typing import Any, NoReturn
+
+from softgrad.cli._terminal import never_fail_to_write, say
 
 # What the extra `cli` installs, by the names of import.
 _EXTRA = ("typer", "rich", "scipy", "sklearn", "threadpoolctl", "pandas", "safetensors", "sympy")
@@ -19,6 +23,7 @@ class CommandError(Exception):
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command; the exit code is 0 for success, 1 for failure, 2 for bad input, 130 after Ctrl-C."""
+    never_fail_to_write()
     try:
         code = _run(arguments)
     except CommandError as error:
@@ -31,6 +36,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _complain(f'{missing} is not installed; write pip install "softgrad[cli]"')
         code = 1
     except KeyboardInterrupt:
+        _end_undisturbed()
         code = 130
     except OSError as error:
         _complain(error)
@@ -39,7 +45,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _complain(f"out of memory{f': {error}' if str(error) else ''}; take fewer rows or columns")
         code = 1
     if code == 130:
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
     sys.exit(code)
 
 
@@ -60,4 +66,10 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _complain(problem: object) -> None:
-    print(f"error: {problem}", file=sys.stderr)
+    say(f"error: {problem}")
+
+
+def _end_undisturbed() -> None:
+    """Ignore further signals of Ctrl-C, the second of which would end the process without an exit code."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

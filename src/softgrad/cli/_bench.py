@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import math
 import os
 import platform
@@ -26,6 +25,8 @@ from softgrad import _core
 from softgrad.cli import _bench_peers
 from softgrad.cli._bench_figures import seconds, span, times, ulp
 from softgrad.cli._info import cpu_model
+from softgrad.cli._output import print_json
+from softgrad.cli._terminal import say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -95,13 +96,13 @@ def bench(
         report["summary"] = module.summary(report["cases"])
     problems = _problems(report["cases"])
     if as_json:
-        print(json.dumps(_finite(report), indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(_finite(report), indent=2)
     else:
         console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
         console.print(_header(report))
         console.print(_shown(report))
     for problem in problems:
-        print(f"softgrad bench: {problem}", file=sys.stderr)
+        say(f"softgrad bench: {problem}")
     if problems:
         raise typer.Exit(1)
 

@@ -7,7 +7,6 @@ import difflib
 import importlib
 import importlib.util
 import inspect
-import json
 import math
 import sys
 import traceback
@@ -21,6 +20,8 @@ from rich.text import Text
 
 from softgrad import checking
 from softgrad.cli import CommandError
+from softgrad.cli._output import print_json
+from softgrad.cli._terminal import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,22 +61,6 @@ _COLOURS = {"pass": "green", "inconclusive": "yellow"}
 _WIDTH = 100
 # The name of the user's file as a module. Its own may be that of a package that it imports.
 _MODULE = "_softgrad_checked_file"
-# Instead of what a terminal without Unicode lacks.
-_LETTERS = str.maketrans(
-    {
-        "−": "-",
-        "–": "-",
-        "·": "*",
-        "∘": "*",
-        "Σ": "sum ",
-        "ᵀ": "^T",
-        "²": "^2",
-        "≠": "!=",
-        "±": "+-",
-        "∂": "d",
-        "δ": "d",
-    }
-)
 
 
 def check(
@@ -116,7 +101,7 @@ def check(
             problem = f"{function} ended the process ({_text(stop)}) instead of returning its answer"
             raise CommandError(f"{problem}; take sys.exit() out of it", 1) from None
     if as_json:
-        print(json.dumps(_facts(report), allow_nan=False))
+        print_json(_facts(report))
     else:
         _print(report)
     if not report.passed:
@@ -237,14 +222,4 @@ def _print(report: Report) -> None:
         if not line:  # the headline is over
             style = "bold"
         indented = "cyan" if line.startswith(6 * " ") else ""
-        text = _encodable(line, console.encoding)
-        console.print(Text(text, indented if line.startswith(" ") else style), soft_wrap=True)
-
-
-def _encodable(line: str, encoding: str) -> str:
-    """The line in the letters that the terminal has."""
-    try:
-        line.encode(encoding)
-    except UnicodeEncodeError:
-        return line.translate(_LETTERS).encode(encoding, "replace").decode(encoding)
-    return line
+        console.print(Text(visible(line), indented if line.startswith(" ") else style), soft_wrap=True)

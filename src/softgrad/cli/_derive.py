@@ -16,6 +16,7 @@ from rich.text import Text
 
 from softgrad.cli import CommandError
 from softgrad.cli._output import check_output, write_output
+from softgrad.cli._terminal import can_write, visible
 
 if TYPE_CHECKING:
     from softgrad.derivation import Derivation, Verification
@@ -61,7 +62,8 @@ def derive(
     if output is not None:
         write_output(output, content)
         verdict = f" ({verification.summary})" if verification else ""
-        Console(highlight=False).print(Text(f"{derivation.title} written to {output}{verdict}"), soft_wrap=True)
+        done = Text(visible(f"{derivation.title} written to {output}{verdict}"))
+        Console(highlight=False).print(done, soft_wrap=True)
     else:
         text = Text(content.removesuffix("\n"))
         _print(_styled(text) if form == "text" else text)
@@ -112,16 +114,16 @@ def _styled(text: Text) -> Text:
 
 
 def _print(text: Text) -> None:
+    if not can_write(text.plain):
+        raise CommandError(
+            f"this terminal's encoding, {sys.stdout.encoding}, has no mathematical signs; write PYTHONIOENCODING=utf-8 "
+            "before the command, or --output FILE after it"
+        )
     try:
         console = Console(highlight=False)
         if console.is_terminal:
             console.print(text, soft_wrap=True)
         else:
             print(text.plain, flush=True)
-    except UnicodeEncodeError:
-        raise CommandError(
-            f"this terminal's encoding, {sys.stdout.encoding}, has no mathematical signs; write PYTHONIOENCODING=utf-8 "
-            "before the command, or --output FILE after it"
-        ) from None
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

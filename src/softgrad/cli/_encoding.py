@@ -12,6 +12,8 @@ from softgrad.cli._reading import ReadOptions
 from softgrad.cli._typed_columns import row_number
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import pandas as pd
 
 Fill = Literal["refuse", "mean", "median", "most-frequent"]
@@ -30,6 +32,8 @@ class Column(NamedTuple):
     """Of text, sorted; None for numbers."""
     fill: float | str | None
     """What stands in for a missing value; None if there must be none."""
+    verbatim: bool = False
+    """Whether only the empty field is missing, as `--text` wants it."""
 
     @property
     def features(self) -> list[str]:
@@ -46,7 +50,9 @@ class Encoding(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """For the file of the model."""
-        columns = [{"name": c.name, "categories": c.categories, "fill": c.fill} for c in self.columns]
+        columns = [
+            {"name": c.name, "categories": c.categories, "fill": c.fill, "verbatim": c.verbatim} for c in self.columns
+        ]
         return {"columns": columns, **self.reading.to_json()}
 
     @classmethod
@@ -55,13 +61,19 @@ class Encoding(NamedTuple):
         columns = []
         for entry in record["columns"]:
             categories = entry["categories"]
-            columns.append(Column(entry["name"], None if categories is None else tuple(categories), entry["fill"]))
+            texts = None if categories is None else tuple(categories)
+            columns.append(Column(entry["name"], texts, entry["fill"], entry["verbatim"]))
         return cls(tuple(columns), ReadOptions.from_json(record))
 
     @property
     def text(self) -> list[str]:
         """The names of the columns that are text."""
         return [column.name for column in self.columns if column.categories is not None]
+
+    @property
+    def verbatim(self) -> list[str]:
+        """The names of the columns in which only the empty field is missing."""
+        return [column.name for column in self.columns if column.verbatim]
 
     def apply(self, table: pd.DataFrame) -> pd.DataFrame:
         """X, float64, of a table that `numbers_and_text` made."""
@@ -101,7 +113,9 @@ class Encoding(NamedTuple):
         return found if len(found) <= 8 else [*found[:8], f"and {len(found) - 8} more columns alike"]
 
 
-def learn(table: pd.DataFrame, fill: Fill, reading: ReadOptions | None = None) -> Encoding:
+def learn(
+    table: pd.DataFrame, fill: Fill, reading: ReadOptions | None = None, *, verbatim: Collection[str] = ()
+) -> Encoding:
     """The encoding of these rows, which are the ones to fit to.
 
     Parameters
@@ -113,8 +127,11 @@ def learn(table: pd.DataFrame, fill: Fill, reading: ReadOptions | None = None) -
         always filled with the most frequent. "refuse": nothing.
     reading : ReadOptions, optional
         How the table was read.
+    verbatim : collection of str
+        Columns in which only the empty field is missing.
     """
-    return Encoding(tuple(_column(table[name], fill) for name in table.columns), reading or ReadOptions())
+    columns = tuple(_column(table[name], fill)._replace(verbatim=name in verbatim) for name in table.columns)
+    return Encoding(columns, reading or ReadOptions())
 
 
 def _column(values: pd.Series[Any], fill: Fill) -> Column:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.text import Text
 from softgrad.cli import CommandError
 from softgrad.cli._array_table import mapped
 from softgrad.cli._evaluation import Evaluation, evaluation, facts, macro, most_mistaken, shown_classes
+from softgrad.cli._output import print_json
 from softgrad.cli._reading import (
     DecimalOption,
     EncodingOption,
@@ -29,6 +29,7 @@ from softgrad.cli._reading import (
 )
 from softgrad.cli._report import check_report, write_evaluation
 from softgrad.cli._shown import nats, percent, shown
+from softgrad.cli._terminal import say, visible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,7 +95,7 @@ def evaluate(
         check_report(report, read=[path for path in (model, table, logits, labels) if path and path.exists()])
     console = Console(stderr=True)
     console.quiet = not console.is_terminal or console.is_dumb_terminal
-    with console.status(f"evaluating {(logits or table).name}"):  # type: ignore[union-attr]  # one of them is there
+    with console.status(Text(visible(f"evaluating {(logits or table).name}"))):  # type: ignore[union-attr]  # one of them is there
         fitted, origin, found = (
             _of_model(model, table, options, target)  # type: ignore[arg-type]  # both are there
             if logits is None
@@ -105,13 +106,13 @@ def evaluate(
             command = shlex.join(["softgrad", *sys.argv[1:]])
             write_evaluation(report, model=fitted, found=found, data=data, command=command)
     if not np.isfinite(found.loss):
-        print("warning: the loss is infinite: a row's class has probability 0, its logit -inf", file=sys.stderr)
+        say("warning: the loss is infinite: a row's class has probability 0, its logit -inf")
     if as_json:
-        print(json.dumps({**origin, **facts(found)}, ensure_ascii=False, allow_nan=False))
+        print_json({**origin, **facts(found)})
     else:
         _print(found, str(logits or table))
     if report is not None and not as_json:
-        Console(highlight=False).print(Text(f"report written to {report}"), soft_wrap=True)
+        Console(highlight=False).print(Text(visible(f"report written to {report}")), soft_wrap=True)
 
 
 def _of_model(
@@ -214,7 +215,7 @@ def _check_probabilities(y: Array, z: Array, what: str) -> None:
 
 def _print(found: Evaluation, name: str) -> None:
     console = Console(highlight=False)
-    console.print(Text(f"{name}: {found.rows} rows, {len(found.classes)} classes"), soft_wrap=True)
+    console.print(Text(f"{visible(name)}: {found.rows} rows, {len(found.classes)} classes"), soft_wrap=True)
     summary = Table(box=box.ROUNDED, show_header=False)
     summary.add_column()
     summary.add_column(justify="right")

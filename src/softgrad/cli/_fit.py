@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 import time
@@ -17,7 +16,7 @@ from softgrad.cli import CommandError
 from softgrad.cli._encoding import Fill  # noqa: TC001 - typer reads the annotations
 from softgrad.cli._file_kind import kind_of
 from softgrad.cli._fit_summary import Search, Summary
-from softgrad.cli._output import check_output
+from softgrad.cli._output import check_output, print_json
 from softgrad.cli._progress import FitProgress, fit_progress
 from softgrad.cli._reading import (
     DecimalOption,
@@ -27,6 +26,7 @@ from softgrad.cli._reading import (
     ThousandsOption,
     read_options,
 )
+from softgrad.cli._terminal import say, visible
 from softgrad.cli._training import Columns, Training, training_rows
 
 if TYPE_CHECKING:
@@ -61,9 +61,14 @@ def fit(
     drop: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="Leave a column out. May be repeated.")
     ] = None,
-    categorical: Annotated[
+    text: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Numbers that are names: one-hot, as text is. May be repeated."),
+        typer.Option(
+            "--text",
+            "--categorical",
+            metavar="COLUMN",
+            help="Keep a column as text, 007 and NA too, whatever --na says: one-hot, or labels. May be repeated.",
+        ),
     ] = None,
     missing: Annotated[
         Fill,
@@ -161,7 +166,7 @@ def fit(
         _check_report(report, table, path)
     import safetensors  # noqa: F401, PLC0415 - the model is saved with it: if it lacks, say so before the work
 
-    columns = Columns(tuple(drop or ()), tuple(categorical or ()), missing)
+    columns = Columns(tuple(drop or ()), tuple(text or ()), missing)
     options: dict[str, Any] = {
         "fit_intercept": not no_intercept,
         "class_weight": class_weight,
@@ -172,7 +177,7 @@ def fit(
         "n_threads": threads,
     }
     with fit_progress(tol) as progress:
-        progress.stage(f"reading {table.name}")
+        progress.stage(visible(f"reading {table.name}"))
         rows = training_rows(table, target, columns, reading, test_fraction, seed)
         start = time.perf_counter()
         model, search, warned = _fit(rows, 1.0 if C is None else C, cv, seed, options, progress)
@@ -181,7 +186,7 @@ def fit(
         training = _measure(model, rows.x_train, rows.y_train)
         held_out = _measure(model, rows.x_test, rows.y_test) if len(rows.y_test) else None
     for problem in (*rows.remarks, *warned):
-        print(f"warning: {problem}", file=sys.stderr)
+        say(f"warning: {problem}")
 
     from softgrad.cli._saved_model import SavedModel  # noqa: PLC0415
 
@@ -192,7 +197,7 @@ def fit(
     if report is not None:
         _write_report(summary, report, shlex.join(["softgrad", *sys.argv[1:]]))
     if as_json:
-        print(json.dumps(summary.to_json(), ensure_ascii=False, allow_nan=False))
+        print_json(summary.to_json())
     else:
         summary.print()
 

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from softgrad.cli._terminal import visible
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -84,7 +86,7 @@ class Summary(NamedTuple):
         console = Console(highlight=False)
         model = self.model
         rows = self.training.rows + (self.held_out.rows if self.held_out else 0)
-        title = Text.assemble((self.target or "labels", "bold"), f" from {self.table}: ")
+        title = Text.assemble((visible(self.target or "labels"), "bold"), visible(f" from {self.table}: "))
         title.append(f"{rows} rows, {model.n_features_in_} features, {len(model.classes_)} classes")
         console.print(title, soft_wrap=True)
         if self.search is not None:
@@ -97,9 +99,9 @@ class Summary(NamedTuple):
         solver.append(f"{self.seconds:.2f} s: objective {model.objective_:.6f}, ")
         solver.append(f"gradient norm {model.gradient_norm_:.1e}")
         console.print(solver, soft_wrap=True)
-        console.print(Text(f"model saved in {self.path}"), soft_wrap=True)
+        console.print(Text(visible(f"model saved in {self.path}")), soft_wrap=True)
         if self.report is not None:
-            console.print(Text(f"report written to {self.report}"), soft_wrap=True)
+            console.print(Text(visible(f"report written to {self.report}")), soft_wrap=True)
 
 
 def _quality_table(training: Evaluation, held_out: Evaluation | None) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from rich.text import Text
 
 import softgrad
 from softgrad import _core
+from softgrad.cli._output import print_json
 
 
 def info(
@@ -35,7 +35,7 @@ def info(
         "threads": softgrad.get_num_threads(),
     }
     if as_json:
-        print(json.dumps(facts))
+        print_json(facts)
     else:
         _print_table(facts)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from softgrad._whole_file import write_whole
 from softgrad.cli import CommandError
+from softgrad.cli._terminal import can_write, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,13 +50,24 @@ def write_output(path: Path, content: str, *, option: str = "--output") -> None:
 
 
 def print_data(content: str) -> None:
-    """Write text to stdout as it is, with a line end at its end."""
+    """Write text to stdout as it is, with a line end at its end; on a terminal, without control characters."""
+    if not can_write(content):
+        lacking = next(letter for letter in content if not can_write(letter))
+        raise CommandError(
+            f"this terminal's encoding, {sys.stdout.encoding}, has no {lacking!a}; write PYTHONIOENCODING=utf-8 before "
+            "the command, or --output FILE after it"
+        )
+    if sys.stdout.isatty():
+        content = visible(content, lines=True)
     try:
         print(content, end="" if content.endswith("\n") else "\n", flush=True)
-    except UnicodeEncodeError as error:
-        raise CommandError(
-            f"this terminal's encoding, {sys.stdout.encoding}, has no {error.object[error.start]!a}; write "
-            "PYTHONIOENCODING=utf-8 before the command, or --output FILE after it"
-        ) from None
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_json(value: Any, **options: Any) -> None:
+    """Write JSON to stdout; letters that its encoding lacks, and control characters, as JSON's own escapes."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
+    if not can_write(text) or visible(text, lines=True) != text:
+        text = json.dumps(value, allow_nan=False, **options).replace("\x7f", "\\u007f")
+    print_data(text)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from softgrad.cli import CommandError
-from softgrad.cli._output import check_output, print_data, write_output
+from softgrad.cli._output import check_output, print_data, print_json, write_output
 from softgrad.cli._reading import (
     DecimalOption,
     EncodingOption,
@@ -71,7 +71,9 @@ def predict(
     else:
         name = saved.target if saved.encoding is not None and saved.target is not None else "label"
         content = _csv([name], ([label] for label in found))
-    if output is None:
+    if output is None and as_json:
+        print_json(result)
+    elif output is None:
         print_data(content)
     else:
         write_output(output, content)

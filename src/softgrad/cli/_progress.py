@@ -38,8 +38,8 @@ def fit_progress(tol: float) -> Iterator[FitProgress]:
         yield lines
         lines.end()
         return
-    columns = TextColumn("{task.description}"), BarColumn(16), TextColumn("{task.fields[state]}"), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
+    stage, state = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[state]}")
+    with Progress(stage, BarColumn(16), state, TimeElapsedColumn(), console=console, transient=True) as progress:
         yield _Bar(progress, tol)
 
 

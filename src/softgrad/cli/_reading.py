@@ -18,7 +18,8 @@ FRAMES: tuple[Format, ...] = (*TEXT, "parquet")
 
 _PANEL = "How the table is written"
 _NAMED_SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " "}
-_THOUSANDS = (",", ".", " ", "'", "_")
+DECIMALS = (".", ",")
+THOUSANDS = (",", ".", " ", "'", "_")
 
 FormatOption = Annotated[
     Format | None,
@@ -47,7 +48,7 @@ ThousandsOption = Annotated[
     typer.Option(
         "--thousands",
         metavar="CHARACTER",
-        help=f"Groups digits in CSV: {' '.join(_THOUSANDS[:2])} ' _ or ' ' for blanks of any kind. (default: none)",
+        help=f"Groups digits in CSV: {' '.join(THOUSANDS[:2])} ' _ or ' ' for blanks of any kind. (default: none)",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -100,12 +101,12 @@ class ReadOptions:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> ReadOptions:
-        """What `to_json` made; decimal and thousands are later than the first models."""
+        """What `to_json` made."""
         return cls(
             header=record["header"],
             missing=tuple(record["missing"]),
-            decimal=record.get("decimal"),
-            thousands=record.get("thousands"),
+            decimal=record["decimal"],
+            thousands=record["thousands"],
         )
 
     def of_fit(self, fitted: ReadOptions) -> ReadOptions:
@@ -134,8 +135,8 @@ def read_options(
         sep = separator
     if thousands is not None:
         thousands = " " if thousands in ("space", "\u00a0", "\u202f") else "'" if thousands == "’" else thousands
-        if thousands not in _THOUSANDS:
-            raise CommandError(f"--thousands {thousands!r}; expected one of {' '.join(map(repr, _THOUSANDS))}")
+        if thousands not in THOUSANDS:
+            raise CommandError(f"--thousands {thousands!r}; expected one of {' '.join(map(repr, THOUSANDS))}")
         if thousands == (decimal or "."):
             raise CommandError(f"--thousands {thousands!r} is the decimal mark too; write --decimal with another one")
     if encoding is not None:

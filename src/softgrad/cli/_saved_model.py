@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,11 +9,13 @@ import numpy as np
 from softgrad.cli import CommandError
 from softgrad.cli._array_table import read_array
 from softgrad.cli._encoding import Column, Encoding
+from softgrad.cli._fields import stripped_labels
 from softgrad.cli._file_kind import kind_of
 from softgrad.cli._reading import FRAMES, ReadOptions
 from softgrad.cli._table import column_named, labels_of, listing, read_frame
 from softgrad.cli._table_record import check_table_record
-from softgrad.cli._typed_columns import numbers_and_text
+from softgrad.cli._terminal import say
+from softgrad.cli._typed_columns import as_text, numbers_and_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +86,8 @@ class SavedModel(NamedTuple):
         _warn(found.remarks)
         if labels and found.labels is None:
             raise CommandError(f"{table} has no labels; write --target with a .npy file of them")
-        return self._named(found.features), found.labels if labels else None
+        y = stripped_labels(found.labels)[0] if labels and found.labels is not None else None
+        return self._named(found.features), y
 
     def _read_frame(
         self, path: Path, options: ReadOptions, target: str | None, labels: bool
@@ -100,7 +102,10 @@ class SavedModel(NamedTuple):
         if labels and wanted is None:
             raise CommandError("--target is missing: the model does not say which column holds the labels")
         options = options.of_fit(encoding.reading)
-        frame, remarks = read_frame(path, options, text=encoding.text)
+        table = read_frame(path, options, text=encoding.text, verbatim=encoding.verbatim)
+        # A model of Python may know its columns by names with blanks around them.
+        given = {column.name.strip(): column.name for column in encoding.columns}
+        frame = table.frame.rename(columns={name: given.get(name, name) for name in table.frame.columns})
         names = [str(name) for name in frame.columns]
         absent = [column.name for column in encoding.columns if column.name not in names]
         if absent:
@@ -111,14 +116,17 @@ class SavedModel(NamedTuple):
         chosen = frame[[column.name for column in encoding.columns]]
         rows = numbers_and_text(chosen, text=encoding.text, declared=True)
         features = encoding.apply(rows)
-        _warn([*remarks, *encoding.remarks(rows)])
+        _warn([*table.remarks, *encoding.remarks(rows)])
         if not labels:
             return features, None
         label = column_named(str(wanted), names, path, "--target")
-        if self.model.classes_.dtype.kind == "U" and frame[label].dtype.kind != "O":
-            # Labels that all look like numbers, 01 for one, have become some.
-            frame, _ = read_frame(path, options, text=[label])
-        return features, labels_of(frame[label])
+        if self.model.classes_.dtype.kind != "U":
+            return features, labels_of(frame[label])
+        # As text, for labels may all look like numbers, 01 for one; and what is a class is not missing.
+        known = [label] if set(options.missing) & set(self.model.classes_.tolist()) else []
+        if known or frame[label].dtype.kind != "O":
+            frame = read_frame(path, options, text=[label], verbatim=known).frame
+        return features, labels_of(as_text(frame[label]))
 
     def _named(self, features: Any) -> Any:
         """An array under the names that the model knows its columns by."""
@@ -132,7 +140,7 @@ class SavedModel(NamedTuple):
 
 def _warn(remarks: list[str]) -> None:
     for remark in remarks:
-        print(f"warning: {remark}", file=sys.stderr)
+        say(f"warning: {remark}")
 
 
 def open_model(path: Path) -> SavedModel:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from softgrad.cli import CommandError
+from softgrad.cli._fields import blanks_remark, clean_fields, padded_number, stripped_names
 from softgrad.cli._file_kind import check_inflation, kind_of, unpacked
 from softgrad.cli._local_numbers import Notation
 from softgrad.cli._reading import ReadOptions
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+_HEAD = 200  # rows in which numbers such as 007 are looked for
 _EXACT = 2**53  # beyond, float64 no longer tells whole numbers apart
 _PANDAS = "Error tokenizing data. C error: "
 _UNCLOSED = re.compile(r"EOF inside string starting at row (\d+)")
@@ -38,10 +40,20 @@ class NamedTable(NamedTuple):
     frame: pd.DataFrame
     remarks: list[str]
     """What the user should know of how it was read."""
+    unmatched: tuple[str, ...]
+    """Texts that mean a missing value and that no field held."""
+    padded: dict[str, str]
+    """Columns of numbers, and the first of theirs with zeros before it."""
 
 
-def read_frame(path: Path, options: ReadOptions | None = None, *, text: Collection[str] = ()) -> NamedTable:
-    """A CSV, TSV or Parquet file with at least one row.
+def read_frame(
+    path: Path,
+    options: ReadOptions | None = None,
+    *,
+    text: Collection[str] = (),
+    verbatim: Collection[str] = (),
+) -> NamedTable:
+    """A CSV, TSV or Parquet file with at least one row, without blanks around its names and fields.
 
     Parameters
     ----------
@@ -51,19 +63,33 @@ def read_frame(path: Path, options: ReadOptions | None = None, *, text: Collecti
         How it is read. Without a header, columns are named by position from 0; Parquet has names.
     text : collection of str
         Columns to read as they stand, "007" as text.
+    verbatim : collection of str
+        Columns in which only the empty field is missing.
     """
     options = options or ReadOptions()
     kind = kind_of(path, options)
-    table = NamedTable(_read_parquet(path), []) if kind == "parquet" else _read_text(path, kind, options, text)
-    table.frame.columns = [str(name) for name in table.frame.columns]
+    table = NamedTable(_read_parquet(path), [], (), {}) if kind == "parquet" else _read_text(path, kind, options, text)
     if table.frame.empty:
         raise CommandError(f"{path} holds {'a header' if options.header else 'columns'} but no rows")
-    return table
+    names, changed = stripped_names(table.frame.columns)
+    fields = clean_fields(
+        table.frame.set_axis(names, axis=1), options.missing, text=text, verbatim=verbatim,
+        parsed=kind != "parquet" and not options.local_numbers,
+    )  # fmt: skip
+    if kind != "parquet" and options.local_numbers:
+        _read_local_numbers(fields.frame, options, text)
+    remarks = [*table.remarks, *blanks_remark(fields.stripped, changed, fields.example)]
+    return NamedTable(fields.frame, remarks, fields.unmatched, table.padded)
 
 
 def _read_text(path: Path, kind: Format, options: ReadOptions, text: Collection[str]) -> NamedTable:
     layout = text_format(path, kind, options)
-    frame = _parsed(path, layout, options, text)
+    head = _parsed(path, layout, options, str, _HEAD)
+    names, _ = stripped_names(head.columns)
+    # The user writes names without their blanks; without a header pandas calls columns by number.
+    as_text = [name for name, plain in zip(head.columns, names, strict=True) if plain in text]
+    padded = {plain: padded_number(head.iloc[:, i]) for i, plain in enumerate(names) if plain not in text}
+    frame = _parsed(path, layout, options, dict.fromkeys(as_text, str))
     remarks = []
     if layout.row_names:
         if not frame.index.is_unique:
@@ -77,25 +103,23 @@ def _read_text(path: Path, kind: Format, options: ReadOptions, text: Collection[
             f"{path}: the header has one field less than the rows; their first fields are taken for the names of the "
             "rows, as R writes them, and left out"
         )
-    if options.local_numbers:
-        notation = Notation(options.decimal or ".", options.thousands)
-        for name in frame.columns:
-            if str(name) not in text and frame[name].dtype.kind == "O":
-                frame[name] = _read_numbers(frame[name], notation)
-    return NamedTable(frame, remarks)
+    return NamedTable(frame, remarks, (), {name: number for name, number in padded.items() if number is not None})
 
 
-def _read_numbers(values: pd.Series[Any], notation: Notation) -> pd.Series[Any]:
-    """The column as numbers, if all of it is."""
-    numbers = {value: notation.read(value) for value in values.dropna().unique()}
-    return values if None in numbers.values() else values.map(numbers).astype(np.float64)
+def _read_local_numbers(frame: pd.DataFrame, options: ReadOptions, text: Collection[str]) -> None:
+    """Turn columns of text that are all numbers in the notation of the options into numbers."""
+    notation = Notation(options.decimal or ".", options.thousands)
+    for name in frame.columns:
+        if name in text or frame[name].dtype.kind != "O":
+            continue
+        numbers = {value: notation.read(value) for value in frame[name].dropna().unique()}
+        if None not in numbers.values():
+            frame[name] = frame[name].map(numbers).astype(np.float64)
 
 
-def _parsed(path: Path, layout: TextFormat, options: ReadOptions, text: Collection[str]) -> pd.DataFrame:
+def _parsed(path: Path, layout: TextFormat, options: ReadOptions, dtype: Any, rows: int | None = None) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415
 
-    # Without a header pandas calls columns by number.
-    columns: list[Any] = list(text) if options.header else [int(name) for name in text if name.isdecimal()]
     try:
         with (
             unpacked(path) as packed,
@@ -109,12 +133,13 @@ def _parsed(path: Path, layout: TextFormat, options: ReadOptions, text: Collecti
                 file,
                 sep=r"\s+" if layout.sep == " " else layout.sep,
                 header=0 if options.header else None,
-                dtype=dict.fromkeys(columns, str),
+                dtype=dtype,
+                nrows=rows,
                 # Without a column for the index pandas takes the names of rows for it.
                 index_col=None if layout.row_names else False,
                 decimal=options.decimal or ".",
                 keep_default_na=False,
-                na_values=["", *options.missing],
+                na_values=[""],
                 low_memory=False,
             )
     except pd.errors.EmptyDataError:
@@ -159,6 +184,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def column_named(given: str, names: list[str], path: Path, option: str) -> str:
     """The column that the user means: by name, or by position from 0, or from the end if negative."""
+    given = given.strip()
     if given in names:
         return given
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from softgrad.cli._reading import DECIMALS, THOUSANDS
+
 
 def check_table_record(record: dict[str, Any], features: list[str]) -> None:
     """Raise ValueError or KeyError unless `SavedModel.save` can have written it for a model of these features."""
@@ -21,6 +23,9 @@ def check_table_record(record: dict[str, Any], features: list[str]) -> None:
         raise ValueError(f"header is {encoding['header']!r:.60}; expected true or false")
     if not _are_strings(encoding["missing"]):
         raise ValueError(f"missing is {encoding['missing']!r:.60}; expected a list of strings")
+    for name, expected in (("decimal", DECIMALS), ("thousands", THOUSANDS)):
+        if encoding[name] not in (None, *expected):
+            raise ValueError(f"{name} is {encoding[name]!r:.60}; expected null or one of {' '.join(expected)!r}")
     made = [feature for column in encoding["columns"] for feature in _features(column)]
     if made != features:
         raise ValueError(f"its columns make the features {made!r:.60}; expected those of the model, {features!r:.60}")
@@ -31,6 +36,8 @@ def _features(column: Any) -> list[str]:
     if not isinstance(column, dict) or not isinstance(column["name"], str):
         raise ValueError(f"a column is {column!r:.60}; expected an object with a name")
     name, categories, fill = column["name"], column["categories"], column["fill"]
+    if not isinstance(column["verbatim"], bool):
+        raise ValueError(f"verbatim of column {name!r} is {column['verbatim']!r:.60}; expected true or false")
     if categories is None:
         if not (fill is None or (type(fill) in (int, float) and math.isfinite(float(fill)))):
             raise ValueError(f"fill of column {name!r} is {fill!r:.60}; expected null or a finite number")

@@ -9,10 +9,13 @@ import numpy as np
 from softgrad.cli import CommandError
 from softgrad.cli._array_table import read_array
 from softgrad.cli._encoding import Encoding, Fill, learn
+from softgrad.cli._fields import blanks_remark, stripped_labels
 from softgrad.cli._file_kind import kind_of
+from softgrad.cli._leaks import leaks
+from softgrad.cli._misreadings import label_cases, misreadings
 from softgrad.cli._reading import FRAMES
 from softgrad.cli._table import column_named, labels_of, listing, read_frame
-from softgrad.cli._typed_columns import numbers_and_text, refuse_missing
+from softgrad.cli._typed_columns import as_text, numbers_and_text, refuse_missing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +31,7 @@ class Columns(NamedTuple):
     """What the user says of a table with named columns."""
 
     drop: tuple[str, ...] = ()
-    categorical: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
     fill: Fill = "refuse"
 
 
@@ -53,7 +56,7 @@ def training_rows(
         return _of_frame(path, target, columns, reading, test_fraction, seed)
     given = {
         "--drop": columns.drop,
-        "--categorical": columns.categorical,
+        "--text": columns.text,
         "--missing": columns.fill != "refuse",
         "--na": reading.missing,
         "--no-header": not reading.header,
@@ -64,37 +67,42 @@ def training_rows(
     table = read_array(path, target, reading)
     if table.labels is None:
         raise CommandError(f"{path} has no array called y, the labels; write --target with the name of theirs")
-    train, test = _split(table.labels, test_fraction, seed)
-    x, y = table.features, table.labels
+    x = table.features
+    y, stripped = stripped_labels(table.labels)
+    remarks = [*blanks_remark(stripped), *label_cases(y)]
+    train, test = _split(y, test_fraction, seed)
     if not len(test):  # and a mapped file stays mapped
-        return Training(x, y, x[:0], y[:0], None, table.target, table.first_index, [])
-    return Training(x[train], y[train], x[test], y[test], None, table.target, table.first_index, [])
+        return Training(x, y, x[:0], y[:0], None, table.target, table.first_index, remarks)
+    return Training(x[train], y[train], x[test], y[test], None, table.target, table.first_index, remarks)
 
 
 def _of_frame(
     path: Path, target: str | None, columns: Columns, reading: ReadOptions, test_fraction: float, seed: int
 ) -> Training:
-    frame, remarks = read_frame(path, reading)
-    names = [str(name) for name in frame.columns]
+    table = read_frame(path, reading)
+    names = [str(name) for name in table.frame.columns]
     if target is None:
         raise CommandError(f"--target is missing; name the column of labels: {listing(names)}")
     label = column_named(target, names, path, "--target")
     dropped = {column_named(name, names, path, "--drop") for name in columns.drop}
-    text = [column_named(name, names, path, "--categorical") for name in columns.categorical]
-    for name in (*dropped, *text):
-        if name == label:
-            raise CommandError(f"column {name!r} is the target; leave it out of --drop and --categorical")
-    if text:  # as they stand in the file, 007 for one
-        frame, _ = read_frame(path, reading, text=text)
-    labels = labels_of(frame[label])
-    frame = frame[[name for name in names if name != label and name not in dropped]]
+    text = [column_named(name, names, path, "--text") for name in columns.text]
+    if label in dropped:
+        raise CommandError(f"column {label!r} is the target; leave it out of --drop")
+    if text:
+        table = read_frame(path, reading, text=text, verbatim=text)
+    parquet = kind_of(path, reading) == "parquet"
+    table = table._replace(frame=table.frame.drop(columns=list(dropped)))
+    doubts = misreadings(table, label, header=reading.header and not parquet, text=text)
+    frame = table.frame
+    labels = labels_of(as_text(frame[label]) if label in text else frame[label])
+    frame = frame.drop(columns=label)
     if not len(frame.columns):
         raise CommandError(f"{path} has no column but {label!r}; expected at least one feature beside it")
-    rows = numbers_and_text(frame, text=text, declared=kind_of(path, reading) == "parquet")
+    rows = numbers_and_text(frame, text=text, declared=parquet)
     if columns.fill == "refuse":
         refuse_missing(rows)
     train, test = _split(labels, test_fraction, seed)
-    encoding = learn(rows.iloc[train], columns.fill, reading)
+    encoding = learn(rows.iloc[train], columns.fill, reading, verbatim=text)
     return Training(
         encoding.apply(rows.iloc[train]),
         labels[train],
@@ -103,7 +111,7 @@ def _of_frame(
         encoding,
         label,
         None,
-        [*remarks, *encoding.remarks(rows)],
+        [*doubts, *leaks(rows, labels, label), *encoding.remarks(rows)],
     )
 
 

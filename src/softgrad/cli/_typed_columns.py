@@ -33,7 +33,7 @@ def numbers_and_text(table: pd.DataFrame, *, text: Collection[str] = (), declare
     import pandas as pd  # noqa: PLC0415
 
     columns = [
-        _as_text(table[name]) if name in text else _as_numbers_or_text(table[name], declared) for name in table.columns
+        as_text(table[name]) if name in text else _as_numbers_or_text(table[name], declared) for name in table.columns
     ]
     return pd.concat(columns, axis=1)
 
@@ -48,6 +48,11 @@ def refuse_missing(table: pd.DataFrame) -> None:
             f"missing values, of {len(table)} rows: {shown}; write --missing mean, median or most-frequent to fill "
             "them in, or --drop COLUMN"
         )
+
+
+def as_text(values: pd.Series[Any]) -> pd.Series[Any]:
+    """A column as text; missing values stay missing."""
+    return values.astype(object).map(_text, na_action="ignore").astype(object)
 
 
 def row_number(label: Any) -> int:
@@ -65,7 +70,7 @@ def _as_numbers_or_text(values: pd.Series[Any], declared: bool) -> pd.Series[Any
     if kinds == {str}:
         if not declared:
             _refuse_mixture(values)
-        return _as_text(values)
+        return as_text(values)
     if all(issubclass(kind, Real) or kind.__name__ == "Decimal" for kind in kinds):
         return _finite(values.astype(object))
     found = " and ".join(sorted(kind.__name__ for kind in kinds))
@@ -102,13 +107,9 @@ def _refuse_mixture(values: pd.Series[Any]) -> None:
     text = different.iloc[at]
     raise CommandError(
         f"column {name!r}, data row {row_number(different.index[at])}: {text!r}; expected a finite number, as in other "
-        f"rows; write --na {text!r} if it means a missing value, --categorical {name!r} if the numbers are names, or "
+        f"rows; write --na {text!r} if it means a missing value, --text {name!r} if the numbers are names, or "
         f"--drop {name!r}"
     )
-
-
-def _as_text(values: pd.Series[Any]) -> pd.Series[Any]:
-    return values.astype(object).map(_text, na_action="ignore").astype(object)
 
 
 def _text(value: object) -> str:

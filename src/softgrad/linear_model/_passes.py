@@ -23,7 +23,7 @@ def gradient(
 ) -> tuple[float, Array, Array]:
     """Σ s_n CE(W x_n + b, y_n) and its gradients Σ g_n x_nᵀ, Σ g_n; all in float64.
 
-    The softmax of every row goes into `probs`, of the dtype of X, if it is given.
+    The softmax of every row of some weight goes into `probs`, of the dtype of X, if it is given.
     """
     sum_W, sum_b = np.empty(W.shape), np.empty(b.shape)
     loss = _core.linear_head_gradient(

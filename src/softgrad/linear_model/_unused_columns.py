@@ -17,7 +17,9 @@ def used_columns(x: Any) -> Array | None:
     """The columns of CSR rows that hold entries, if they are less than half of all; else None, also for dense rows."""
     if isinstance(x, np.ndarray):
         return None
-    used = np.unique(x.indices)
+    holds = np.zeros(x.shape[1], bool)
+    holds[x.indices] = True
+    used = np.flatnonzero(holds)
     return used if 2 * len(used) < x.shape[1] else None
 
 

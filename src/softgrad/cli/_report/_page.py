@@ -12,6 +12,7 @@ from softgrad.cli._report._coefficients import coefficients
 from softgrad.cli._report._plots import NUMBERED, PICTURED, confusion, convergence, reliability
 from softgrad.cli._report._style import CSS
 from softgrad.cli._shown import nats, percent, shown
+from softgrad.cli._terminal import visible
 
 if TYPE_CHECKING:
     from softgrad.linear_model import SoftmaxRegression
@@ -58,13 +59,14 @@ def page(
             f"<footer>softgrad {escape(softgrad.__version__)}. Losses are in nats.</footer>",
         ]
     )
-    return (
+    page = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{escape(_visible(title))}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
         "</body>\n</html>\n"
     )
+    return visible(page, lines=True)
 
 
 def _command(text: str) -> str:

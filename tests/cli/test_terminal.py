@@ -1,0 +1,130 @@
+"""Every command in narrow encodings, and names that would command a terminal."""
+
+import io
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import softgrad.cli
+from softgrad.cli._terminal import visible
+
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+ESCAPE = "\x1b]0;owned\x07\x9b31m"
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def write(names, labels=("p", "q"), rows=30):
+    values = np.random.default_rng(0).standard_normal((rows, len(names) - 1)).round(3)
+    lines = [",".join([*map(str, row), labels[i % 2]]) for i, row in enumerate(values.tolist())]
+    Path("t.csv").write_text("\n".join([",".join(names), *lines]) + "\n", encoding="utf-8")
+
+
+class Terminal(io.TextIOWrapper):
+    """Says that it is one."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Run a command whose stdout and stderr have an encoding; returns its exit code and what they received."""
+
+    def command(*arguments, encoding="utf-8", stream=io.TextIOWrapper):
+        streams = [stream(io.BytesIO(), encoding, errors="strict") for _ in range(2)]
+        monkeypatch.setattr(sys, "stdout", streams[0])
+        monkeypatch.setattr(sys, "stderr", streams[1])
+        with pytest.raises(SystemExit) as stop:
+            softgrad.cli.main(list(arguments))
+        for written in streams:
+            written.flush()
+        return stop.value.code, *(written.buffer.getvalue() for written in streams)
+
+    return command
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_no_command_fails_for_the_letters_of_its_output(run, encoding):
+    write(["größe", "長さ", "y"], ["κόκκινο", "ярлык"])
+    Path("mine.py").write_text("def f(z):\n    return z\n")
+    model = "t.softgrad.safetensors"
+    for command, code in (
+        (["fit", "t.csv", "--target", "y"], 0),
+        (["fit", "t.csv", "--target", "y", "--json"], 0),
+        (["fit", "t.csv", "--target", "ψ"], 2),
+        (["fit", "t.csv", "--help"], 0),
+        (["evaluate", model, "t.csv"], 0),
+        (["evaluate", model, "t.csv", "--json"], 0),
+        (["predict", model, "t.csv", "--json"], 0),
+        (["predict", model, "t.csv"], 2),
+        (["check", "mine.py:f", "--kind", "softmax"], 1),
+        (["derive"], 0),
+        (["info"], 0),
+    ):
+        found, out, _ = run(*command, encoding=encoding)
+        assert found == code, command
+        if "--json" in command:
+            json.loads(out)
+        if command[0] == "predict":
+            assert json.loads(out)["classes"] == ["κόκκινο", "ярлык"] if "--json" in command else not out
+        if command == ["evaluate", model, "t.csv"]:
+            assert b"\\u03ba\\u03cc\\u03ba" in out  # tells one class from the other
+
+
+def test_control_characters_reach_neither_terminal_nor_page(capsys):
+    write([f"a{ESCAPE}", "b", f"y{ESCAPE}"], [f"p{ESCAPE}", "q"])
+    target = f"y{ESCAPE}"
+    for command in (
+        ["fit", "t.csv", "--target", target, "--report", "r.html"],
+        ["fit", "t.csv", "--target", target, "--json"],
+        ["fit", "t.csv", "--target", "none"],
+        ["fit", "t.csv"],
+        ["fit", f"none{ESCAPE}.csv"],
+        ["evaluate", "t.softgrad.safetensors", "t.csv", "--report", "e.html"],
+        ["evaluate", "t.softgrad.safetensors", "t.csv", "--target", "b"],
+    ):
+        with pytest.raises(SystemExit):
+            softgrad.cli.main(command)
+        out, err = capsys.readouterr()
+        assert not CONTROL.search(out + err), command
+    for page in ("r.html", "e.html"):
+        assert not CONTROL.search(Path(page).read_text(encoding="utf-8"))
+
+
+def test_data_keeps_control_characters_except_on_a_terminal(run):
+    write(["a", "b", f"y{ESCAPE}"])
+    assert run("fit", "t.csv", "--target", "2")[0] == 0
+    _, out, _ = run("predict", "t.softgrad.safetensors", "t.csv")
+    assert out.decode().startswith(f"y{ESCAPE}\n")
+    _, out, _ = run("predict", "t.softgrad.safetensors", "t.csv", stream=Terminal)
+    assert out.decode().startswith(visible(f"y{ESCAPE}") + "\n")
+    assert not CONTROL.search(out.decode())
+
+
+def test_a_second_ctrl_c_does_not_disturb_the_end(monkeypatch, capsys, request):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+
+    def interrupt(arguments):
+        raise KeyboardInterrupt
+
+    def again(message):
+        os.kill(os.getpid(), signal.SIGINT)
+        sys.stderr.write(message + "\n")
+
+    monkeypatch.setattr(softgrad.cli, "_run", interrupt)
+    monkeypatch.setattr(softgrad.cli, "say", again)
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as stop:
+        softgrad.cli.main(["derive", "softmax"])
+    assert stop.type is SystemExit
+    assert (stop.value.code, capsys.readouterr().err) == (130, "interrupted\n")
