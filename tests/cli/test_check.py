@@ -1,6 +1,7 @@
 """`softgrad check`: which function it finds, what it prints, and how it exits."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -251,8 +252,12 @@ def test_bad_input_is_one_line_and_exit_code_2(run, folder, case):
 
 def test_ctrl_c_in_the_users_code(folder):
     (folder / "slow.py").write_text("raise KeyboardInterrupt\n")
-    with pytest.raises(SystemExit) as stop:
-        softgrad.cli.main(["check", "slow.py:f", "--kind", "softmax"])
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            softgrad.cli.main(["check", "slow.py:f", "--kind", "softmax"])
+    finally:
+        signal.signal(signal.SIGINT, handler)  # the command ignores a second one while it ends
     assert stop.value.code == 130
 
 

@@ -321,7 +321,7 @@ def test_text_is_encoded_and_missing_values_are_filled_in_if_asked(run, tmp_path
 
 def test_numbers_can_be_categories(run, tmp_path):
     table = write(tmp_path / "t.csv", "zip,y", *[f"0{i % 4},{'pq'[i % 2]}" for i in range(40)])
-    assert run(table, "--target", "y", "--categorical", "zip")[0] == 0
+    assert run(table, "--target", "y", "--text", "zip")[0] == 0
     names = load_model("t.softgrad.safetensors").feature_names_in_
     assert names.tolist() == ["zip=00", "zip=01", "zip=02", "zip=03"]
 

@@ -65,7 +65,6 @@ def fit(
         list[str] | None,
         typer.Option(
             "--text",
-            "--categorical",
             metavar="COLUMN",
             help="Keep a column as text, 007 and NA too, whatever --na says: one-hot, or labels. May be repeated.",
         ),
