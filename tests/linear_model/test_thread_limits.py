@@ -105,7 +105,7 @@ def test_a_forked_process_has_no_limit_of_fits_that_it_does_not_run():
     thread.start()
     began.wait()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")  # Python and JAX warn of threads
         child = os.fork()
     if not child:
         with limited_threads(3):
