@@ -63,8 +63,8 @@ def cross_entropy_hvp(
     At most 3 ULP (float32: 2) of the magnitude of the terms, :math:`|a|\,p_j (|v_j - v_*| + \sum_i p_i |v_i - v_*|)
     + 2 \zeta\,p_j |p^\top v|`, with v_* the entry of a largest logit and a = M + 2ζ lse (in which the two terms may
     cancel), where probabilities below 2^-1086 (float32: 2^-246) count as 0; float16 and bfloat16 are computed in
-    float32 and rounded once. Differences from v_* keep the digits of
-    confident rows: without z-loss, constants are in the null space exactly. One read of the logits and of `v` and one
+    float32 and rounded once. Differences from v_* keep the digits of confident rows: without z-loss, constants are in
+    the null space exactly. One read of the logits and of `v` and one
     write while a row fits in the cache; allocated are the result, without `out`, and scratch memory for a few rows.
 
     Rows that hold NaN or +inf, or −inf only, give NaN; ignored rows give zero.
