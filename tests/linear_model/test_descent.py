@@ -30,6 +30,10 @@ FUNCTIONS = {
     "minimum far beyond 1": (lambda t: (t / 1000 - 1) ** 2, lambda t: (t / 1000 - 1) / 500),
     "minimum far before 1": (lambda t: (1000 * t - 1) ** 2, lambda t: 2000 * (1000 * t - 1)),
     "like a loss": (lambda t: np.logaddexp(0, -t) + t**2 / 200, lambda t: t / 100 - 1 / (1 + np.exp(t))),
+    "as steep far beyond the minimum": (
+        lambda t: np.logaddexp(0, -1e4 * t) + 352 * t,
+        lambda t: 352 - 1e4 * np.exp(-np.logaddexp(0, 1e4 * t)),
+    ),
     "steep then flat": (lambda t: np.sqrt(1 + (t - 3) ** 2), lambda t: (t - 3) / np.sqrt(1 + (t - 3) ** 2)),
     "several minima": (lambda t: np.cos(3 * t) + (t - 4) ** 2 / 9, lambda t: -3 * np.sin(3 * t) + (t - 4) * 2 / 9),
     "quartic": (lambda t: (t - 0.01) ** 4, lambda t: 4 * (t - 0.01) ** 3),

@@ -110,6 +110,23 @@ def test_the_start_is_boehnings_bound(kind):
             assert all(u.ravel() @ hessian @ u.ravel() <= np.vdot(u, u @ bound) for u in vectors_of(objective, 50))
 
 
+@pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csr_array])
+@pytest.mark.parametrize("C", [1.0, np.inf])
+def test_a_step_by_the_diagonal_ends_where_the_bound_is_least_along_it(form, C):
+    # Columns that are all but one: the diagonal alone would go five times too far.
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(N, 1)) + 0.01 * rng.normal(size=(N, D))
+    objective = objective_of(form(x), C=C)
+    gradient = objective.value_and_grad(np.zeros(objective.shape))[1]
+    plan = Plan("diagonal", N)
+    step = plan.bounded_step(objective, plan.at_start(objective), gradient)
+    standard = objective.standardised(objective.x)
+    bound = 0.5 * (objective.targets.row_weight[:, None] * standard).T @ standard / objective.total
+    curvature = np.vdot(step, step @ bound + objective.penalties * step)
+    assert np.vdot(gradient, step) == pytest.approx(-curvature)
+    assert curvature < 0.3 * np.vdot(gradient, plan.at_start(objective).solve(gradient))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("C", [0.1, np.inf])
 def test_every_approximation_is_symmetric_and_positive(dtype, C):

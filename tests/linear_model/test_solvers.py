@@ -302,3 +302,12 @@ def test_more_columns_than_a_block_takes(solver):
     g = scipy.special.softmax(x @ W.T + b, axis=1) - np.eye(3)[y]
     np.testing.assert_allclose(x.T @ g + W.T / 10, 0, atol=1e-5)
     np.testing.assert_allclose(g.sum(axis=0), 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_few_rows_of_many_columns(solver):
+    """The diagonal alone would step a thousand times too far."""
+    x = np.random.default_rng(11).integers(0, 9, (4, 10000)).astype(np.float64)
+    solution = fitted(objective_of(*labelled(x, np.arange(4) % 2)), solver, tol=1e-7)
+    assert solution.converged
+    assert len(solution.history) < 40

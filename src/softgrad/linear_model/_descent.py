@@ -84,14 +84,16 @@ def search(
     """The first point tried along the direction that satisfies Wolfe's conditions, or None.
 
     Where rounding hides the decrease, the slope alone decides: the approximate conditions of Hager & Zhang, SIAM
-    Journal on Optimization 16, 2005, §2. The point returned is the one evaluated last.
+    Journal on Optimization 16, 2005, §2. The slope of an end that stays twice counts half (the Illinois rule of
+    Dowell & Jarratt, BIT 11, 1971), or steps that are far too long would shrink by a tenth at a time. The point
+    returned is the one evaluated last.
     """
     slope = float(np.vdot(point.gradient, direction))
     if not slope < 0:
         return None
     noise = precision * abs(point.value)
     low, low_slope, high, high_slope = 0.0, slope, np.inf, np.nan
-    step = 1.0
+    step, moved = 1.0, ""
     for _ in range(_EVALUATIONS):
         theta = point.theta + step * direction
         after = Point(theta, *evaluate(theta))
@@ -101,9 +103,11 @@ def search(
         if decrease <= _DECREASE * step * slope or flat:
             if after_slope >= _CURVATURE * slope:
                 return after
-            low, low_slope = step, after_slope
+            high_slope /= 2 if moved == "low" else 1
+            low, low_slope, moved = step, after_slope, "low"
         else:
-            high, high_slope = step, after_slope
+            low_slope /= 2 if moved == "high" else 1
+            high, high_slope, moved = step, after_slope, "high"
         step = _next_step(low, low_slope, high, high_slope)
     return None
 

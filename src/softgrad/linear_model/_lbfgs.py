@@ -48,7 +48,7 @@ class LBFGS:
             factors.append(alpha)
             q -= alpha * y
         if not self._steps:
-            return -self._preconditioner.solve(q)
+            return self._plan.bounded_step(self._objective, self._preconditioner, q)
         r, of_change = self._preconditioner.solve(np.stack([q, self._changes[-1]]))
         r *= np.vdot(self._steps[-1], self._changes[-1]) / np.vdot(self._changes[-1], of_change)
         for s, y, alpha in zip(self._steps, self._changes, reversed(factors), strict=True):

@@ -38,7 +38,8 @@ class NewtonCG:
 
     def direction(self, point: Point) -> Array:
         if self._bounded:
-            return -self._plan.at_start(self._objective).solve(point.gradient)
+            bound = self._plan.at_start(self._objective)
+            return self._plan.bounded_step(self._objective, bound, point.gradient)
         preconditioner = self._renewed(point)
         residual = -point.gradient
         solved = preconditioner.solve(residual)

@@ -81,6 +81,25 @@ class Plan(NamedTuple):
         weights = np.repeat(0.5 * sample.mass[:, None], objective.shape[0], axis=1)
         return (Diagonal if self.kind == "diagonal" else OneBlock)(sample, weights)
 
+    def bounded_step(self, objective: Objective, bound: Preconditioner, gradient: Array) -> Array:
+        """The step that Böhning's bound, as `at_start` made it, takes from a gradient.
+
+        The diagonal alone is no bound: columns that vary together make its step too long by up to their number. Its
+        length is then where the bound itself is least along it.
+        """
+        step = -bound.solve(gradient)
+        if self.kind != "diagonal":
+            return step
+        curvature = float(np.vdot(objective.penalties * step, step))
+        V, v = objective.coefficients(step)
+        sample = Sample(objective, self.rows)
+        for part, x in sample.chunks():
+            logits = np.asarray(x @ V.T) + v
+            logits -= logits.mean(axis=1, keepdims=True)
+            curvature += 0.5 * float(sample.mass[part] @ (logits**2).sum(axis=1))
+        objective.passes += len(sample.rows) / objective.x.shape[0]
+        return step * min(1.0, -float(np.vdot(gradient, step)) / curvature)
+
     def at(self, objective: Objective, theta: Array) -> Preconditioner:
         """The approximation of the Hessian at a point."""
         sample = Sample(objective, self.rows)
