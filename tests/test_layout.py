@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "softgrad"
 LEVELS = [
     {"cli"},
     {"linear_model", "derivation", "checking", "torch", "jax"},
-    {"_softmax", "_cross_entropy", "_linear_cross_entropy", "_hvp", "_operators", "_threads"},
+    {"_softmax", "_cross_entropy", "_linear_cross_entropy", "_hvp", "_linear_operators", "_threads"},
     {"_closed_forms"},
     {"_targets"},
     {"_arrays", "_loss_spec"},
@@ -26,8 +26,8 @@ WITHIN_A_LEVEL = {
     ("_linear_cross_entropy", "_cross_entropy"),
     ("_hvp", "_cross_entropy"),
     ("_hvp", "_linear_cross_entropy"),
-    ("_operators", "_softmax"),
-    ("_operators", "_cross_entropy"),
+    ("_linear_operators", "_softmax"),
+    ("_linear_operators", "_cross_entropy"),
 }
 # Who may import what is neither Python's own nor NumPy.
 OWNERS = {
@@ -35,7 +35,7 @@ OWNERS = {
     "array_api_compat": {"_arrays"},
     "jax": {"jax", "cli"},
     "sklearn": {"linear_model", "cli"},
-    "scipy": {"linear_model", "cli", "_operators"},
+    "scipy": {"linear_model", "cli", "_linear_operators"},
     "sympy": {"derivation"},
     "mpmath": {"derivation"},
     "threadpoolctl": {"linear_model", "cli"},

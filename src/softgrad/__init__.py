@@ -20,7 +20,7 @@ from softgrad._linear_cross_entropy import (
     linear_cross_entropy,
     linear_cross_entropy_value_and_grad,
 )
-from softgrad._operators import (
+from softgrad._linear_operators import (
     CrossEntropyHessian,
     LogSoftmaxJacobian,
     SoftmaxJacobian,

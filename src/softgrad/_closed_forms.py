@@ -42,7 +42,7 @@ class ZLoss:
 
 
 class Statistics(NamedTuple):
-    """What a loss needs to know of a row, or of a block of its classes: `native/row_statistics.h`.
+    """Statistics of a row, or of a block of its classes, that determine its loss: `native/row_statistics.h`.
 
     One number for every row, in float64 where the device has it, with the axis of classes kept at length one.
     """
@@ -207,7 +207,7 @@ def cross_entropy(logits: Any, targets: Targets, spec: LossSpec, statistics: Sta
 
 
 def reduced(losses: Any, targets: Targets, spec: LossSpec, axis: tuple[int, ...] | None = None) -> Any:
-    """One loss of those of all rows, or of the rows along some axes."""
+    """Reduce the losses of all rows, or of the rows along some axes, to one."""
     if spec.reduction is Reduction.none:
         return losses
     xp = namespace(losses)
@@ -344,7 +344,7 @@ def row_scale(upstream: Any, like: Any, targets: Targets, spec: LossSpec) -> Any
 
 
 def kept_rows(rows: Any, targets: Targets, spec: LossSpec) -> Any:
-    """Rows of logits or alike, with 0 in those that the target ignores."""
+    """Set rows that the target ignores to 0."""
     kept = targets.kept(spec)
     if kept is None:
         return rows

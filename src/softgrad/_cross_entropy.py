@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -17,11 +17,29 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from softgrad._loss_spec import LossOptions, LossSpec
+    from softgrad._loss_spec import LossOptions, LossPerRow, LossSpec, ReducedLoss
 
     Array = NDArray[Any]
 
 
+@overload
+def cross_entropy(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = ...,
+    weight: ArrayLike | None = ...,
+    **options: Unpack[ReducedLoss],
+) -> np.floating[Any]: ...
+@overload
+def cross_entropy(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = ...,
+    weight: ArrayLike | None = ...,
+    **options: Unpack[LossPerRow],
+) -> Array: ...
 @shows_loss_options
 def cross_entropy(
     logits: ArrayLike,
@@ -30,7 +48,7 @@ def cross_entropy(
     axis: int = -1,
     weight: ArrayLike | None = None,
     **options: Unpack[LossOptions],
-) -> Any:
+) -> np.floating[Any] | Array:
     r"""Cross-entropy between targets and the softmax of logits.
 
     .. math:: \ell = -\sum_j y_j \log p_j + \zeta \operatorname{lse}(z)^2, \quad p = \operatorname{softmax}(z)
@@ -158,6 +176,26 @@ def cross_entropy_grad(
     return gradient
 
 
+@overload
+def cross_entropy_value_and_grad(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = ...,
+    weight: ArrayLike | None = ...,
+    out: Array | None = ...,
+    **options: Unpack[ReducedLoss],
+) -> tuple[np.floating[Any], Array]: ...
+@overload
+def cross_entropy_value_and_grad(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = ...,
+    weight: ArrayLike | None = ...,
+    out: Array | None = ...,
+    **options: Unpack[LossPerRow],
+) -> tuple[Array, Array]: ...
 @shows_loss_options
 def cross_entropy_value_and_grad(
     logits: ArrayLike,
@@ -167,7 +205,7 @@ def cross_entropy_value_and_grad(
     weight: ArrayLike | None = None,
     out: Array | None = None,
     **options: Unpack[LossOptions],
-) -> tuple[Any, Array]:
+) -> tuple[np.floating[Any] | Array, Array]:
     """Cross-entropy and its gradient with respect to the logits, in one pass.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from softgrad._loss_spec import LossOptions, LossSpec
+    from softgrad._loss_spec import LossOptions, LossPerRow, LossSpec, ReducedLoss
     from softgrad._targets import Targets
 
     Array = NDArray[Any]
@@ -36,6 +36,26 @@ class LinearGradient(NamedTuple):
     bias: Array | None
 
 
+@overload
+def linear_cross_entropy(
+    x: ArrayLike,
+    W: ArrayLike,
+    target: ArrayLike,
+    *,
+    bias: ArrayLike | None = ...,
+    weight: ArrayLike | None = ...,
+    **options: Unpack[ReducedLoss],
+) -> np.floating[Any]: ...
+@overload
+def linear_cross_entropy(
+    x: ArrayLike,
+    W: ArrayLike,
+    target: ArrayLike,
+    *,
+    bias: ArrayLike | None = ...,
+    weight: ArrayLike | None = ...,
+    **options: Unpack[LossPerRow],
+) -> Array: ...
 @shows_loss_options
 def linear_cross_entropy(
     x: ArrayLike,
@@ -45,7 +65,7 @@ def linear_cross_entropy(
     bias: ArrayLike | None = None,
     weight: ArrayLike | None = None,
     **options: Unpack[LossOptions],
-) -> Any:
+) -> np.floating[Any] | Array:
     r"""Cross-entropy of logits x Wᵀ + bias, which are never stored whole.
 
     .. math:: \ell = \sum_n \operatorname{CE}(W x_n + b,\; y_n)
@@ -75,7 +95,7 @@ def linear_cross_entropy(
 
     Notes
     -----
-    The logits are as accurate as NumPy's BLAS; from there on as in `cross_entropy`. Beside its
+    The logits are as accurate as NumPy's BLAS makes them; all else is as accurate as in `cross_entropy`. Beside its
     result the call allocates one chunk of logits, 32 MiB or one row.
 
     Examples
@@ -90,6 +110,26 @@ def linear_cross_entropy(
     return head.combine([(rows, loss.run(None)) for rows, _, loss in head.chunks()])
 
 
+@overload
+def linear_cross_entropy_value_and_grad(
+    x: ArrayLike,
+    W: ArrayLike,
+    target: ArrayLike,
+    *,
+    bias: ArrayLike | None = ...,
+    weight: ArrayLike | None = ...,
+    **options: Unpack[ReducedLoss],
+) -> tuple[np.floating[Any], LinearGradient]: ...
+@overload
+def linear_cross_entropy_value_and_grad(
+    x: ArrayLike,
+    W: ArrayLike,
+    target: ArrayLike,
+    *,
+    bias: ArrayLike | None = ...,
+    weight: ArrayLike | None = ...,
+    **options: Unpack[LossPerRow],
+) -> tuple[Array, LinearGradient]: ...
 @shows_loss_options
 def linear_cross_entropy_value_and_grad(
     x: ArrayLike,
@@ -99,7 +139,7 @@ def linear_cross_entropy_value_and_grad(
     bias: ArrayLike | None = None,
     weight: ArrayLike | None = None,
     **options: Unpack[LossOptions],
-) -> tuple[Any, LinearGradient]:
+) -> tuple[np.floating[Any] | Array, LinearGradient]:
     r"""Cross-entropy of logits x Wᵀ + bias, and its gradients.
 
     .. math:: \nabla_W = \sum_n g_n x_n^\top, \quad \nabla_{x_n} = W^\top g_n, \quad \nabla_b = \sum_n g_n
@@ -174,8 +214,8 @@ class Chunk(NamedTuple):
     loss: CrossEntropy
 
 
-class Head(NamedTuple):
-    """A linear head and its loss, whose arguments have been checked."""
+class LinearCrossEntropy(NamedTuple):
+    """The cross-entropy of a linear head, whose arguments have been checked."""
 
     x: Array
     W: Array
@@ -227,7 +267,7 @@ def checked(
     bias: ArrayLike | None,
     weight: ArrayLike | None,
     options: LossOptions,
-) -> Head:
+) -> LinearCrossEntropy:
     """Check every argument; nothing has been computed when one is refused."""
     spec = loss_spec(function, options)
     features = _validation.matrix(x, "x", function)
@@ -236,4 +276,4 @@ def checked(
     _validation.linear_head(features, coefficients, offset)
     shape = (len(features), len(coefficients))
     targets = checked_targets(function, shape, 1, target, weight, spec)
-    return Head(features, coefficients, offset, _validation.kernel_dtype(features.dtype), targets, spec)
+    return LinearCrossEntropy(features, coefficients, offset, _validation.kernel_dtype(features.dtype), targets, spec)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict, TypeVar, get_type_hints
 
 from softgrad import _validation
 from softgrad._core import Reduction
@@ -13,12 +13,22 @@ from softgrad._core import Reduction
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["DEFAULT", "LossOptions", "LossSpec", "Reduction", "loss_spec", "per_row", "shows_loss_options"]
+__all__ = [
+    "DEFAULT",
+    "LossOptions",
+    "LossPerRow",
+    "LossSpec",
+    "ReducedLoss",
+    "Reduction",
+    "loss_spec",
+    "per_row",
+    "shows_loss_options",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossSpec:
-    """The options of the loss but for those that are arrays (`Targets`); `native/loss_spec.h` has the same struct."""
+    """The options of the loss, except arrays (see `Targets`); `native/loss_spec.h` has the same struct."""
 
     reduction: Reduction = Reduction.mean
     ignore_index: int | None = None
@@ -29,13 +39,28 @@ class LossSpec:
 DEFAULT = LossSpec()
 
 
-class LossOptions(TypedDict, total=False):
-    """The options as the user writes them."""
-
+class _Options(TypedDict, total=False):
     ignore_index: int | None
     label_smoothing: float
     z_loss: float
-    reduction: str
+
+
+class LossOptions(_Options, total=False):
+    """The options as the user writes them."""
+
+    reduction: Literal["mean", "sum", "none"]
+
+
+class ReducedLoss(_Options, total=False):
+    """Options with which the loss is one number."""
+
+    reduction: Literal["mean", "sum"]
+
+
+class LossPerRow(_Options, total=False):
+    """Options with which every row has a loss of its own."""
+
+    reduction: Required[Literal["none"]]
 
 
 def loss_spec(function: str, options: Mapping[str, Any]) -> LossSpec:
@@ -56,7 +81,7 @@ def per_row(spec: LossSpec) -> LossSpec:
 
 
 def reduction(value: object) -> Reduction:
-    """How the losses of the rows become one."""
+    """The reduction of the losses of all rows."""
     if not (isinstance(value, str) and value in Reduction.__members__):
         raise ValueError(f"reduction={value!r}; expected 'mean', 'sum' or 'none'")
     return Reduction[value]

@@ -2,8 +2,8 @@
 
 .. math:: y_{nj} = s_n w_j ((1 - ε) q_{nj} + ε/C)
 
-for a distribution q (one-hot at a label), class weights w, row weights s and label smoothing ε. What the rest of the
-package needs to know of y is written here, once, for arrays of any library.
+for a distribution q (one-hot at a label), class weights w, row weights s and label smoothing ε. Everything that the
+rest of the package needs of y is written here, once, for arrays of any library.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Targets(NamedTuple):
         return self._replace(probabilities=probabilities, first_class=classes.start)
 
     def kept(self, spec: LossSpec) -> Any:
-        """Which rows the target does not ignore; None for all."""
+        """A mask of the rows that the target does not ignore; None for all."""
         if self.labels is None or spec.ignore_index is None:
             return None
         return self.labels != spec.ignore_index
@@ -58,7 +58,7 @@ class Targets(NamedTuple):
         return weight if kept is None else xp.where(kept, weight, 0)
 
     def mass(self, spec: LossSpec) -> Any:
-        """Σ_j y_j of every row; None where it is 1. What it is in an ignored row is left open."""
+        """Σ_j y_j of every row; None where it is 1. Undefined in ignored rows."""
         if self.labels is None:
             mass = row_sums(self.probabilities, self.class_weight, self.axis)
         else:
@@ -71,7 +71,7 @@ class Targets(NamedTuple):
         return self.row_weight if mass is None else self.row_weight * mass
 
     def denominator(self, spec: LossSpec, axis: tuple[int, ...] | None = None) -> tuple[Any, float]:
-        """What divides the sum of the losses along some axes of the rows, or along all: a number in two parts."""
+        """The divisor of the sum of losses along some axes of the rows, or along all: a number in two parts."""
         if spec.reduction is not Reduction.mean:
             return 1.0, 0.0
         if self.summed_weight is not None:

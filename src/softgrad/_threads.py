@@ -1,4 +1,4 @@
-"""How many threads a call may use."""
+"""The number of threads that a call may use."""
 
 import os
 import warnings
@@ -54,7 +54,7 @@ def set_num_threads(n: int) -> None:
 
 
 def _check_environment() -> None:
-    """Warn of a value that the native code, which has read it already, does not take as it is meant."""
+    """Warn of a value that the native code, which has read it already, does not take as intended."""
     text = os.environ.get("SOFTGRAD_NUM_THREADS", "")
     if not text.strip() or (text.strip().isdecimal() and 1 <= int(text) <= _MOST):
         return

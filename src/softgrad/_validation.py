@@ -1,6 +1,6 @@
-"""The only place that rejects what a user passes: kinds raise TypeError, values ValueError or IndexError.
+"""Checks of the arguments of softgrad's NumPy functions: kinds raise TypeError, values ValueError or IndexError.
 
-Every function returns its argument in the form the kernels take. Nothing is written before all of a
+Every function returns its argument in the form that the kernels take. Nothing is written before all of a
 call's arguments have passed.
 """
 
@@ -149,7 +149,7 @@ def direction(value: ArrayLike, z: Array, function: str) -> Array:
 
 
 def operand(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], function: str, name: str = "v") -> Array:
-    """What an operator is applied to: one vector for each row, or a block of them, in the wider of the two dtypes."""
+    """The right operand of an operator: one vector for each row, or a block of them, in the wider of the two dtypes."""
     array = _of_dtype(value, dtype, function, name)
     if array.shape != shape and array.shape[:-1] != shape:
         raise ValueError(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softgrad._operators import _row_sums
-from softgrad._operators._operator import AsymmetricColumnOperator, Layout, SymmetricColumnOperator
+from softgrad._linear_operators import _row_sums
+from softgrad._linear_operators._operator import AsymmetricColumnOperator, Layout, SymmetricColumnOperator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from softgrad import _softmax, _validation
-from softgrad._operators._curvature import Curvature
+from softgrad._linear_operators._curvature import Curvature
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

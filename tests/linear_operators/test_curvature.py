@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import softgrad as sg
-
-from .curvature import Exact
-from .oracle import ulp
+from tests.curvature import Exact
+from tests.oracle import ulp
 
 # ULP, of the exact value where nothing else is said; how many roundings of the working precision it takes.
 DIAGONAL = 5.0  # two probabilities of 1.5 each, two products

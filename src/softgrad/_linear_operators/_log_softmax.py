@@ -9,9 +9,9 @@ import numpy as np
 
 from softgrad import _core, _validation
 from softgrad._core import OperatorKind
-from softgrad._operators import _row_sums
-from softgrad._operators._jacobian import probabilities
-from softgrad._operators._operator import AsymmetricColumnOperator, Layout, Operator
+from softgrad._linear_operators import _row_sums
+from softgrad._linear_operators._jacobian import probabilities
+from softgrad._linear_operators._operator import AsymmetricColumnOperator, Layout, Operator
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -62,7 +62,7 @@ class LogSoftmaxJacobian(Operator):
         dense = np.swapaxes(dense, 1, 2) if self._transposed else dense
         return dense.reshape(self.shape).astype(self.dtype, copy=False)
 
-    def _per_row(self, value: float) -> Any:
+    def _per_row(self, value: float) -> np.floating[Any] | Array:
         """A value that depends on the number of classes alone; NaN where the probabilities are."""
         values = value + 0 * self._probabilities().sum(axis=1)
         return values.reshape(self._layout.batch).astype(self.dtype, copy=False)[()]
@@ -71,11 +71,11 @@ class LogSoftmaxJacobian(Operator):
         """The diagonal, of the shape of the logits: 1 − p_i as Σ_{j≠i} p_j where that would cancel."""
         return self._layout.from_columns(self._complement[:, :, None].copy(), like=self._probs)
 
-    def trace(self) -> Any:
+    def trace(self) -> np.floating[Any] | Array:
         """The sum of the diagonal per row: C − 1."""
         return self._per_row(self._layout.classes - 1)
 
-    def rank(self) -> Any:
+    def rank(self) -> np.integer[Any] | NDArray[np.int64]:
         """The rank per row: C − 1, for L is a projection (L L = L) along the constants."""
         return np.full(self._layout.batch, self._layout.classes - 1)[()]
 
@@ -126,7 +126,7 @@ class LogSoftmaxJacobian(Operator):
         along = _row_sums.total(weight * columns)[:, None] / damping
         return self._layout.from_columns((columns + direction * along) / (1 + damping), like=operand)
 
-    def logdet(self, damping: float) -> Any:
+    def logdet(self, damping: float) -> np.floating[Any] | Array:
         """Logarithm of the determinant of L + λI per row, in nats: (C − 1) log(1 + λ) + log λ.
 
         Parameters

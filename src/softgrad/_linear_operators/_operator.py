@@ -1,4 +1,4 @@
-"""What all operators share: shape and dtype, products from both sides, the transpose, dense and SciPy forms."""
+"""The base of all operators: shape and dtype, products from both sides, the transpose, dense and SciPy forms."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from softgrad import _validation
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+    from scipy.sparse.linalg import LinearOperator
 
     Array = NDArray[Any]
 
 
 class Layout(NamedTuple):
-    """Where an operator's rows lie: the shape of the logits, and their class axis."""
+    """The shape of the logits and their class axis."""
 
     logits_shape: tuple[int, ...]
     axis: int
@@ -114,7 +115,7 @@ class Operator(ABC):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of shape {self.shape}, {self.dtype}>"
 
-    def as_linear_operator(self) -> Any:
+    def as_linear_operator(self) -> LinearOperator:
         """The same as a SciPy ``LinearOperator``, for its iterative solvers.
 
         Returns
@@ -168,7 +169,7 @@ class ColumnOperator(Operator):
 
 
 class SymmetricColumnOperator(ColumnOperator):
-    """One that is its own transpose."""
+    """A column operator that is its own transpose."""
 
     @property
     def T(self) -> SymmetricColumnOperator:
@@ -177,7 +178,7 @@ class SymmetricColumnOperator(ColumnOperator):
 
 
 class AsymmetricColumnOperator(ColumnOperator):
-    """One that has a product of its own for its transpose."""
+    """A column operator whose transpose has a product of its own."""
 
     @abstractmethod
     def _apply_transposed_to_columns(self, v: Array) -> Array:

@@ -8,9 +8,9 @@ import numpy as np
 
 from softgrad import _cross_entropy, _softmax
 from softgrad._closed_forms import ZLoss
+from softgrad._linear_operators._curvature import Curvature
+from softgrad._linear_operators._jacobian import probabilities
 from softgrad._loss_spec import shows_loss_options
-from softgrad._operators._curvature import Curvature
-from softgrad._operators._jacobian import probabilities
 
 if TYPE_CHECKING:
     from typing import Unpack

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softgrad import _core
-from softgrad._operators._operator import AsymmetricColumnOperator, Layout
+from softgrad._linear_operators._operator import AsymmetricColumnOperator, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +117,7 @@ class Eigenvectors(AsymmetricColumnOperator):
         return np.sqrt(np.abs(self._poles - self._origin - self._offset)) * products
 
     def _norms(self) -> Array:
-        """What brings every eigenvector to length one."""
+        """The factors that bring every eigenvector to length one."""
         self._norm = np.ones(self._poles.shape)
         lengths = np.empty(self._poles.shape)
         for rows, some in self._blocks():
@@ -137,7 +137,7 @@ class Eigenvectors(AsymmetricColumnOperator):
 
 
 def _diagonal_places(some: slice) -> tuple[Array, Array]:
-    """Where the diagonal of the whole matrix runs through some of its rows."""
+    """The positions of the whole matrix's diagonal within some of its rows."""
     return np.arange(some.stop - some.start), np.arange(some.start, some.stop)
 
 

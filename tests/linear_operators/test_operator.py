@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 import softgrad as sg
 from softgrad import _core
 from softgrad._core import DType, OperatorKind
-
-from .curvature import Products
-from .oracle import error
+from tests.curvature import Products
+from tests.oracle import error
 
 # ULP of the magnitude of a product's terms: p 1.5 (it may count twice), the dot, the scale, the result.
 PRODUCT = 4.0

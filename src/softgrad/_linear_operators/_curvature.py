@@ -8,10 +8,10 @@ import numpy as np
 
 from softgrad import _core, _validation
 from softgrad._core import OperatorKind
-from softgrad._operators import _row_sums
-from softgrad._operators._eigenvectors import Eigenvectors, roots
-from softgrad._operators._factors import CholeskyFactor, PseudoInverse, SquareRoot
-from softgrad._operators._operator import Layout, Operator
+from softgrad._linear_operators import _row_sums
+from softgrad._linear_operators._eigenvectors import Eigenvectors, roots
+from softgrad._linear_operators._factors import CholeskyFactor, PseudoInverse, SquareRoot
+from softgrad._linear_operators._operator import Layout, Operator
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -64,7 +64,7 @@ class Curvature(Operator):
         p, a, b = self._coefficients()
         return a[:, None] * (p * _row_sums.complement(p)) + b[:, None] * (p * p)
 
-    def _per_row(self, values: Array) -> Any:
+    def _per_row(self, values: Array) -> np.floating[Any] | Array:
         return values.reshape(self._layout.batch).astype(self.dtype, copy=False)[()]
 
     @np.errstate(all="ignore")  # infinities and NaN are answers
@@ -81,11 +81,11 @@ class Curvature(Operator):
         """The diagonal, of the shape of the logits: a p_i Σ_{j≠i} p_j + b p_i², in which nothing cancels."""
         return self._layout.from_columns(self._diagonal()[:, :, None], like=self._probs)
 
-    def trace(self) -> Any:
+    def trace(self) -> np.floating[Any] | Array:
         """The sum of the diagonal, and of the eigenvalues, per row."""
         return self._per_row(_row_sums.total(self._diagonal()))
 
-    def rank(self) -> Any:
+    def rank(self) -> np.integer[Any] | NDArray[np.int64]:
         """The rank per row: the number n of p_i > 0 less one; n under a z-loss.
 
         A probability that has underflowed to zero counts as that of a masked class.
@@ -202,7 +202,7 @@ class Curvature(Operator):
         return self._layout.from_columns(x, like=operand)
 
     @np.errstate(all="ignore")
-    def logdet(self, damping: float) -> Any:
+    def logdet(self, damping: float) -> np.floating[Any] | Array:
         r"""Logarithm of the determinant of H + λI per row.
 
         .. math:: \sum_i \log(a p_i + \lambda) + \log\Bigl(\lambda \sum_i \frac{p_i}{a p_i + \lambda}
@@ -243,7 +243,7 @@ class Curvature(Operator):
 
 
 def _write_null_space(basis: Array, p: Array, a: float, b: float) -> None:
-    """Of one row into (C, K) zeros."""
+    """Write the basis of one row into (C, K) zeros."""
     support = p > 0
     if (a == 0 and b == 0) or not support.any():
         np.fill_diagonal(basis, 1)
