@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import softgrad.cli
 from softgrad.cli import CommandError
 from softgrad.cli._reading import ReadOptions, read_options
 from softgrad.cli._table import read_frame
@@ -94,6 +95,96 @@ def test_unreadable_text_is_refused_in_the_commands_words(content, message):
     assert not re.search(r"index_col|tokenizing|C error|codec|dtype|\n", str(caught.value))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    "sep, line", [(";", "sep=;"), (",", '"sep=,"'), ("\t", "SEP=\t"), ("\t", "sep=\\t"), ("^", "sep=^")]
+)
+def test_the_separator_that_excel_writes_above_the_header_is_taken(sep, line, encoding):
+    for end in ("\n", "\r\n"):
+        text = line + end + FRAME.to_csv(sep=sep, index=False, lineterminator=end)
+        for options in ({}, {"sep": sep}, {"sep": sep, "skip_lines": 1}):
+            pd.testing.assert_frame_equal(read(text.encode(encoding), **options).frame, FRAME)
+    assert read("sep=;\na,b\n1,2\n", sep=",").frame.to_dict("list") == {"a": [1], "b": [2]}
+    with refused("t.csv: line 4 has 3 fields, the first line 2, separated by ';'"):
+        read("sep=;\na;b\n1;2\n3;4;5\n")
+
+
+@pytest.mark.parametrize(
+    "lines, count",
+    [
+        ("Sales\n", 1),
+        ("Sales of 2020\n\nby, me\n", 3),
+        ("Sales, by month\n", 1),
+        ("Sales;;;\n", 1),
+        (";;;\nSales;;;\n", 2),
+        ("# from, x, y, z, w\n", 1),
+        ("# a;b;c\n", 1),
+        ("# a;b;c;d\n# more\n", 2),
+    ],
+)
+def test_lines_above_the_header_are_named_and_left_out_on_request(lines, count):
+    table = "a;b;c;y\n1;2;3;p\n3;4;5;q\n"
+    for encoding in ("utf-8", "utf-16"):
+        content = (lines + table).encode(encoding)
+        shown = re.escape(repr(lines.partition("\n")[0]))
+        with pytest.raises(
+            CommandError, match=f"begin below line {count}, not with {shown}; write --skip-lines {count} "
+        ):
+            read(content)
+        for header in (True, False):
+            expected = read(table, header=header).frame
+            pd.testing.assert_frame_equal(read(content, skip_lines=count, header=header).frame, expected)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "# a, b, c\n1,2,3\n4,5,6\n",
+        "a,b\n1,x;y;z\n2,p;q;r\n",
+        "a\nr,1\ns,2\n",
+        "a,b,c\n1,2,3\n4\n5\n",
+        "a\n1\n2\n",
+        "a,b,c\n1,,\n2,,\n",
+    ],
+)
+def test_other_first_lines_are_headers(lines):
+    names = lines.partition("\n")[0].split(",")
+    assert read(lines).frame.columns.tolist() == [name.strip() for name in names]
+    pd.testing.assert_frame_equal(read(lines, skip_lines=0).frame, read(lines).frame)
+
+
+def test_a_title_is_taken_for_a_header_where_the_user_says_so():
+    assert read("Title\na;b;y\n1;2;p\n", skip_lines=0).frame.columns.tolist() == ["Title"]
+    with refused('a quote (") that opens in row 4 of the file'):
+        read('Title\na;b;y\n1;2;p\n1;"2\n', skip_lines=1)
+
+
+def test_more_lines_than_there_are_cannot_be_left_out():
+    for count in (3, 10**9):
+        with refused(f"--skip-lines {count}: t.csv has 3 lines; expected a table below them"):
+            read("a,y\n1,p\n2,q\n", skip_lines=count)
+
+
+def test_commands_leave_lines_out(capsys):
+    Path("t.csv").write_text("Title\na,y\n" + "1,p\n2,q\n" * 9, encoding="utf-8")
+    for command in (
+        ["fit", "t.csv", "--target", "y", "--output", "m"],
+        ["predict", "m", "t.csv"],
+        ["evaluate", "m", "t.csv"],
+    ):
+        for more, code in (([], 2), (["--skip-lines", "1"], 0)):
+            with pytest.raises(SystemExit) as stop:
+                softgrad.cli.main([*command, *more])
+            assert stop.value.code == code, capsys.readouterr().err
+
+
+def test_numbers_with_zeros_before_them_are_found_in_every_layout():
+    for text in ("a,b\n007,x\n,y\n", "a,b\nr1,007,x\nr2, 010 ,y\n", '"a" b\n 007  x\n"010" y\n'):
+        assert read(text).padded == {"a": "007"}
+    assert read("007,x\n010,y\n", header=False).padded == {"0": "007"}
+    assert read("a\n007\nx\n").padded == read("a\n0\n10\n").padded == {}
+
+
 def test_rows_that_end_with_a_separator_have_no_names():
     found = read("a,b\n1,2,\n3,4,\n")
     assert (found.frame.to_dict("list"), found.remarks) == ({"a": [1, 3], "b": [2, 4]}, [])
@@ -114,10 +205,10 @@ def test_rows_that_end_with_a_separator_have_no_names():
 )
 def test_wrong_options_are_refused(given, message):
     with refused(message):
-        read_options(None, **dict.fromkeys(("sep", "decimal", "thousands", "encoding")) | given)
+        read_options(None, **dict.fromkeys(("sep", "decimal", "thousands", "encoding", "skip_lines")) | given)
 
 
 def test_options_may_be_names():
-    named = [read_options(None, name, None, None, None).sep for name in ("tab", "\\t", "space", ";")]
+    named = [read_options(None, name, None, None, None, None).sep for name in ("tab", "\\t", "space", ";")]
     assert named == ["\t", "\t", " ", ";"]
-    assert read_options(None, None, None, "\u00a0", "UTF8").thousands == " "
+    assert read_options(None, None, None, "\u00a0", "UTF8", None).thousands == " "

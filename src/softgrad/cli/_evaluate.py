@@ -24,6 +24,7 @@ from softgrad.cli._reading import (
     FormatOption,
     ReadOptions,
     SepOption,
+    SkipLinesOption,
     ThousandsOption,
     read_options,
 )
@@ -75,6 +76,7 @@ def evaluate(
     decimal: DecimalOption = None,
     thousands: ThousandsOption = None,
     encoding: EncodingOption = None,
+    skip_lines: SkipLinesOption = None,
 ) -> None:
     """Measure a model on the labelled rows of a table: loss, accuracy, calibration, and figures for every class.
 
@@ -87,9 +89,11 @@ def evaluate(
         raise CommandError(
             f"no {missing}; write softgrad evaluate MODEL TABLE, or softgrad evaluate --logits z.npy --target y.npy"
         )
-    options = read_options(file_format, sep, decimal, thousands, encoding)
+    options = read_options(file_format, sep, decimal, thousands, encoding, skip_lines)
     if logits is not None and options != ReadOptions():
-        raise CommandError("--format, --sep, --decimal, --thousands and --encoding are for TABLE, not for --logits")
+        raise CommandError(
+            "--format, --sep, --decimal, --thousands, --encoding and --skip-lines are for TABLE, not for --logits"
+        )
     if report is not None:
         labels = Path(target) if logits is not None and target is not None else None
         check_report(report, read=[path for path in (model, table, logits, labels) if path and path.exists()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _BLANKS = (
     " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u202f\u205f\u3000\ufeff"
 )
+_WHOLE = re.compile(r"[+-]?\d+")
+_PADDED = re.compile(r"[+-]?0\d+")
 
 
 class Fields(NamedTuple):
@@ -76,20 +79,16 @@ def clean_fields(
     matched: set[str] = set()
     frame = frame.copy(deep=False)
     stripped, example = 0, ""
-    for name in frame.columns:
-        values = before = frame[name]
-        absent = set() if name in verbatim else names
-        if pd.api.types.infer_dtype(values, skipna=True) in ("string", "categorical"):
-            values, blanks, found, first = _clean_text(values, absent)
-            stripped, matched = stripped + blanks, matched | found
-            example = example or (first and f"{first!r} in column {name!r}")
-            if parsed and name not in text and values is not before:
-                values = _parsed(values)
-        if values.dtype.kind in "iuf":
-            values, found = _without_numbers(values, absent)
-            matched |= found
+    for name in frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]:
+        before = frame[name]
+        if pd.api.types.infer_dtype(before, skipna=True) not in ("string", "categorical"):
+            continue
+        values, blanks, found, first = _clean_text(before, set() if name in verbatim else names)
+        stripped, matched = stripped + blanks, matched | found
+        example = example or (first and f"{first!r} in column {name!r}")
         if values is not before:
-            frame[name] = values
+            frame[name] = _parsed(values) if parsed and name not in text else values
+    matched |= _leave_out_numbers(frame, names, verbatim)
     unmatched = tuple(text for text in missing if text.strip(_BLANKS) and text.strip(_BLANKS) not in matched)
     return Fields(frame, stripped, example, unmatched)
 
@@ -124,15 +123,19 @@ def _parsed(values: pd.Series[Any]) -> pd.Series[Any]:
     return table[0].set_axis(values.index).rename(str(values.name))
 
 
-def _without_numbers(values: pd.Series[Any], missing: set[str]) -> tuple[pd.Series[Any], set[str]]:
+def _leave_out_numbers(frame: pd.DataFrame, missing: set[str], verbatim: Collection[str]) -> set[str]:
+    """Make numbers that mean a missing value missing, in place; which texts of `missing` there were."""
+    names = [name for name, dtype in frame.dtypes.items() if dtype.kind in "iuf" and name not in verbatim]
     found = set()
     for text in missing:
         number = _number(text)
-        equal = values == number if number is not None else None
-        if equal is not None and equal.any():
+        if number is None:
+            continue
+        equal = frame[names] == number
+        for name in equal.columns[equal.any()]:
             found.add(text)
-            values = values.mask(equal)
-    return values, found
+            frame[name] = frame[name].mask(equal[name])
+    return found
 
 
 def _number(text: str) -> float | None:
@@ -151,11 +154,11 @@ def stripped_labels(labels: Array) -> tuple[Array, int]:
     return plain, int((plain != labels).sum())
 
 
-def padded_number(values: pd.Series[Any]) -> str | None:
+def padded_number(fields: Iterable[str | None]) -> str | None:
     """The first number with zeros before it, such as "007", of a column of nothing but numbers, read as text."""
-    plain = values.dropna().str.strip(_BLANKS)
-    padded = plain.str.fullmatch(r"[+-]?0\d+")
-    return None if not padded.any() or not plain.str.fullmatch(r"[+-]?\d+").all() else str(plain[padded].iloc[0])
+    plain = [field.strip(_BLANKS) for field in fields if field and not field.isspace()]
+    padded = next(filter(_PADDED.fullmatch, plain), None)
+    return padded if padded is not None and all(map(_WHOLE.fullmatch, plain)) else None
 
 
 def blanks_remark(fields: int, names: int = 0, example: str = "") -> list[str]:

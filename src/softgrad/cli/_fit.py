@@ -23,6 +23,7 @@ from softgrad.cli._reading import (
     EncodingOption,
     FormatOption,
     SepOption,
+    SkipLinesOption,
     ThousandsOption,
     read_options,
 )
@@ -103,6 +104,7 @@ def fit(
     decimal: DecimalOption = None,
     thousands: ThousandsOption = None,
     encoding: EncodingOption = None,
+    skip_lines: SkipLinesOption = None,
     C: Annotated[
         float | None,
         typer.Option(
@@ -156,7 +158,7 @@ def fit(
     if seed >= 2**32:
         raise CommandError(f"--seed {seed}; expected an integer from 0 to {2**32 - 1}")
     reading = read_options(
-        file_format, sep, decimal, thousands, encoding, header=not no_header, missing=tuple(na or ())
+        file_format, sep, decimal, thousands, encoding, skip_lines, header=not no_header, missing=tuple(na or ())
     )
     kind_of(table, reading)
     path = output or Path(Path(table.name.removesuffix(".gz")).stem + ".softgrad.safetensors")

@@ -17,6 +17,7 @@ from softgrad.cli._reading import (
     EncodingOption,
     FormatOption,
     SepOption,
+    SkipLinesOption,
     ThousandsOption,
     read_options,
 )
@@ -43,6 +44,7 @@ def predict(
     decimal: DecimalOption = None,
     thousands: ThousandsOption = None,
     encoding: EncodingOption = None,
+    skip_lines: SkipLinesOption = None,
 ) -> None:
     """Print the most probable label of every row, as CSV.
 
@@ -50,7 +52,7 @@ def predict(
     Arrays and LibSVM text need as many features as the model takes.
     Text that the model was not fitted to is none of the categories; a warning says so.
     """
-    options = read_options(file_format, sep, decimal, thousands, encoding)
+    options = read_options(file_format, sep, decimal, thousands, encoding, skip_lines)
     if output is not None:
         check_output(output, "predictions.csv", replaces=table)
         if output.exists() and output.samefile(path):

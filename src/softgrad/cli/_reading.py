@@ -61,6 +61,16 @@ EncodingOption = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+SkipLinesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--skip-lines",
+        metavar="N",
+        min=0,
+        help="Lines of CSV above its header, such as a title. (default: none; one that says sep=; is understood)",
+        rich_help_panel=_PANEL,
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,8 @@ class ReadOptions:
     """Whether the first line of CSV names the columns."""
     missing: tuple[str, ...] = ()
     """Texts that mean a missing value in CSV, beside the empty field."""
+    skip_lines: int | None = None
+    """Lines of CSV before the table; None refuses a title."""
 
     @property
     def local_numbers(self) -> bool:
@@ -86,9 +98,9 @@ class ReadOptions:
 
     def check_for(self, kind: Format, path: object) -> None:
         """Refuse options of text for other kinds of file."""
-        for name in ("sep", "encoding", "decimal", "thousands"):
+        for name in ("sep", "encoding", "decimal", "thousands", "skip_lines"):
             if kind not in TEXT and getattr(self, name) is not None:
-                raise CommandError(f"--{name} is for CSV and TSV; {path} is read as {kind}")
+                raise CommandError(f"--{name.replace('_', '-')} is for CSV and TSV; {path} is read as {kind}")
 
     def to_json(self) -> dict[str, Any]:
         """The part that later tables share, for the file of the model: how values are written, not the file."""
@@ -123,6 +135,7 @@ def read_options(
     decimal: str | None,
     thousands: str | None,
     encoding: str | None,
+    skip_lines: int | None,
     *,
     header: bool = True,
     missing: tuple[str, ...] = (),
@@ -145,4 +158,4 @@ def read_options(
             "".encode(encoding)  # of the codecs, only those of text do
         except (LookupError, ValueError):
             raise CommandError(f"--encoding {encoding!r} is unknown; expected utf-8, cp1252, utf-16, ...") from None
-    return ReadOptions(file_format, sep, encoding, decimal, thousands, header, missing)
+    return ReadOptions(file_format, sep, encoding, decimal, thousands, header, missing, skip_lines)

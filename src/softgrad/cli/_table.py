@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import io
+import itertools
 import re
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,10 +12,10 @@ import numpy as np
 
 from softgrad.cli import CommandError
 from softgrad.cli._fields import blanks_remark, clean_fields, padded_number, stripped_names
-from softgrad.cli._file_kind import check_inflation, kind_of, unpacked
+from softgrad.cli._file_kind import check_inflation, kind_of
 from softgrad.cli._local_numbers import Notation
 from softgrad.cli._reading import ReadOptions
-from softgrad.cli._text_format import TextFormat, text_format, too_long, undecodable
+from softgrad.cli._text_format import TextFormat, first_rows, opened, text_format, too_long, undecodable
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -66,7 +66,7 @@ def read_frame(
     verbatim : collection of str
         Columns in which only the empty field is missing.
     """
-    options = options or ReadOptions()
+    options, text = options or ReadOptions(), frozenset(text)
     kind = kind_of(path, options)
     table = NamedTable(_read_parquet(path), [], (), {}) if kind == "parquet" else _read_text(path, kind, options, text)
     if table.frame.empty:
@@ -84,12 +84,13 @@ def read_frame(
 
 def _read_text(path: Path, kind: Format, options: ReadOptions, text: Collection[str]) -> NamedTable:
     layout = text_format(path, kind, options)
-    head = _parsed(path, layout, options, str, _HEAD)
-    names, _ = stripped_names(head.columns)
-    # The user writes names without their blanks; without a header pandas calls columns by number.
-    as_text = [name for name, plain in zip(head.columns, names, strict=True) if plain in text]
-    padded = {plain: padded_number(head.iloc[:, i]) for i, plain in enumerate(names) if plain not in text}
-    frame = _parsed(path, layout, options, dict.fromkeys(as_text, str))
+    as_text = []
+    if text:
+        header = _parsed(path, layout, options, rows=0 if options.header else 1).columns
+        names, _ = stripped_names(header)
+        # The user writes names without their blanks; without a header pandas calls columns by number.
+        as_text = [name for name, plain in zip(header, names, strict=True) if plain in text]
+    frame = _parsed(path, layout, options, as_text)
     remarks = []
     if layout.row_names:
         if not frame.index.is_unique:
@@ -103,37 +104,38 @@ def _read_text(path: Path, kind: Format, options: ReadOptions, text: Collection[
             f"{path}: the header has one field less than the rows; their first fields are taken for the names of the "
             "rows, as R writes them, and left out"
         )
+    rows = itertools.zip_longest(*first_rows(path, layout, _HEAD)[options.header :])
+    columns = zip(stripped_names(frame.columns)[0], list(rows)[layout.row_names :], strict=False)
+    padded = {name: padded_number(fields) for name, fields in columns if name not in text}
     return NamedTable(frame, remarks, (), {name: number for name, number in padded.items() if number is not None})
 
 
 def _read_local_numbers(frame: pd.DataFrame, options: ReadOptions, text: Collection[str]) -> None:
     """Turn columns of text that are all numbers in the notation of the options into numbers."""
     notation = Notation(options.decimal or ".", options.thousands)
-    for name in frame.columns:
-        if name in text or frame[name].dtype.kind != "O":
+    for name, dtype in frame.dtypes.items():
+        if name in text or dtype.kind != "O":
             continue
         numbers = {value: notation.read(value) for value in frame[name].dropna().unique()}
         if None not in numbers.values():
             frame[name] = frame[name].map(numbers).astype(np.float64)
 
 
-def _parsed(path: Path, layout: TextFormat, options: ReadOptions, dtype: Any, rows: int | None = None) -> pd.DataFrame:
+def _parsed(
+    path: Path, layout: TextFormat, options: ReadOptions, text: Collection[object] = (), rows: int | None = None
+) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415
 
     try:
-        with (
-            unpacked(path) as packed,
-            io.TextIOWrapper(packed, layout.encoding, newline="") as file,
-            warnings.catch_warnings(),
-        ):
+        with opened(path, layout) as file, warnings.catch_warnings():
             # pandas only warns when a row is longer than the header.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             # Only an empty field is missing: of "NA" or "-" the user shall hear what stands there.
-            return pd.read_csv(
+            frame = pd.read_csv(
                 file,
                 sep=r"\s+" if layout.sep == " " else layout.sep,
                 header=0 if options.header else None,
-                dtype=dtype,
+                dtype=dict.fromkeys(text, str) or None,  # an empty dict takes four times as long
                 nrows=rows,
                 # Without a column for the index pandas takes the names of rows for it.
                 index_col=None if layout.row_names else False,
@@ -142,6 +144,7 @@ def _parsed(path: Path, layout: TextFormat, options: ReadOptions, dtype: Any, ro
                 na_values=[""],
                 low_memory=False,
             )
+            return frame.copy()  # in one block for each type, not one for each column
     except pd.errors.EmptyDataError:
         expected = "a header line and rows" if options.header else "rows"
         raise CommandError(f"{path} is empty; expected {expected}") from None
@@ -156,10 +159,13 @@ def _misfit(path: Path, layout: TextFormat, problem: str) -> str:
     sep = {"\t": "tabs", " ": "blanks"}.get(layout.sep, repr(layout.sep))
     unclosed = _UNCLOSED.search(problem)
     if unclosed:
-        return f'{path}: a quote (") that opens in row {int(unclosed[1]) + 1} of the file is never closed'
+        return f'{path}: a quote (") that opens in row {int(unclosed[1]) + 1 + layout.skip} of the file is never closed'
     longer = too_long(path, layout)
     if longer:
-        return f"{path}: {longer}, separated by {sep}; write --sep if that is wrong, or mend the line"
+        return (
+            f"{path}: {longer}, separated by {sep}; write --sep if that is wrong, --skip-lines if the table begins "
+            "further down, or mend the line"
+        )
     return f"{path} is no text separated by {sep}: {' '.join(problem.split()).removeprefix(_PANDAS)}"
 
 

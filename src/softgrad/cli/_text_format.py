@@ -1,4 +1,4 @@
-"""How a CSV file is written: its encoding, its separator, and whether its rows begin with names, as R writes them."""
+"""How a CSV file is written: where it begins, its encoding, its separator, and whether its rows begin with names."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import codecs
 import contextlib
 import csv
 import io
+import itertools
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from softgrad.cli import CommandError
 from softgrad.cli._file_kind import unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from softgrad.cli._reading import Format, ReadOptions
 
-MOST_COLUMNS = 30_000  # beside the target; each costs about a millisecond, whatever the rows
+MOST_COLUMNS = 30_000  # beside the target; a column of text costs about a millisecond, whatever the rows
 _LONGEST_LINE = 2**25  # bytes
 _SAMPLE = 2**16
 _SEPARATORS = (",", ";", "\t", "|")
+_DECLARATION = re.compile(r"\ufeff?\"?sep=(.|\\t)\"?", re.IGNORECASE)  # as Excel writes and reads it
+_LONGEST_DECLARATION = 32  # bytes, in any encoding
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",  # which begins as UTF-16 does
@@ -38,16 +41,15 @@ class TextFormat(NamedTuple):
     sep: str
     """One character; a space means any run of blanks."""
     row_names: bool
-    """Whether the header is one field shorter than the rows, which begin with their names."""
+    """Whether the header is one field shorter than the rows, which begin with their names, as R writes them."""
+    skip: int
+    """Lines before the table."""
 
 
 def text_format(path: Path, kind: Format, options: ReadOptions) -> TextFormat:
     """What the options leave open is found in the first lines, where that is safe."""
-    with unpacked(path) as file:
-        first = file.readline(_LONGEST_LINE)
-        rest = file.read(_SAMPLE)
-    if len(first) == _LONGEST_LINE:
-        raise CommandError(f"{path}: the first line is longer than {_LONGEST_LINE} bytes; expected a line of a table")
+    skip = options.skip_lines or 0
+    first, rest = _sample(path, skip)
     encoding = options.encoding or next((name for mark, name in _MARKS.items() if first.startswith(mark)), "utf-8")
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(first + rest)
@@ -57,14 +59,94 @@ def text_format(path: Path, kind: Format, options: ReadOptions) -> TextFormat:
         raise CommandError(f"{path} holds bytes 0 as {encoding}; expected text; for UTF-16 write --encoding utf-16-le")
     if len(rest) == _SAMPLE:
         text = text[: text.rfind("\n") + 1]  # without the line in which the sample ends
-    sep = options.sep or ("\t" if kind == "tsv" else _separator(text, path, options))
+    text = _without_lines(text, skip)
+    declaration = _DECLARATION.fullmatch(text.partition("\n")[0].rstrip("\r"))
+    declared = None
+    if declaration:
+        declared = "\t" if declaration[1] == "\\t" else declaration[1]
+        skip, text = skip + 1, _without_lines(text, 1)
+    sep = options.sep or declared or ("\t" if kind == "tsv" else _separator(text, path, options))
     rows = _fields(text, sep)
+    if options.skip_lines is None and not declared:
+        _refuse_titles(text, rows, [options.sep] if options.sep else _SEPARATORS, path)
     if rows and len(rows[0]) > MOST_COLUMNS + 1:
         raise CommandError(
             f"{path} has {len(rows[0])} columns; expected at most {MOST_COLUMNS} beside the target; write so many as "
             ".npy, .npz or LibSVM text"
         )
-    return TextFormat(encoding, sep, options.header and _has_row_names(rows))
+    return TextFormat(encoding, sep, options.header and _has_row_names(rows), skip)
+
+
+def _sample(path: Path, skip: int) -> tuple[bytes, bytes]:
+    """The lines up to the header, whole, and some of what follows."""
+    first = b""
+    with unpacked(path) as file:
+        for number in range(skip + 1):
+            line = file.readline(_LONGEST_LINE)
+            if len(line) == _LONGEST_LINE:
+                raise CommandError(
+                    f"{path}: the first line is longer than {_LONGEST_LINE} bytes; expected a line of a table"
+                )
+            if skip and not line:
+                raise CommandError(f"--skip-lines {skip}: {path} has {number} lines; expected a table below them")
+            first += line
+        if len(line) <= _LONGEST_DECLARATION:
+            first += file.readline(_LONGEST_LINE)
+        return first, file.read(_SAMPLE)
+
+
+@contextlib.contextmanager
+def opened(path: Path, layout: TextFormat) -> Iterator[TextIO]:
+    """The text of the table, without the lines before it."""
+    with unpacked(path) as packed, io.TextIOWrapper(packed, layout.encoding, newline="") as file:
+        for _ in range(layout.skip):
+            file.readline()
+        yield file
+
+
+def first_rows(path: Path, layout: TextFormat, count: int) -> list[list[str]]:
+    """The fields of the first lines as they are written; fewer if some cannot be parsed."""
+    rows: list[list[str]] = []
+    with opened(path, layout) as file, contextlib.suppress(csv.Error, UnicodeError):
+        rows.extend(itertools.islice((row for row in _reader(file, layout.sep) if row), count))
+    return rows
+
+
+def _without_lines(text: str, count: int) -> str:
+    file = io.StringIO(text, newline="")
+    for _ in range(count):
+        file.readline()
+    return file.read()
+
+
+def _refuse_titles(text: str, rows: list[list[str]], separators: Sequence[str], path: Path) -> None:
+    """Refuse text whose first lines are a title or comments, whatever separates the fields of the table below."""
+    before = _rows_before(rows)
+    if not before and not (rows and len(rows[0]) > 1 and _is_regular(rows)):
+        before = max(_rows_before(_fields(text, sep)) for sep in separators)
+    if before:
+        lines = [(number, line) for number, line in enumerate(io.StringIO(text, newline=""), 1) if line.strip()]
+        number = lines[before - 1][0]
+        raise CommandError(
+            f"{path}: the table seems to begin below line {number}, not with {lines[0][1].strip()[:40]!r}; write "
+            f"--skip-lines {number} to leave out what is above it, or --skip-lines 0 if that is part of it"
+        )
+
+
+def _rows_before(rows: list[list[str]]) -> int:
+    """How many rows are comments, or shorter than those of the table that follows."""
+    comments = len(list(itertools.takewhile(lambda row: row[0].startswith("#"), rows)))
+    titles = len(list(itertools.takewhile(lambda row: len(row) > 2 and not any(map(str.strip, row[1:])), rows)))
+    if comments == 1 and len(rows) > 1 and len(rows[0]) == len(rows[1]):
+        comments = 0  # names of columns, as numpy.savetxt writes them
+    before = max(comments, titles)
+    if before or not rows:
+        return before if before < len(rows) else 0
+    width = len(rows[-1])
+    before = max((number for number, row in enumerate(rows, 1) if len(row) != width), default=0)
+    shorter = all(len(row) < width for row in rows[:before])
+    is_table = len(rows) - before > 1 and not (before == 1 and len(rows[0]) == width - 1)
+    return before if shorter and is_table else 0
 
 
 def _separator(text: str, path: Path, options: ReadOptions) -> str:
@@ -91,13 +173,17 @@ def _typed(sep: str) -> str:
 
 def _fields(text: str, sep: str) -> list[list[str]]:
     """The rows of a text, none of those that are empty; as many as can be parsed."""
-    if sep == " ":
-        text = "\n".join(re.sub(r"[ \t]+", " ", line.strip()) for line in text.splitlines())
     rows: list[list[str]] = []
     # An error is of a field longer than the limit of the module, which pandas may well read.
     with contextlib.suppress(csv.Error):
-        rows.extend(row for row in csv.reader(io.StringIO(text, newline=""), delimiter=sep) if row)
+        rows.extend(row for row in _reader(io.StringIO(text, newline=""), sep) if row)
     return rows
+
+
+def _reader(lines: Iterable[str], sep: str) -> Any:
+    if sep == " ":
+        lines = (re.sub(r"[ \t]+", " ", line.strip()) for line in lines)
+    return csv.reader(lines, delimiter=sep)
 
 
 def _is_regular(rows: list[list[str]]) -> bool:
@@ -138,15 +224,13 @@ def _lines(file: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 def too_long(path: Path, layout: TextFormat) -> str | None:
     """Which line has more fields than the first; None if none has."""
-    with unpacked(path) as file, io.TextIOWrapper(file, layout.encoding, newline="") as text:
-        if layout.sep == " ":
-            rows = ((number, line.split()) for number, line in enumerate(text, 1))
-        else:
-            reader = csv.reader(text, delimiter=layout.sep)
-            rows = ((reader.line_num, row) for row in reader)
-        with contextlib.suppress(csv.Error, UnicodeError):
-            expected = len(next((row for _, row in rows if row), [])) + layout.row_names
-            for number, row in rows:
-                if len(row) > expected:
-                    return f"line {number} has {len(row)} fields, the first line {expected - layout.row_names}"
+    with opened(path, layout) as text, contextlib.suppress(csv.Error, UnicodeError):
+        rows = _reader(text, layout.sep)
+        expected = len(next(filter(None, rows), [])) + layout.row_names
+        for row in rows:
+            if len(row) > expected:
+                return (
+                    f"line {layout.skip + rows.line_num} has {len(row)} fields, the first line "
+                    f"{expected - layout.row_names}"
+                )
     return None
