@@ -12,16 +12,19 @@ from softgrad.cli._reading import ReadOptions
 from softgrad.cli._typed_columns import row_number
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
 
 Fill = Literal["refuse", "mean", "median", "most-frequent"]
 
 # More are no categories but an id or prose, and each would be a column of X.
-_MOST_CATEGORIES = 1000
 # From here on, they must not be more than half of the rows.
 _MANY_CATEGORIES = 20
+_MOST_CATEGORIES = 1000
 
 
 class Column(NamedTuple):
@@ -79,31 +82,36 @@ class Encoding(NamedTuple):
         """X, float64, of a table that `numbers_and_text` made."""
         import pandas as pd  # noqa: PLC0415
 
+        _refuse_gaps(table, self.columns)
         names = [name for column in self.columns for name in column.features]
         matrix = np.zeros((len(table), len(names)))
+        places, fills = [], []
         at = 0
         for column in self.columns:
-            values = _checked(table[column.name], column)
             if column.categories is None:
-                matrix[:, at] = values
+                places.append(at)
+                fills.append(column.fill)  # None becomes NaN
             else:
                 # A category that the fit has not seen has no column: all of its zeros stay.
-                code = pd.Index(column.categories, dtype=object).get_indexer(values)
+                values = table[column.name].fillna(column.fill) if column.fill is not None else table[column.name]
+                code = pd.Index(column.categories, dtype=object).get_indexer(pd.Index(values))
                 rows = np.flatnonzero(code >= 0)
                 matrix[rows, at + code[rows]] = 1.0
             at += len(column.features)
+        block = _numbers(table[[column.name for column in self.columns if column.categories is None]])
+        matrix[:, places] = np.where(np.isnan(block), np.array(fills, np.float64), block)
         return pd.DataFrame(matrix, columns=names, copy=False)
 
     def remarks(self, table: pd.DataFrame) -> list[str]:
         """What the user should know of how this table was encoded."""
         found = []
-        for column in self.columns:
-            values = table[column.name]
-            gaps = int(values.isna().sum())
-            if gaps:
-                found.append(f"column {column.name!r}: {_rows(gaps)} without a value, filled in with {column.fill!r}")
+        gaps = table[[column.name for column in self.columns]].isna().sum().tolist()
+        for column, count in zip(self.columns, gaps, strict=True):
+            if count:
+                found.append(f"column {column.name!r}: {_rows(count)} without a value, filled in with {column.fill!r}")
             if column.categories is None:
                 continue
+            values = table[column.name]
             unknown = values[values.notna() & ~values.isin(column.categories)]
             if len(unknown):
                 found.append(
@@ -130,17 +138,25 @@ def learn(
     verbatim : collection of str
         Columns in which only the empty field is missing.
     """
-    columns = tuple(_column(table[name], fill)._replace(verbatim=name in verbatim) for name in table.columns)
-    return Encoding(columns, reading or ReadOptions())
+    empty = table.isna().all()
+    if empty.any():
+        name = str(empty.idxmax())
+        raise CommandError(f"column {name!r} has no value in the rows to fit to; write --drop {name!r}")
+    numeric = table.columns[[dtype.kind == "f" for dtype in table.dtypes]]
+    fills = dict(zip(numeric, _stand_ins(table[numeric], fill), strict=True))
+    columns = [
+        Column(str(name), None, fills[name]) if name in fills else _categories(table[name], fill)
+        for name in table.columns
+    ]
+    return Encoding(
+        tuple(column._replace(verbatim=column.name in verbatim) for column in columns), reading or ReadOptions()
+    )
 
 
-def _column(values: pd.Series[Any], fill: Fill) -> Column:
+def _categories(values: pd.Series[Any], fill: Fill) -> Column:
+    """A column of text."""
     name = str(values.name)
     there = values.dropna()
-    if there.empty:
-        raise CommandError(f"column {name!r} has no value in the rows to fit to; write --drop {name!r}")
-    if values.dtype.kind == "f":
-        return Column(name, None, _stand_in(there, fill))
     categories = sorted(there.unique())
     count = len(categories)
     if count > _MOST_CATEGORIES or (count > _MANY_CATEGORIES and 2 * count > len(there)):
@@ -152,41 +168,49 @@ def _column(values: pd.Series[Any], fill: Fill) -> Column:
     return Column(name, tuple(categories), None if fill == "refuse" else str(there.mode().iloc[0]))
 
 
-def _stand_in(there: pd.Series[Any], fill: Fill) -> float | None:
+def _stand_ins(numbers: pd.DataFrame, fill: Fill) -> list[float | None]:
+    """What stands in for a missing value, for each column of numbers."""
     match fill:
         case "refuse":
-            return None
+            return [None] * len(numbers.columns)
         case "mean":
-            return float(there.mean())
+            return [float(mean) for mean in numbers.mean()]
         case "median":
-            return float(there.median())
+            return [float(median) for median in numbers.median()]
         case "most-frequent":
-            return float(there.mode().iloc[0])
+            return [_most_frequent(column[~np.isnan(column)]) for column in numbers.to_numpy().T]
 
 
-def _checked(values: pd.Series[Any], column: Column) -> Any:
-    """The column's values, of the right kind and without gaps."""
+def _most_frequent(numbers: Array) -> float:
+    different, counts = np.unique(numbers, return_counts=True)
+    return float(different[counts.argmax()])
+
+
+def _numbers(table: pd.DataFrame) -> Array:
+    """The columns, all of which must be numbers."""
     import pandas as pd  # noqa: PLC0415
 
-    if column.categories is None and values.dtype.kind != "f":
-        there = values.dropna()
+    wrong = [name for name, dtype in table.dtypes.items() if dtype.kind != "f"]
+    if wrong:
+        there = table[wrong[0]].dropna()
         other = pd.to_numeric(there, errors="coerce").isna().to_numpy()
         at = int(other.argmax())  # the first, if all are numbers in quotes
         way = advice(there.unique())
         raise CommandError(
-            f"column {column.name!r}, data row {row_number(there.index[at])}: {there.iloc[at]!r}; expected a finite "
+            f"column {wrong[0]!r}, data row {row_number(there.index[at])}: {there.iloc[at]!r}; expected a finite "
             f"number, as in the rows that the model was fitted to{f'; {way}' if way else ''}"
         )
-    if column.fill is not None:
-        return values.fillna(column.fill).to_numpy()
-    gaps = values.isna().to_numpy()
-    if gaps.any():
-        row = row_number(values.index[int(gaps.argmax())])
+    return table.to_numpy(np.float64)
+
+
+def _refuse_gaps(table: pd.DataFrame, columns: Sequence[Column]) -> None:
+    gaps = table[[column.name for column in columns if column.fill is None]].isna()
+    if gaps.to_numpy().any():
+        name = gaps.any().idxmax()
         raise CommandError(
-            f"column {column.name!r}, data row {row}: a missing value; fill it in, or fit a model with --missing mean, "
-            "median or most-frequent"
+            f"column {name!r}, data row {row_number(gaps[name].idxmax())}: a missing value; fill it in, or fit a model "
+            "with --missing mean, median or most-frequent"
         )
-    return values.to_numpy()
 
 
 def _rows(count: int) -> str:

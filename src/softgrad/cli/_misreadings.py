@@ -46,8 +46,8 @@ def misreadings(table: NamedTable, target: str, *, header: bool, text: Collectio
     for name, number in table.padded.items():
         if name in frame.columns:
             found.append(f"column {name!r}: {number!r} is read as a number; write --text {name!r} to keep it as text")
-    for name in frame.columns:
-        if name not in text and frame[name].dtype.kind == "O":
+    for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
+        if dtype.kind == "O" and name not in text:
             found.extend(_perhaps_missing(frame[name]))
     return [*found, *label_cases(frame[target].dropna().to_numpy())]
 
@@ -84,8 +84,8 @@ def _is_data(frame: pd.DataFrame) -> bool:
     if len(steps) and (steps == (1 if len(steps) == 1 else steps[0])).all():
         return False
     fitting = [
-        number is not None if frame.iloc[:, i].dtype.kind in "iuf" else bool((frame.iloc[:, i] == names[i]).any())
-        for i, number in enumerate(numbers)
+        numbers[i] is not None if dtype.kind in "iuf" else bool((frame.iloc[:, i] == names[i]).any())
+        for i, dtype in enumerate(frame.dtypes)
     ]
     return sum(fitting) >= max(_DATA * len(fitting), 2)
 

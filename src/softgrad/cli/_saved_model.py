@@ -107,7 +107,7 @@ class SavedModel(NamedTuple):
         given = {column.name.strip(): column.name for column in encoding.columns}
         frame = table.frame.rename(columns={name: given.get(name, name) for name in table.frame.columns})
         names = [str(name) for name in frame.columns]
-        absent = [column.name for column in encoding.columns if column.name not in names]
+        absent = [column.name for column in encoding.columns if column.name not in frame]
         if absent:
             raise CommandError(
                 f"{path} lacks what the model takes: {listing([repr(name) for name in absent])}; its columns: "
