@@ -92,6 +92,11 @@ def test_packed_text_is_known_by_its_content(kind, name):
         ("1 2 3\n", "csv"),
         ("1\n2\n", "csv"),
         ("39, State-gov, <=50K\n", "csv"),
+        ("# note\nspam 1:0.5\nham\n\nham 2:1 3:-4e-5 # note\n", "libsvm"),
+        ("Zoë 1:0.5\n", "libsvm"),
+        ("at 10:30 x\n", "csv"),
+        ("spam 1:0.5\nham eggs\n", "csv"),
+        ("name\nham 2:1\n", "csv"),
     ],
 )
 def test_libsvm_text_is_known_by_its_first_features(text, kind):
@@ -112,10 +117,10 @@ def test_what_is_no_table_is_refused(start):
         kind_of(Path("t.data"))
 
 
-@pytest.mark.parametrize("name", ["sep", "decimal", "thousands", "encoding"])
+@pytest.mark.parametrize("name", ["sep", "decimal", "thousands", "encoding", "skip_lines"])
 def test_options_of_text_are_refused_for_other_files(name):
     for kind in ("npy", "npz", "parquet", "libsvm"):
-        with refused(f"--{name} is for CSV and TSV; t.data is read as {kind}"):
+        with refused(f"--{name.replace('_', '-')} is for CSV and TSV; t.data is read as {kind}"):
             kind_of(Path("t.data"), ReadOptions(kind, **{name: ","}))
 
 
@@ -131,13 +136,49 @@ def test_indices_that_the_model_has_not_seen_are_ignored_with_a_warning(capsys):
 
     assert run("fit", "a1a", "--output", "m")[0] == 0
     warning = (
-        "warning: a1a.t: 2 of 5 values ignored, for the model was fitted to no index beyond 3; the first is that of "
+        "warning: a1a.t: 2 of 5 values ignored, for the model was fitted to indices from 1 to 3; the first is that of "
         "index 4 in data row 1\n"
     )
     for command in (["predict", "m", "--proba"], ["evaluate", "m", "--json"]):
         code, out, err = run(command[0], "m", "a1a.t", command[2])
         assert (code, err) == (0, warning)
         assert out.replace("a1a.t", "seen") == run(command[0], "m", "seen", command[2])[1]
+
+
+@pytest.mark.parametrize("name", ["t.txt", "t.svm", "t.svm.gz"])
+def test_labels_of_libsvm_text_may_be_words(name, capsys):
+    rows = "# note\nspam 1:0.5 # note\nham 2:1\n\nZoë\t3:2\n" * 4
+    Path(name).write_bytes((gzip.compress if name.endswith("gz") else bytes)(rows.encode()))
+    table = read_array(Path(name), None)
+    assert table.labels.tolist() == ["spam", "ham", "Zoë"] * 4
+    np.testing.assert_array_equal(table.features.toarray(), np.tile(np.diag([0.5, 1, 2]), (4, 1)))
+    for command in (["fit", name, "--output", "m"], ["evaluate", "m", name], ["predict", "m", name]):
+        with pytest.raises(SystemExit) as stop:
+            softgrad.cli.main(command)
+        assert stop.value.code == 0
+    assert set(capsys.readouterr().out.split()[-12:]) == {"spam", "ham", "Zoë"}
+
+
+@pytest.mark.parametrize(
+    "text, line", [("spam 1:1\n1 1:1\n", 1), ("1 1:1\nspam 1:1\n", 2), ("\nspam 1:1\nham 1:x\n", 3)]
+)
+def test_labels_of_two_kinds_and_features_that_are_no_numbers_are_refused(text, line):
+    Path("t.svm").write_text(text, encoding="utf-8")
+    with refused(f"t.svm, line {line}: could not convert string to float: "):
+        read_array(Path("t.svm"), None)
+
+
+def test_indices_from_0_for_a_model_that_counts_from_1_are_refused():
+    Path("t.svm").write_text("1 1:1\n0 0:1\n", encoding="utf-8")
+    with refused("t.svm, data row 2: index 0; the model counts columns from 1, for no row that it was fitted to has"):
+        read_array(Path("t.svm"), None, features=5, first_index=1)
+    Path("t.svm").write_text("1 0:0 3:1\n0 4:1\n", encoding="utf-8")  # what the message recommends
+    assert read_array(Path("t.svm"), None).first_index == 0
+    Path("t.svm").write_text("1 1:1\n0 5:1\n", encoding="utf-8")
+    table = read_array(Path("t.svm"), None, features=5, first_index=0)
+    assert (
+        "1 of 2 values ignored, for the model was fitted to indices from 0 to 4; the first is that" in table.remarks[0]
+    )
 
 
 @pytest.mark.parametrize("index", [10**7 + 1, 2 * 10**9])

@@ -125,7 +125,8 @@ def test_tables_of_every_kind_are_predicted_alike(run, models):
 def test_libsvm_text_counts_columns_as_the_fit_did(run, models):
     dump_svmlight_file(X, Y, "t.svm", zero_based=True)
     assert run(models / "one", "t.svm")[2] == (
-        "error: t.svm holds index 0, but the model was fitted to a file that counts columns from 1\n"
+        "error: t.svm, data row 1: index 0; the model counts columns from 1, for no row that it was fitted to has "
+        "index 0; add 1 to every index, or if both tables count from 0, fit again with 0:0 added to a row\n"
     )
     Path("t.svm").write_text("0 2:3.5\n0\n", encoding="utf-8")
     model = load_model(models / "one")

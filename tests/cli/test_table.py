@@ -217,7 +217,7 @@ def test_libsvm_text_stays_sparse_and_counts_columns_as_the_fit_did():
     assert later.features.toarray().tolist() == [[0, 0, 7, 0, 0]]
     later = read_array(text("l.svm", "0 3:7\n"), None, features=5, first_index=0)
     assert later.features.toarray().tolist() == [[0, 0, 0, 7, 0]]
-    with refused("l.svm holds index 0, but the model was fitted to a file that counts columns from 1"):
+    with refused("l.svm, data row 1: index 0; the model counts columns from 1"):
         read_array(text("l.svm", "0 0:7\n"), None, features=5, first_index=1)
 
 

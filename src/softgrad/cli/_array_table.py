@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 MOST_FEATURES = 10**7  # of LibSVM text, whose sparse rows say nothing of the dense coefficients
 _NPY = b"\x93NUMPY"
 _BLOCK = 2**20  # entries that are looked at together
+_WORD = re.compile(rb"\s*([A-Za-z_\x80-\xff][^\s:#]*)(?=\s|$)")
 _DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, NotImplementedError)
 
 
@@ -142,18 +144,16 @@ def _libsvm(path: Path, target: str | None, features: int | None, first_index: i
 
     if target is not None:
         raise CommandError(f"--target {target}: in LibSVM text the label is the first field; leave --target out")
-    try:
-        with unpacked(path) as file:
-            matrix, labels = _parse_libsvm(file)
-    except (ValueError, OverflowError) as error:
-        line = _first_bad_line(path)
-        problem = str(error).replace("b'", "'").removesuffix(".")
-        raise CommandError(f"{path}, line {line}: {problem}; expected LibSVM text: LABEL INDEX:VALUE ...") from None
+    matrix, labels = _libsvm_rows(path)
     # The format does not say from where it counts. A file without column 0 counts from 1, as LibSVM does.
     least = int(matrix.indices.min()) if matrix.nnz else 1
     first = min(least, 1) if first_index is None else first_index
     if least < first:
-        raise CommandError(f"{path} holds index 0, but the model was fitted to a file that counts columns from 1")
+        row, _ = _first_entry(matrix, matrix.indices == 0)
+        raise CommandError(
+            f"{path}, data row {row}: index 0; the model counts columns from 1, for no row that it was fitted to has "
+            "index 0; add 1 to every index, or if both tables count from 0, fit again with 0:0 added to a row"
+        )
     remarks = []
     if features is None:
         features = int(matrix.indices.max()) + 1 - first if matrix.nnz else 0
@@ -168,12 +168,45 @@ def _libsvm(path: Path, target: str | None, features: int | None, first_index: i
         if unseen.any():
             row, index = _first_entry(matrix, unseen)
             remarks.append(
-                f"{path}: {unseen.sum()} of {matrix.nnz} values ignored, for the model was fitted to no index beyond "
-                f"{features - 1 + first}; the first is that of index {index} in data row {row}"
+                f"{path}: {unseen.sum()} of {matrix.nnz} values ignored, for the model was fitted to indices from "
+                f"{first} to {features - 1 + first}; the first is that of index {index} in data row {row}"
             )
             matrix = _entries(matrix, ~unseen)
     shifted = csr_matrix((matrix.data, matrix.indices - first, matrix.indptr), shape=(matrix.shape[0], features))
     return ArrayTable(shifted, whole_labels(labels, f"{path}, label"), None, first, remarks)
+
+
+def _libsvm_rows(path: Path) -> tuple[Any, Array]:
+    try:
+        with unpacked(path) as file:
+            return _parse_libsvm(file)
+    except (ValueError, OverflowError) as error:
+        problem = error
+    lines, words = _words(path)
+    if words is not None:
+        try:
+            return _parse_libsvm(io.BytesIO(b"".join(lines)))[0], np.array(words)
+        except (ValueError, OverflowError) as error:
+            problem = error
+    text = str(problem).replace("b'", "'").removesuffix(".")
+    raise CommandError(f"{path}, line {_first_bad_line(lines)}: {text}; expected LibSVM text: LABEL INDEX:VALUE ...")
+
+
+def _words(path: Path) -> tuple[list[bytes], list[str] | None]:
+    """The lines and, if all labels are words, these, with 0 in their places: scikit-learn reads numbers alone."""
+    with unpacked(path) as file:
+        lines = file.readlines()
+    numbered, words = [], []
+    for line in lines:
+        if not line.partition(b"#")[0].strip():
+            numbered.append(b"\n")
+            continue
+        label = _WORD.match(line)
+        if label is None:
+            return lines, None
+        words.append(label[1].decode(errors="replace"))
+        numbered.append(b"0" + line[label.end() :])
+    return numbered, words
 
 
 def _first_entry(matrix: Any, chosen: Array) -> tuple[int, int]:
@@ -197,10 +230,8 @@ def _parse_libsvm(file: BinaryIO) -> tuple[Any, Array]:
     return matrix, labels
 
 
-def _first_bad_line(path: Path) -> int:
+def _first_bad_line(lines: list[bytes]) -> int:
     """The number of the first line that does not parse; scikit-learn does not say."""
-    with unpacked(path) as file:
-        lines = file.readlines()
     good, end = 0, len(lines)  # those before `good` parse; one of those before `end` does not
     while end - good > 1:
         middle = (good + end) // 2

@@ -33,6 +33,8 @@ _SAMPLE = 2**16  # bytes
 _FEATURE = rb"[0-9]+:\S+"
 _LIBSVM = re.compile(rb"[-+]?[0-9.][-+0-9.eE,]*(?:\s+qid:[0-9]+)?(?:\s+%s)+\s*(?:#.*)?" % _FEATURE)
 _LABEL_ALONE = re.compile(rb"\s*[-+]?[0-9.]*\s*(?:#.*)?")
+_WORD = rb"[A-Za-z_\x80-\xff][^\s:,;|]*"
+_LIBSVM_OF_WORDS = re.compile(rb"%s(?:\s+%s)*" % (_WORD, rb"[0-9]+:[-+.0-9eE]+"))
 
 # Data that unpack to more than 256 MB are refused if that is over a hundred times their size: few tables are, and
 # unpacked by hand they are read.
@@ -74,11 +76,16 @@ def _by_content(path: Path) -> Format:
 
 
 def _is_libsvm(start: bytes) -> bool:
-    """Whether the first line that is more than a label has the form LABEL INDEX:VALUE ..."""
-    for line in start.splitlines(keepends=True):
+    """Whether the first line that is more than a label has the form LABEL INDEX:VALUE ...; of words, every line."""
+    lines = start.splitlines(keepends=True)
+    bare = [line.partition(b"#")[0].strip() for line in (lines if len(start) < _SAMPLE else lines[:-1])]
+    filled = list(filter(None, bare))
+    if filled and b":" in filled[0] and all(map(_LIBSVM_OF_WORDS.fullmatch, filled)):
+        return True
+    for line in lines:
         if not _LABEL_ALONE.fullmatch(line.strip()):
-            whole = line.endswith(b"\n") or len(start) < _SAMPLE
-            return bool((_LIBSVM.fullmatch if whole else _LIBSVM.match)(line.strip()))
+            complete = line.endswith(b"\n") or len(start) < _SAMPLE
+            return bool((_LIBSVM.fullmatch if complete else _LIBSVM.match)(line.strip()))
     return False
 
 
