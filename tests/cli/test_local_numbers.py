@@ -77,6 +77,13 @@ def test_words_dates_and_ranges_are_text(text):
         (["$7", "$1,230"], ONE_NOTATION),
         (["7 €", "8 €"], ONE_NOTATION),
         (["(1,230)", "5"], ONE_NOTATION),
+        (["7 USD", "8 USD"], ONE_NOTATION),
+        (["EUR 1.234,50", "EUR 7"], ONE_NOTATION),
+        (["US$7", "Rs. 5"], ONE_NOTATION),
+        (["5.5 kg", "6 kg"], "them in one unit, without 'kg'"),
+        (["1e3 km", "2 km"], "them in one unit, without 'km'"),
+        ([f"{i}°C" for i in range(21)], "them in one unit, without '°C'"),
+        ([f"€{i}{'KM'[i % 2]}" for i in range(21)], "them in one unit, without 'K' and 'M'"),
         (["0,5", "1.5", "1,234.5"], ONE_NOTATION),
     ],
 )
@@ -85,6 +92,29 @@ def test_columns_of_such_numbers_are_refused_and_the_option_is_named(values, opt
     message = f"column 'a', data row 1: {values[0]!r}; expected numbers such as 1234.5; write {options}, --text 'a' if"
     with pytest.raises(CommandError, match=re.escape(message)):
         numbers_and_text(read_frame(Path("t.csv")).frame)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [f"{i} doors" for i in range(20)],
+        [f"Class {i}" for i in range(40)],
+        [f"A{i}" for i in range(40)],
+        ["v1.0", "v2.5"],
+        ["1.5 kg", "red"],
+        [f"{i} {'abcd'[i % 4]}" for i in range(40)],
+        ["USD", "EUR"],
+        ["1.2.3 kg", "1.2.4 kg"],
+    ],
+)
+def test_numbers_in_names_of_categories_are_text(values):
+    assert numbers_and_text(pd.DataFrame({"a": values}))["a"].tolist() == values
+
+
+def test_measures_are_text_where_the_user_or_the_file_says_so():
+    table = pd.DataFrame({"a": ["1.5 kg", "2.5 kg"]})
+    for options in ({"text": ["a"]}, {"declared": True}):
+        assert numbers_and_text(table, **options)["a"].tolist() == ["1.5 kg", "2.5 kg"]
 
 
 def test_such_numbers_beside_text_are_refused_as_plain_ones_are():

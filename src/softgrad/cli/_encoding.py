@@ -9,7 +9,7 @@ import numpy as np
 from softgrad.cli import CommandError
 from softgrad.cli._local_numbers import advice
 from softgrad.cli._reading import ReadOptions
-from softgrad.cli._typed_columns import row_number
+from softgrad.cli._typed_columns import MANY_CATEGORIES, row_number
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
 Fill = Literal["refuse", "mean", "median", "most-frequent"]
 
-# More are no categories but an id or prose, and each would be a column of X.
-# From here on, they must not be more than half of the rows.
-_MANY_CATEGORIES = 20
+# More are no categories but an id or prose, and each would be a column of X; and so are more than MANY_CATEGORIES if
+# they are more than half of the rows.
 _MOST_CATEGORIES = 1000
 
 
@@ -159,7 +158,7 @@ def _categories(values: pd.Series[Any], fill: Fill) -> Column:
     there = values.dropna()
     categories = sorted(there.unique())
     count = len(categories)
-    if count > _MOST_CATEGORIES or (count > _MANY_CATEGORIES and 2 * count > len(there)):
+    if count > _MOST_CATEGORIES or (count > MANY_CATEGORIES and 2 * count > len(there)):
         raise CommandError(
             f"column {name!r} is text with {count} different values in {_rows(len(there))}, such as "
             f"{categories[0][:40]!r}; expected categories, at most {_MOST_CATEGORIES} and no more than half of the "

@@ -12,8 +12,18 @@ if TYPE_CHECKING:
 # For each separator of thousands, the characters that stand for it: blanks of every width, both apostrophes.
 _GROUPING = {" ": "[ \u00a0\u2007\u2009\u202f]", "'": "['’]", ",": ",", ".": r"\.", "_": "_"}
 _SIGN = "[-+−]?"
-# Currency signs, per cent and per mille, and the brackets of a negative amount.
-_AFFIX = "[$¢-¥֏৲৳฿₠-⃀％%‰()]"
+# Currency signs and codes (those most traded), per cent and per mille, and the brackets of a negative amount.
+_CODES = (
+    "AED ARS AUD BRL CAD CHF CLP CNY COP CZK DKK EUR GBP HKD HUF IDR ILS INR JPY KRW MXN MYR NOK NZD PEN PHP PKR PLN "
+    "RMB RON RUB SAR SEK SGD THB TRY TWD UAH USD VND ZAR"
+)
+_AFFIX = re.compile(
+    rf"(?<![^\W\d_])(?:(?:{_CODES.replace(' ', '|')}|Rs\.?|kr\.?)(?![^\W\d_])|(?:US|CA|AU|NZ|HK|[ACRS])(?=\$))"
+    "|[$¢-¥֏৲৳฿₠-⃀％%‰()]"
+)
+# A number, and what follows it from the first letter on.
+_MEASURE = re.compile(r"(?P<number>.*?[0-9][.,]?(?:[eE][-+−]?[0-9]+)?)\s*(?P<unit>(?:[^\W\d_]|[°'\"′″]).*)", re.DOTALL)
+_MOST_UNITS = 3  # such as K, M and B
 
 
 class Notation(NamedTuple):
@@ -59,8 +69,27 @@ def _pattern(notation: Notation) -> re.Pattern[str]:
 
 def is_number(text: str) -> bool:
     """Whether the text is a number in some notation, maybe with a sign of per cent or of a currency."""
-    bare = re.sub(_AFFIX, "", text).strip()
+    bare = _AFFIX.sub("", text).strip()
     return any(_pattern(notation).fullmatch(bare) for notation in _NOTATIONS)
+
+
+def units(texts: Iterable[str], most: int) -> list[str]:
+    """The units of text that is measured, such as kg: all of it numbers, each with one of at most three units.
+
+    Text of at most `most` different values, all of them whole numbers, such as "3 doors", is no measure but a category.
+    """
+    found: dict[str, None] = {}
+    whole, count = True, 0
+    for text in texts:
+        measure = _MEASURE.fullmatch(_AFFIX.sub("", text).strip())
+        if measure is None or not is_number(measure["number"]):
+            return []
+        found[measure["unit"]] = None
+        if len(found) > _MOST_UNITS:
+            return []
+        whole = whole and measure["number"].isdecimal()
+        count += 1
+    return [] if whole and count <= most else list(found)
 
 
 def advice(texts: Iterable[str]) -> str | None:

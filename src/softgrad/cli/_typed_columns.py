@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softgrad.cli import CommandError
-from softgrad.cli._local_numbers import advice, is_number
+from softgrad.cli._local_numbers import advice, is_number, units
 from softgrad.cli._table import listing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     import pandas as pd
+
+# More different texts than this look like no categories, unless they recur.
+MANY_CATEGORIES = 20
 
 
 def numbers_and_text(table: pd.DataFrame, *, text: Collection[str] = (), declared: bool = False) -> pd.DataFrame:
@@ -99,9 +102,15 @@ def _refuse_mixture(values: pd.Series[Any]) -> None:
     there = values.dropna()
     different = there.drop_duplicates()
     numbers = {text: is_number(text) for text in different}
-    if not any(numbers.values()):
-        return
     ways = f"--text {name!r} if these are names, or --drop {name!r}"
+    if not any(numbers.values()):
+        measured = units(different, MANY_CATEGORIES)
+        if measured:
+            raise CommandError(
+                f"column {name!r}, data row {row_number(different.index[0])}: {different.iloc[0]!r}; expected numbers "
+                f"such as 1234.5; write them in one unit, without {' and '.join(map(repr, measured))}, {ways}"
+            )
+        return
     if all(numbers.values()):
         raise CommandError(
             f"column {name!r}, data row {row_number(different.index[0])}: {different.iloc[0]!r}; expected numbers such "
