@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from softgrad.cli import CommandError
-from softgrad.cli._array_table import read_array
+from softgrad.cli._array_table import ArrayTable, read_array
 from softgrad.cli._encoding import Encoding, Fill, learn
 from softgrad.cli._fields import blanks_remark, stripped_labels
 from softgrad.cli._file_kind import kind_of
-from softgrad.cli._leaks import leaks
+from softgrad.cli._leaks import leaks, leaks_of_array
 from softgrad.cli._misreadings import label_cases, misreadings
 from softgrad.cli._reading import FRAMES
 from softgrad.cli._table import column_named, labels_of, listing, read_frame
 from softgrad.cli._typed_columns import as_text, numbers_and_text, refuse_missing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -69,11 +70,21 @@ def training_rows(
         raise CommandError(f"{path} has no array called y, the labels; write --target with the name of theirs")
     x = table.features
     y, stripped = stripped_labels(table.labels)
-    remarks = [*blanks_remark(stripped), *label_cases(y)]
+    remarks = [*blanks_remark(stripped), *label_cases(y), *leaks_of_array(x, y, _numbers_in_file(table))]
     train, test = _split(y, test_fraction, seed)
     if not len(test):  # and a mapped file stays mapped
         return Training(x, y, x[:0], y[:0], None, table.target, table.first_index, remarks)
     return Training(x[train], y[train], x[test], y[test], None, table.target, table.first_index, remarks)
+
+
+def _numbers_in_file(table: ArrayTable) -> Callable[[int], int]:
+    """The number that the file has for a feature: its index, or its position, the column of labels included."""
+    if table.first_index is not None:
+        return table.first_index.__add__
+    if table.target is not None:
+        label = int(table.target)
+        return lambda position: position + (position >= label)
+    return int
 
 
 def _of_frame(

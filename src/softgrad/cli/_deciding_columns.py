@@ -1,0 +1,307 @@
+"""Columns that decide the label, alone or as a group of indicators, by more than chance.
+
+A balanced sample of the rows rules out most columns, many at once; those that remain are tested on all rows.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+# A column decides the label if chance had done so in one of so many tables.
+_CHANCE = 1e-6
+# Of the rows that are not of the largest class, the share that may be exceptions: slips in one of the two columns.
+_EXCEPTIONS = 1e-3
+# The same for a column that decides by its gaps: of the survivors of the Titanic, 6 % have no boat or died in one.
+_EXCEPTIONS_OF_GAPS = 0.1
+# Rows for each value, so that rows which occur twice decide nothing.
+_ROWS_PER_VALUE = 10
+_SAMPLE = 256  # rows that rule out most columns
+_SAMPLE_EXCEPTIONS = 5
+# A column with ten rows for each value has 100 repetitions or more in a sample of 5 sqrt(N) rows, continuous ones none.
+_SAMPLE_REPETITIONS = 5
+_SAMPLE_INDICATOR = 3  # rows that the sample must hold of what an indicator marks
+_SHORTEST_NUMBERING = 10
+_BLOCK = 2**20  # values of the sample that are looked at together
+_GROUPS = 8  # groups that are tested on all rows, each without the columns that failed in the ones before
+
+
+class Columns(NamedTuple):
+    """Columns of one kind, as floating numbers; NaN where a value is missing."""
+
+    positions: Array
+    """Where they stand in the table."""
+    ordered: bool
+    """Whether they are numbers, which have ranges; otherwise the numbers are codes of texts."""
+    sample: Callable[[slice], Array]
+    """The values of some of the columns in the rows of the sample, shape (M, columns)."""
+    whole: Callable[[int], Array]
+    """The values of one column in all rows."""
+
+
+class Finding(NamedTuple):
+    """Columns that decide the label or number the rows."""
+
+    positions: tuple[int, ...]
+    reason: str
+    numbering: bool = False
+
+
+class _Sampled(NamedTuple):
+    """What the sample leaves possible for each column."""
+
+    single: Array  # deciding the label alone, or numbering the rows
+    marked: list[tuple[int, float, Array]]  # indicators: the column, the value that marks, and the rows marked
+
+
+class _Indicator(NamedTuple):
+    columns: Columns
+    index: int
+    value: float
+    rows: Array  # of the sample, those marked
+
+
+def balanced_sample(codes: Array) -> Array:
+    """Rows, ascending, in which rare classes are as frequent as others as far as their rows suffice."""
+    order = np.random.default_rng(0).permutation(len(codes))
+    by_class = order[np.argsort(codes[order], kind="stable")]
+    sizes = np.bincount(codes)
+    turn = np.arange(len(codes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    wanted = max(_SAMPLE, 5 * math.isqrt(len(codes)), 2 * len(sizes))
+    return np.sort(by_class[np.argsort(turn, kind="stable")[:wanted]])
+
+
+def findings(parts: list[Columns], codes: Array, rows: Array, count: int) -> list[Finding]:
+    """The columns that decide the label or number the rows, and a group that decides it together.
+
+    Parameters
+    ----------
+    parts : list of Columns
+        The columns to look at.
+    codes : ndarray of int
+        The label of each row, from 0.
+    rows : ndarray of int
+        The sample that `parts` have: the `balanced_sample` of `codes`.
+    count : int
+        The columns of the table; the more there are, the more does chance.
+    """
+    found = []
+    indicators = []
+    allowed = math.log(_CHANCE / count)
+    for part in parts:
+        for start, sampled in _sampled_blocks(part, codes, rows, allowed):
+            alone = set()
+            for index in np.flatnonzero(sampled.single).tolist():
+                finding = _finding(part, start + index, codes, allowed)
+                if finding:
+                    found.append(finding)
+                    alone.add(index)
+            indicators += [
+                _Indicator(part, start + index, value, marked)
+                for index, value, marked in sampled.marked
+                if index not in alone
+            ]
+    group = _group(indicators, codes, codes[rows], allowed, count)
+    return [*found, group] if group else found
+
+
+def _sampled_blocks(part: Columns, codes: Array, rows: Array, allowed: float) -> Iterator[tuple[int, _Sampled]]:
+    shares = np.bincount(codes) / len(codes)
+    others = round((1 - shares.max()) * len(codes))
+    # No column is less likely by chance than one that equals the label: where that is no surprise, none decides.
+    decidable = len(codes) * float(shares @ np.log(shares)) < allowed
+    step = max(_BLOCK // len(rows), 1)
+    for start in range(0, len(part.positions), step):
+        values = np.ascontiguousarray(part.sample(slice(start, start + step)).T, np.float64)
+        sampled = _Sampled(np.zeros(len(values), bool), [])
+        if decidable:
+            sampled = _of_sample(values, codes[rows], others)
+        if part.ordered:
+            single = sampled.single | (values[:, :1] + (rows - rows[0]) == values).all(axis=1)
+            sampled = sampled._replace(single=single | _have_ranges(values, codes[rows]) if decidable else single)
+        yield start, sampled
+
+
+def _of_sample(values: Array, codes: Array, others: int) -> _Sampled:
+    """What the values of each column, one row each, leave possible.
+
+    `others` is the number of rows of the table that are not of its largest class.
+    """
+    gaps = np.isnan(values)
+    single = _gaps_may_decide(gaps, codes, others)
+    order = np.argsort(values, axis=1)
+    ordered = np.take_along_axis(values, order, axis=1)
+    starts = np.ones(ordered.shape, bool)
+    starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]  # so that each gap is a value of its own
+    repeating = np.flatnonzero((~starts).sum(axis=1) >= _SAMPLE_REPETITIONS)
+    if not len(repeating):
+        return _Sampled(single, [])
+    order, ordered, starts, gaps = order[repeating], ordered[repeating], starts[repeating], gaps[repeating]
+    classes = int(codes.max()) + 1
+    value = np.cumsum(starts.ravel()) - 1
+    pairs, sizes = np.unique(value * classes + codes[order].ravel(), return_counts=True)
+    pair_starts = np.flatnonzero(np.diff(pairs // classes, prepend=-1))  # of each value
+    column = np.flatnonzero(starts) // len(codes)  # the same
+    exceptions = len(codes) - np.bincount(column, np.maximum.reduceat(sizes, pair_starts))
+    single[repeating] |= exceptions <= min(_SAMPLE_EXCEPTIONS, int(_EXCEPTIONS * others))
+
+    labels = np.diff(pair_starts, append=len(pairs))  # of each value
+    first = np.flatnonzero(np.diff(column, prepend=-1))
+    marked = []
+    two = (np.bincount(column) == 2) & ~gaps.any(axis=1)
+    pure = np.stack([labels[first], labels[np.minimum(first + 1, len(labels) - 1)]], axis=1) == 1
+    for index in np.flatnonzero(two & (pure.sum(axis=1) == 1)).tolist():
+        mark = ordered[index, -1 if pure[index, 1] else 0]
+        rows = values[repeating[index]] == mark
+        if rows.sum() >= _SAMPLE_INDICATOR:
+            marked.append((int(repeating[index]), float(mark), rows))
+    return _Sampled(single, marked)
+
+
+def _gaps_may_decide(gaps: Array, codes: Array, others: int) -> Array:
+    some = gaps.any(axis=1) & ~gaps.all(axis=1)
+    found = np.zeros(len(gaps), bool)
+    if some.any():
+        sizes = np.bincount(codes)
+        missing = np.stack([gaps[:, codes == k].sum(axis=1) for k in range(len(sizes))], axis=1)
+        exceptions = len(codes) - missing.max(axis=1) - (sizes - missing).max(axis=1)
+        # Twice the share of all rows, for the sample is small.
+        likely = 2 * _EXCEPTIONS_OF_GAPS * (len(codes) - sizes.max()) + _SAMPLE_EXCEPTIONS
+        found = some & (exceptions <= min(likely, _EXCEPTIONS_OF_GAPS * others))
+    return found
+
+
+def _finding(part: Columns, index: int, codes: Array, allowed: float) -> Finding | None:
+    """What all rows of a column say."""
+    values = part.whole(index)
+    position = (int(part.positions[index]),)
+    if part.ordered and _numbers_the_rows(values):
+        return Finding(position, f"numbers the rows, from {values[0]:g} to {values[-1]:g}", numbering=True)
+    gaps = np.isnan(values)
+    if gaps.any():
+        but = _decides(gaps, codes, allowed, _EXCEPTIONS_OF_GAPS)
+        if but is not None:
+            return Finding(position, f"alone decides the label{but}: by whether it has a value")
+    if 2 * gaps.sum() > len(values):
+        return None
+    values, codes = values[~gaps], codes[~gaps]
+    but = _decides(values, codes, allowed, _EXCEPTIONS)
+    if but is not None:
+        different = len(np.unique(values))
+        return Finding(position, f"alone decides the label{but}: each of its {different} values goes with one")
+    if part.ordered and _have_ranges(values[None], codes)[0] and _log_orders(codes) < allowed:
+        return Finding(position, "alone decides the label: each label has a range of its own")
+    return None
+
+
+def _numbers_the_rows(values: Array) -> bool:
+    return len(values) >= _SHORTEST_NUMBERING and values[0] in (0, 1) and bool((np.diff(values) == 1).all())
+
+
+def _decides(values: Array, codes: Array, allowed: float, exceptions: float, chosen: float = 0.0) -> str | None:
+    """Whether each value goes with one label, and that is no chance: None, or the exceptions in words.
+
+    `chosen` is the logarithm of the number of columns that `values` may have been chosen from, beyond one.
+    """
+    _, places = np.unique(values, return_inverse=True)
+    classes = int(codes.max(initial=0)) + 1
+    pairs, rows = np.unique(places * classes + codes, return_counts=True)
+    sizes = np.bincount(places)
+    largest = np.zeros(len(sizes), np.int64)
+    np.maximum.at(largest, pairs // classes, rows)
+    slips = len(codes) - int(largest.sum())
+    others = len(codes) - int(np.bincount(codes).max(initial=0))
+    if slips > exceptions * others or len(codes) < _ROWS_PER_VALUE * len(sizes):
+        return None
+    ways = _log_choices(len(codes), slips)
+    if min(_log_purity(sizes, codes), _log_orders(codes, len(sizes))) + ways + chosen >= allowed:
+        return None
+    return f" but in {slips} of {len(codes)} rows" if slips else ""
+
+
+def _log_purity(sizes: Array, codes: Array) -> float:
+    """The logarithm of the chance that all rows of each value have one label, drawn by the labels' shares."""
+    shares = np.bincount(codes) / len(codes)
+    most = shares.max()  # taken out of the powers, which would underflow
+    different, times = np.unique(sizes, return_counts=True)
+    pure = [size * math.log(most) + math.log(((shares / most) ** size).sum()) for size in different.tolist()]
+    return float(np.dot(times, pure))
+
+
+def _log_orders(codes: Array, values: int | None = None) -> float:
+    """The logarithm of the share of all orders of the labels that fit the values, or as many ranges as labels.
+
+    Of `values` values, each may go with any label: a bound that is the lower one where a label is rare.
+    """
+    counts = np.bincount(codes)
+    counts = counts[counts > 0].tolist()
+    ways = math.lgamma(len(counts) + 1) if values is None else values * math.log(len(counts))
+    return ways + sum(math.lgamma(n + 1) for n in counts) - math.lgamma(sum(counts) + 1)
+
+
+def _log_choices(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+def _have_ranges(values: Array, codes: Array) -> Array:
+    """For each column, one row each, whether the ranges of the labels' numbers do not meet."""
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    if len(starts) < 2:
+        return np.zeros(len(values), bool)
+    least = np.fmin.reduceat(values[:, order], starts, axis=1)
+    most = np.fmax.reduceat(values[:, order], starts, axis=1)
+    by_least = np.argsort(least, axis=1)
+    least, most = np.take_along_axis(least, by_least, axis=1), np.take_along_axis(most, by_least, axis=1)
+    found: Array = (most[:, :-1] < least[:, 1:]).all(axis=1)
+    return found
+
+
+def _group(indicators: list[_Indicator], codes: Array, sampled: Array, allowed: float, count: int) -> Finding | None:
+    """One-hot columns that together decide the label: each marks rows of one label, and no row is marked twice."""
+    left = sorted(indicators, key=lambda indicator: -int(indicator.rows.sum()))
+    for _ in range(_GROUPS):
+        chosen = _disjoint(left, sampled)
+        if not chosen:
+            return None
+        groups = np.zeros(len(codes), np.int64)  # 0 where no column marks the row
+        mixed, overlapping = [], []
+        for number, indicator in enumerate(chosen, 1):
+            marked = indicator.columns.whole(indicator.index) == indicator.value
+            if len(np.unique(codes[marked])) > 1:
+                mixed.append(number - 1)
+            elif groups[marked].any():
+                overlapping.append(number - 1)
+            groups[marked] = number
+        failed = mixed or overlapping  # a column of one label may only overlap with one of several
+        if not failed:
+            but = _decides(groups, codes, allowed, 0.0, (len(chosen) - 1) * math.log(count))
+            if but is None:
+                return None
+            positions = sorted(int(one.columns.positions[one.index]) for one in chosen)
+            return Finding(
+                tuple(positions), "together decide the label: each marks rows of one label, as one-hot columns do"
+            )
+        bad = [chosen[place] for place in failed]
+        left = [indicator for indicator in left if not any(indicator is one for one in bad)]
+    return None
+
+
+def _disjoint(indicators: list[_Indicator], codes: Array) -> list[_Indicator]:
+    """Indicators, largest first, that mark all rows of the sample but those of one label, none twice; or nothing."""
+    chosen: list[_Indicator] = []
+    marked = np.zeros(len(codes), bool)
+    for indicator in indicators:
+        if not (marked & indicator.rows).any():
+            chosen.append(indicator)
+            marked |= indicator.rows
+    return chosen if len(chosen) > 1 and len(np.unique(codes[~marked])) <= 1 else []
