@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test_split
 
 import softgrad.cli
 import softgrad.linear_model
@@ -193,7 +193,15 @@ def test_files_that_are_no_tables_are_refused(run, tmp_path, content):
         (["iris.csv", "--target", "species", "--missing", "zero"], "'--missing'"),
         (["iris.csv", "--target", "species", "--C", "1", "--cv", "3"], "--C 1 beside --cv 3, which chooses C"),
         (["iris.csv", "--target", "species", "--cv", "1"], "'--cv'"),
-        (["iris.csv", "--target", "species", "--cv", "100"], "n_splits=100"),
+        (["iris.csv", "--target", "species", "--cv", "100"], "--cv 100: the largest class has 40 rows to train on"),
+        (
+            ["iris.csv", "--target", "species", "--scoring", "f1"],
+            "--scoring f1 chooses C by cross-validation; write --cv",
+        ),
+        (
+            ["iris.csv", "--cv", "3", "--scoring", "acuracy"],
+            "--scoring acuracy; expected a scorer of scikit-learn, such as",
+        ),
         (["iris.csv", "--target", "species", "--solver", "magic"], "solver='magic'; expected"),
         (["iris.csv", "--target", "species", "--threads", "0"], "'--threads'"),
         (["iris.csv", "--target", "species", "--label-smoothing", "1"], "label_smoothing=1.0; expected"),
@@ -418,9 +426,36 @@ def test_options_reach_the_model(run, iris):
     assert given.items() <= load_model("iris.softgrad.safetensors").get_params().items()
 
 
-def test_cross_validation_chooses_c_and_says_how(run, iris):
-    from sklearn.model_selection import StratifiedKFold, cross_val_score  # noqa: PLC0415
+def test_scoring_chooses_c_by_another_measure(run, tmp_path):
+    y = np.arange(60) % 2
+    X = np.random.default_rng(0).standard_normal((60, 2)).round(3) + y[:, None]
+    lines = ["a,b,y", *(f"{a!r},{b!r},{label}" for (a, b), label in zip(X.tolist(), y.tolist(), strict=True))]
+    write(tmp_path / "t.csv", *lines)
+    fit = ["t.csv", "--target", "y", "--cv", "3", "--test-fraction", "0"]
+    code, out, err = run(*fit, "--scoring", "roc_auc_ovr", "--json")
+    assert code == 0, err
+    found = json.loads(out)["cross_validation"]
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    expected = softgrad.linear_model.SoftmaxRegressionCV(cv=folds, scoring="roc_auc_ovr", refit=False).fit(X, y)
+    assert (found["scoring"], found["C"]) == ("roc_auc_ovr", expected.Cs_.tolist())
+    assert found["score"] == expected.scores_.mean(axis=0).tolist()
+    assert json.loads(out)["C"] == expected.C_
+    code, out, _ = run(*fit, "--scoring", "accuracy")
+    assert "accuracy, mean of 3 folds" in out
+    write(tmp_path / "t.csv", *lines, "0,1,7")
+    code, _, err = run(*fit)
+    assert (code, err) == (
+        2,
+        "error: --cv 3: class 7 has one row to train on, and where a fold holds it out, the loss is infinite; drop it, "
+        "or write --scoring accuracy\n",
+    )
+    assert run(*fit, "--scoring", "accuracy")[0] == 0
+    code, _, err = run(*fit, "--scoring", "roc_auc_ovr")
+    assert code == 2
+    assert "scoring='roc_auc_ovr' has no value for fold 1, whose held-out rows lack class 7; choose fewer folds" in err
 
+
+def test_cross_validation_chooses_c_and_says_how(run, iris):
     from softgrad.linear_model import SoftmaxRegression  # noqa: PLC0415
 
     arguments = [iris, "--target", "species", "--cv", 3, "--test-fraction", 0, "--tol", 1e-6]

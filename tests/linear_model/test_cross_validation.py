@@ -132,7 +132,7 @@ def test_classes_that_a_fold_lacks():
         (
             {"scoring": lambda *_, **__: np.nan},
             ValueError,
-            "the score of fold 0 at C=0.001 is NaN; use another scoring",
+            "every score of fold 0 is NaN; choose other folds or another scoring",
         ),
         ({"refit": "yes"}, TypeError, "refit='yes'; expected True or False"),
         ({"solver": "sag"}, ValueError, "solver='sag'"),
@@ -186,6 +186,49 @@ def test_area_under_the_curve():
         alone = SoftmaxRegression().fit(X[training], y[training])
         expected = roc_auc_score(y[held_out], alone.predict_proba(X[held_out]), multi_class="ovr")
         assert score == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "scoring, reason",
+    [
+        ("roc_auc_ovr", ""),
+        ("average_precision", r" \(y should be a 1d array.*instead\)"),
+        (lambda model, X, y: np.mean(y) if 0 in y else np.nan, ""),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Only one class is present:UserWarning")
+def test_a_score_without_a_value_names_the_fold_and_the_class_that_it_lacks(scoring, reason):
+    X, y = rows()
+    y = np.where(np.arange(len(y)) * 3 < 2 * len(y), np.arange(len(y)) % 3, 2)  # the last fold holds out class 2 only
+    with pytest.raises(
+        ValueError, match=rf"has no value for fold 2, .* lack class 0 and 1 more{reason}; choose fewer folds"
+    ):
+        SoftmaxRegressionCV([1.0], cv=KFold(3), scoring=scoring).fit(X, y)
+
+
+def test_a_c_whose_score_is_nan_is_not_chosen():
+    X, y = rows()
+
+    def finite_for_small_c(estimator, X, y):
+        return -estimator.C if estimator.C < 5 else np.nan
+
+    with pytest.warns(UserWarning, match=r"^1 of 3 values of C, first 10, have a score of NaN and are not chosen"):
+        model = SoftmaxRegressionCV(CS, scoring=finite_for_small_c, refit=False).fit(X, y)
+    assert model.C_ == 1e-3
+    calls = []
+
+    def alternating(estimator, X, y):
+        calls.append(1)
+        return np.nan if len(calls) % 2 else 1.0
+
+    with pytest.raises(ValueError, match=r"^a score of every C is NaN; choose other folds or another scoring"):
+        SoftmaxRegressionCV(CS, cv=2, scoring=alternating, refit=False).fit(X, y)
+
+
+def test_errors_of_a_scorer_that_lacks_no_class_are_its_own():
+    X, y = rows()
+    with pytest.raises(ValueError, match=r"^multi_class must be in"):
+        SoftmaxRegressionCV([1.0], scoring="roc_auc").fit(X, y)
 
 
 def test_plain_callables_get_weights_if_fit_was_given_some():

@@ -65,7 +65,7 @@ class _Sampled(NamedTuple):
 
 class _Indicator(NamedTuple):
     columns: Columns
-    index: int
+    place: int
     value: float
     rows: Array  # of the sample, those marked
 
@@ -262,8 +262,7 @@ def _have_ranges(values: Array, codes: Array) -> Array:
     most = np.fmax.reduceat(values[:, order], starts, axis=1)
     by_least = np.argsort(least, axis=1)
     least, most = np.take_along_axis(least, by_least, axis=1), np.take_along_axis(most, by_least, axis=1)
-    found: Array = (most[:, :-1] < least[:, 1:]).all(axis=1)
-    return found
+    return np.asarray((most[:, :-1] < least[:, 1:]).all(axis=1))
 
 
 def _group(indicators: list[_Indicator], codes: Array, sampled: Array, allowed: float, count: int) -> Finding | None:
@@ -276,7 +275,7 @@ def _group(indicators: list[_Indicator], codes: Array, sampled: Array, allowed: 
         groups = np.zeros(len(codes), np.int64)  # 0 where no column marks the row
         mixed, overlapping = [], []
         for number, indicator in enumerate(chosen, 1):
-            marked = indicator.columns.whole(indicator.index) == indicator.value
+            marked = indicator.columns.whole(indicator.place) == indicator.value
             if len(np.unique(codes[marked])) > 1:
                 mixed.append(number - 1)
             elif groups[marked].any():
@@ -287,7 +286,7 @@ def _group(indicators: list[_Indicator], codes: Array, sampled: Array, allowed: 
             but = _decides(groups, codes, allowed, 0.0, (len(chosen) - 1) * math.log(count))
             if but is None:
                 return None
-            positions = sorted(int(one.columns.positions[one.index]) for one in chosen)
+            positions = sorted(int(one.columns.positions[one.place]) for one in chosen)
             return Finding(
                 tuple(positions), "together decide the label: each marks rows of one label, as one-hot columns do"
             )

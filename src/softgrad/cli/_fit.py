@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
 import sys
 import time
@@ -120,6 +121,15 @@ def fit(
             metavar="N", min=2, help="Choose C by cross-validation in N folds instead.", rich_help_panel=_MODEL
         ),
     ] = None,
+    scoring: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What --cv takes the best C by: a scikit-learn scorer, such as accuracy, f1_macro or roc_auc_ovr. "
+            "(default: the loss)",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     class_weight: Annotated[
         Literal["balanced"] | None,
         typer.Option(metavar="balanced", help="Give every class the same weight in all.", rich_help_panel=_MODEL),
@@ -155,6 +165,8 @@ def fit(
         raise CommandError(f"--test-fraction {test_fraction}; expected a number from 0, for none, to less than 1")
     if C is not None and cv is not None:
         raise CommandError(f"--C {C:g} beside --cv {cv}, which chooses C; leave one of them out")
+    if scoring is not None:
+        _check_scoring(scoring, cv)
     if seed >= 2**32:
         raise CommandError(f"--seed {seed}; expected an integer from 0 to {2**32 - 1}")
     reading = read_options(
@@ -181,7 +193,7 @@ def fit(
         progress.stage(visible(f"reading {table.name}"))
         rows = training_rows(table, target, columns, reading, test_fraction, seed)
         start = time.perf_counter()
-        model, search, warned = _fit(rows, 1.0 if C is None else C, cv, seed, options, progress)
+        model, search, warned = _fit(rows, 1.0 if C is None else C, cv, scoring, seed, options, progress)
         seconds = time.perf_counter() - start
         progress.stage("measuring")
         training = _measure(model, rows.x_train, rows.y_train)
@@ -201,6 +213,29 @@ def fit(
         print_json(summary.to_json())
     else:
         summary.print()
+
+
+def _check_scoring(scoring: str, folds: int | None) -> None:
+    if folds is None:
+        raise CommandError(f"--scoring {scoring} chooses C by cross-validation; write --cv N beside it")
+    from sklearn.metrics import get_scorer_names  # noqa: PLC0415
+
+    if scoring not in get_scorer_names():
+        near = difflib.get_close_matches(scoring, get_scorer_names(), 3) or ["accuracy", "f1_macro", "roc_auc_ovr"]
+        raise CommandError(f"--scoring {scoring}; expected a scorer of scikit-learn, such as {', '.join(near)}")
+
+
+def _check_folds(labels: Array, folds: int, scoring: str | None) -> None:
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.max() < folds:
+        raise CommandError(
+            f"--cv {folds}: the largest class has {counts.max()} rows to train on; expected no more folds than that"
+        )
+    if counts.min() == 1 and scoring is None:
+        raise CommandError(
+            f"--cv {folds}: class {classes[counts.argmin()].item()!r} has one row to train on, and where a fold holds "
+            "it out, the loss is infinite; drop it, or write --scoring accuracy"
+        )
 
 
 def _check_report(report: Path, table: Path, model: Path) -> None:
@@ -226,30 +261,41 @@ def _write_report(summary: Summary, path: Path, command: str) -> None:
 
 
 def _fit(
-    rows: Training, C: float, folds: int | None, seed: int, options: dict[str, Any], progress: FitProgress
+    rows: Training,
+    C: float,
+    folds: int | None,
+    scoring: str | None,
+    seed: int,
+    options: dict[str, Any],
+    progress: FitProgress,
 ) -> tuple[SoftmaxRegression, Search | None, list[str]]:
-    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+    from sklearn.exceptions import UndefinedMetricWarning  # noqa: PLC0415
     from sklearn.model_selection import StratifiedKFold  # noqa: PLC0415
 
     from softgrad.linear_model import SoftmaxRegression, SoftmaxRegressionCV  # noqa: PLC0415
 
     search = None
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
+        warnings.simplefilter("always", UserWarning)
+        # A fold may lack a rare class; what comes of it, the scores say.
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         try:
             if folds is not None:
+                _check_folds(rows.y_train, folds, scoring)
                 progress.stage(f"choosing C in {folds} folds")
                 # Rows of a table often come in an order, in which no fold would resemble the others.
                 shuffled = StratifiedKFold(folds, shuffle=True, random_state=seed)
-                chooser = SoftmaxRegressionCV(cv=shuffled, refit=False, **options).fit(rows.x_train, rows.y_train)
+                chooser = SoftmaxRegressionCV(cv=shuffled, scoring=scoring, refit=False, **options)
+                chooser.fit(rows.x_train, rows.y_train)
                 C = float(chooser.C_)
-                search = Search(folds, chooser.Cs_.tolist(), (-chooser.scores_.mean(axis=0)).tolist())
+                search = Search(folds, chooser.Cs_.tolist(), chooser.scores_.mean(axis=0).tolist(), scoring)
             progress.stage("fitting")
             model = SoftmaxRegression(C=C, **options)
             model.fit(rows.x_train, rows.y_train, on_iteration=progress.iteration)
         except (ValueError, TypeError) as error:
             raise CommandError(str(error)) from None
-    messages = dict.fromkeys(str(item.message) for item in caught if issubclass(item.category, ConvergenceWarning))
+    messages = dict.fromkeys(str(item.message) for item in caught if issubclass(item.category, UserWarning))
     return model, search, list(messages)
 
 

@@ -24,8 +24,21 @@ class Search(NamedTuple):
 
     folds: int
     C: list[float]
-    loss: list[float]
-    """Held out, in nats, the mean over the folds."""
+    scores: list[float]
+    """Of held-out rows, the mean over the folds; larger is better."""
+    scoring: str | None
+    """A scikit-learn scorer; None for the negative loss, in nats."""
+
+    @property
+    def values(self) -> list[float]:
+        """What is shown: the scores, or the losses."""
+        return self.scores if self.scoring else [-score for score in self.scores]
+
+    def to_json(self) -> dict[str, Any]:
+        """The losses, or the scores and which they are; null for NaN."""
+        values = [value if math.isfinite(value) else None for value in self.values]
+        shown = {"scoring": self.scoring, "score": values} if self.scoring else {"loss": values}
+        return {"folds": self.folds, "C": self.C, **shown}
 
 
 class Summary(NamedTuple):
@@ -55,7 +68,7 @@ class Summary(NamedTuple):
             "loss": {name: part.loss if part else None for name, part in parts.items()},
             "accuracy": {name: part.accuracy if part else None for name, part in parts.items()},
             "C": float(model.C) if math.isfinite(model.C) else None,
-            "cross_validation": search and {"folds": search.folds, "C": search.C, "loss": search.loss},
+            "cross_validation": search and search.to_json(),
             "objective": model.objective_,
             "gradient_norm": model.gradient_norm_,
             "solver": model.solver_,
@@ -118,7 +131,7 @@ def _quality_table(training: Evaluation, held_out: Evaluation | None) -> Table:
 def _search_table(search: Search, chosen: float) -> Table:
     table = Table(box=box.ROUNDED)
     table.add_column("C", justify="right")
-    table.add_column(f"loss (nats), mean of {search.folds} folds", justify="right")
-    for C, loss in zip(search.C, search.loss, strict=True):
-        table.add_row(f"{C:.4g}", f"{loss:.6f}", style="bold" if chosen == C else "")
+    table.add_column(f"{search.scoring or 'loss (nats)'}, mean of {search.folds} folds", justify="right")
+    for C, value in zip(search.C, search.values, strict=True):
+        table.add_row(f"{C:.4g}", f"{value:.6f}", style="bold" if chosen == C else "")
     return table

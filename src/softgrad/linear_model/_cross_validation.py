@@ -132,13 +132,16 @@ class SoftmaxRegressionCV(LinearSoftmax):
         ------
         TypeError, ValueError
             As `SoftmaxRegression.fit`; also if `Cs` is empty, scikit-learn refuses `cv` or `scoring`, `scoring` takes
-            no weights though some are given, the training rows of a fold are of one class, a score is NaN, or, with
-            the default scoring, held-out rows have a class that their training rows lack: its loss would be infinite.
+            no weights though some are given, the training rows of a fold are of one class, a fold or every C has no
+            score but NaN, or, with the default scoring, held-out rows have a class that their training rows lack: its
+            loss would be infinite.
 
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
             As `SoftmaxRegression.fit`; of the folds' fits it says how many, in one warning.
+        UserWarning
+            If a score is NaN at some values of C; they are not chosen, as by scikit-learn's GridSearchCV.
 
         Notes
         -----
@@ -180,12 +183,14 @@ class SoftmaxRegressionCV(LinearSoftmax):
                     whole = copy(model)
                     whole.classes_, whole.coef_ = self.classes_, self.coefs_path_[fold, i]
                     whole.intercept_ = self.intercepts_path_[fold, i]
-                    self.scores_[fold, i] = score(whole, held_x, given[rows], weight[rows] if weighted else None)
-        if np.isnan(self.scores_).any():
-            fold, i = np.argwhere(np.isnan(self.scores_))[0]
-            raise ValueError(
-                f"the score of fold {fold} at C={self.Cs_[i]:g} is NaN; use another scoring or other folds"
-            )
+                    try:
+                        self.scores_[fold, i] = score(whole, held_x, given[rows], weight[rows] if weighted else None)
+                    except ValueError as error:
+                        raise self._undefined(fold, held_labels, error) or error from None
+            if np.isnan(self.scores_[fold]).all():
+                raise self._undefined(fold, held_labels) or ValueError(
+                    f"every score of fold {fold} is NaN; choose other folds or another scoring, such as 'accuracy'"
+                )
         if unfinished:
             warnings.warn(
                 f"{unfinished} of {self.scores_.size} fits of the folds did not converge; raise max_iter or tol, or "
@@ -193,7 +198,7 @@ class SoftmaxRegressionCV(LinearSoftmax):
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        best = int(self.scores_.mean(axis=0).argmax())
+        best = self._best()
         self.C_ = float(self.Cs_[best])
         self.temperature_ = 1.0
         if refit:
@@ -205,6 +210,35 @@ class SoftmaxRegressionCV(LinearSoftmax):
                 self.intercepts_path_[:, best].mean(axis=0),
             )
         return self
+
+    def _best(self) -> int:
+        """The place on the path of the highest mean score; that of NaN is the lowest."""
+        means = self.scores_.mean(axis=0)
+        unknown = np.isnan(means)
+        if unknown.all():
+            raise ValueError("a score of every C is NaN; choose other folds or another scoring, such as 'accuracy'")
+        if unknown.any():
+            warnings.warn(
+                f"{unknown.sum()} of {len(means)} values of C, first {self.Cs_[unknown.argmax()]:g}, have a score of "
+                "NaN and are not chosen",
+                UserWarning,
+                stacklevel=3,
+            )
+        return int(np.nanargmax(means))
+
+    def _undefined(self, fold: int, held_out: Labels, reason: object = None) -> ValueError | None:
+        """The error of a fold without a score, if its held-out rows lack a class; `reason` is the scorer's."""
+        if held_out.codes is None:
+            return None
+        lacking = np.setdiff1d(self.classes_, held_out.names[held_out.codes]).tolist()
+        if not lacking:
+            return None
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        why = f" ({str(reason).rstrip('.')})" if reason else ""
+        return ValueError(
+            f"scoring={self.scoring!r} has no value for fold {fold}, whose held-out rows lack class "
+            f"{lacking[0]!r}{more}{why}; choose fewer folds, stratified ones, or another scoring, such as 'accuracy'"
+        )
 
     def _model(self, C: float, *, warm_start: bool) -> SoftmaxRegression:
         options = self.get_params(deep=False)
@@ -240,7 +274,7 @@ def _mean_loss(model: SoftmaxRegression, x: Any, labels: Labels, weight: Array, 
             name = labels.names.tolist()[labels.codes[int(unknown.argmax())]]
             raise ValueError(
                 f"fold {fold} holds out every row of class {name!r}, which makes its loss infinite; use fewer folds, "
-                "stratified ones, drop classes of a single row, or write another scoring, such as 'accuracy'"
+                "stratified ones, drop classes of a single row, or choose another scoring, such as 'accuracy'"
             )
     targets = among(labels, weight, model.classes_)
     losses = cross_entropy(model._logits_of(x), target_of(targets), reduction="none")
