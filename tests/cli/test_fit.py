@@ -290,7 +290,7 @@ def test_ctrl_c_before_the_command_has_started(run, monkeypatch, request):
     before = signal.getsignal(signal.SIGINT)  # which the command ignores from then on
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
-    def interrupt(arguments):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(softgrad.cli, "_run", interrupt)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def test_a_second_ctrl_c_does_not_disturb_the_end(monkeypatch, capsys, request):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
-    def interrupt(arguments):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     def again(message):
@@ -128,3 +129,40 @@ def test_a_second_ctrl_c_does_not_disturb_the_end(monkeypatch, capsys, request):
         softgrad.cli.main(["derive", "softmax"])
     assert stop.type is SystemExit
     assert (stop.value.code, capsys.readouterr().err) == (130, "interrupted\n")
+
+
+# The console script, and SIGINT when a module is about to be imported, or when Python ends.
+INTERRUPTED = """
+import atexit, os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == moment:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+moment = sys.argv.pop(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background would ignore it
+sys.meta_path.insert(0, Finder())
+if moment == "the end":
+    atexit.register(os.kill, os.getpid(), signal.SIGINT)
+from softgrad_command import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["softgrad", "numpy.linalg", "typer", "sympy"])
+def test_ctrl_c_at_an_import_exits_130_without_a_traceback(module):
+    process = interrupted_at(module, "derive", "softmax")
+    assert (process.returncode, process.stdout, process.stderr) == (130, "", "interrupted\n")
+
+
+def test_ctrl_c_while_python_ends_changes_nothing():
+    process = interrupted_at("the end", "--version")
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.startswith("softgrad ")
+
+
+def interrupted_at(moment, *arguments):
+    command = [sys.executable, "-c", INTERRUPTED, moment, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from softgrad.cli._terminal import never_fail_to_write, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # What the extra `cli` installs, by the names of import.
 _EXTRA = ("typer", "rich", "scipy", "sklearn", "threadpoolctl", "pandas", "safetensors", "sympy")
@@ -21,11 +24,14 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
-def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command; the exit code is 0 for success, 1 for failure, 2 for bad input, 130 after Ctrl-C."""
+def main(arguments: list[str] | None = None, *, loaded: Callable[[], None] | None = None) -> NoReturn:
+    """Run the command; the exit code is 0 for success, 1 for failure, 2 for bad input, 130 after Ctrl-C.
+
+    `loaded` is called when all commands are imported, before one of them runs.
+    """
     never_fail_to_write()
     try:
-        code = _run(arguments)
+        code = _run(arguments, loaded)
     except CommandError as error:
         _complain(error)
         code = error.exit_code
@@ -49,12 +55,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _run(arguments: list[str] | None) -> int:
+def _run(arguments: list[str] | None, loaded: Callable[[], None] | None) -> int:
     # Here, because typer comes with an extra that may not be installed.
     import typer  # noqa: PLC0415
 
     from softgrad.cli._app import app  # noqa: PLC0415
 
+    if loaded:
+        loaded()
     # click's base of all mistakes on a command line: typer exports only this child of it, and later versions carry
     # a click of their own.
     usage_error: Any = typer.BadParameter.__mro__[1]
