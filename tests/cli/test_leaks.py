@@ -159,6 +159,11 @@ def test_a_rare_label_is_enough():
     assert leaks(numbers_and_text(rows.assign(code=np.arange(20000) % 7)), labels, "y") == []
 
 
+def test_many_values_decide_a_rare_label_by_chance():
+    labels = np.where(np.arange(N) % 100 == 50, 1, 0)
+    assert found(np.where(labels, 5.5, np.arange(N) % 11), labels=labels) == []
+
+
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer, load_digits])
 def test_real_tables_are_clean(load):
     table = load(as_frame=True)
