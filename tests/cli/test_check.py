@@ -155,7 +155,7 @@ def test_json(run, folder):
     assert facts["function"] == "my_backward"
     assert facts["kind"] == "cross-entropy-grad"
     assert facts["stages"] == {"shape and dtype": "passed", "derivative": "failed", "large logits": "not reached"}
-    assert facts["broken_laws"] == ["the gradient of every row sums to zero"]
+    assert facts["violated_properties"] == ["the gradient of every row sums to zero"]
     assert len(facts["worst"]["index"]) == 2
     assert facts["worst"]["expected"] != facts["worst"]["got"]
     assert facts["explanation"]

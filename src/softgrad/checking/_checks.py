@@ -1,51 +1,88 @@
-"""The public checks: one for each kind of function."""
+"""The public checks, one for each kind of function."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import inspect
+from typing import TYPE_CHECKING, TypeVar, get_args
 
-from softgrad._loss_spec import LossSpec, Reduction, loss_spec
-from softgrad.checking import _kinds
-from softgrad.checking._case import Case
-from softgrad.checking._examination import examine
+from softgrad._loss_spec import loss_spec
+from softgrad.checking import _reference
+from softgrad.checking._batches import Target
+from softgrad.checking._stages import run_stages
+from softgrad.checking._user_function import UserFunction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from softgrad.checking._kinds import Kind
+    from softgrad.checking._cause import ReductionName
+    from softgrad.checking._reference import Reference
     from softgrad.checking._report import Report
 
-_TARGETS = ("probabilities", "index")
+    _Check = TypeVar("_Check", bound=Callable[..., Report])
+
+_OPTIONS = """\
+reduction : {"sum", "mean", "none"}
+    How the losses of the rows are reduced; "mean" divides their sum by B.
+target : {"probabilities", "index"}
+    The second argument of `fn`: rows of positive class weights y, a float64 array of shape (B, C) whose rows do not
+    sum to one; or class indices, an int64 array of shape (B,).
+
+"""
+_RETURNS = """\
+Returns
+-------
+Report
+    The verdict, the mistake if it is known, and the code to write instead.
+
+Raises
+------
+TypeError
+    If `fn` is not callable. Exceptions that `fn` raises are part of the report.
+"""
+_RAISES = """\
+ValueError
+    If `reduction` or `target` is none of the above.
+"""
+_NOTES = """
+Notes
+-----
+`fn` is called about 15 times with at most five rows, in stages: shape and dtype, value or derivative, logits of ±1e3.
+The check ends at the first stage that fails. `fn` may return an array of NumPy, torch or JAX, or an object with a
+method ``to_dense()``.
+
+Errors above 1e-9 times the magnitude of the terms count in float64, and above 2e-5 in float32 (5e-4 at ±1e3). A
+mistake is named only if it gives every result of `fn` to that precision, and no other known mistake does. For a wrong
+result the report also lists the properties of the exact one that it violates.
+
+"""
+_PLAIN = """\
+The plain cross-entropy is meant. With label smoothing, a temperature, class weights or a z-loss it is another
+function, and the verdict is "wrong: unknown cause".
+
+"""
 
 
-def check_softmax(fn: Callable[..., Any]) -> Report:
-    r"""Check a softmax: the probabilities of every row.
+def _documented(check: _Check) -> _Check:
+    """Insert the sections that the docstrings of all checks share before the examples."""
+    text, title, examples = inspect.cleandoc(check.__doc__ or "").partition("Examples\n")
+    if "target" in inspect.signature(check).parameters:
+        text = f"{text.rstrip()}\n{_OPTIONS}{_RETURNS}{_RAISES}{_NOTES}{_PLAIN}"
+    else:
+        text = f"{text}{_RETURNS}{_NOTES}"
+    check.__doc__ = text + title + examples
+    return check
+
+
+@_documented
+def check_softmax(fn: Callable[..., object]) -> Report:
+    r"""Check a softmax, which returns the probabilities of every row.
 
     .. math:: p_j = \frac{e^{z_j}}{\sum_i e^{z_i}}
 
     Parameters
     ----------
     fn : callable
-        ``fn(z)``, z a float64 array of shape (B, C), returns an array of shape (B, C). A torch or JAX array that it
-        returns is converted, and so is what has a method ``to_dense()``; float32 results are held to float32's
-        precision.
-
-    Returns
-    -------
-    Report
-        The verdict, the mistake where it is known, and what to write instead.
-
-    Raises
-    ------
-    TypeError
-        If `fn` is not callable. What fn raises itself is part of the report.
-
-    Notes
-    -----
-    fn is called about 15 times with at most five rows, in stages: shape and dtype, the value, logits of ±1e3.
-    The first that fails ends the check. Errors count beyond 1e-9 of the size of the terms in float64, and beyond
-    2e-5 in float32 (5e-4 at ±1e3). A mistake is named only if it gives every one of fn's answers to that
-    precision, and no other known mistake does.
+        ``fn(z)`` takes a float64 array of shape (B, C) and returns an array of shape (B, C).
 
     Examples
     --------
@@ -54,10 +91,11 @@ def check_softmax(fn: Callable[..., Any]) -> Report:
     >>> check_softmax(lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)).cause
     'no maximum subtracted'
     """
-    return _check(_kinds.SOFTMAX, fn)
+    return _check(_reference.SOFTMAX, fn)
 
 
-def check_softmax_jacobian(fn: Callable[..., Any]) -> Report:
+@_documented
+def check_softmax_jacobian(fn: Callable[..., object]) -> Report:
     r"""Check the Jacobian of softmax.
 
     .. math:: J_{jk} = \frac{\partial p_j}{\partial z_k} = p_j (\delta_{jk} - p_k)
@@ -65,23 +103,8 @@ def check_softmax_jacobian(fn: Callable[..., Any]) -> Report:
     Parameters
     ----------
     fn : callable
-        ``fn(z)``, z a float64 array of shape (B, C), returns an array of shape (B, C, C): row, output j, logit k;
-        or an operator, as from softgrad, which is converted by its method ``to_dense()``.
-
-    Returns
-    -------
-    Report
-        As from `check_softmax`.
-
-    Raises
-    ------
-    TypeError
-        If `fn` is not callable.
-
-    Notes
-    -----
-    As for `check_softmax`. Of a wrong answer it also says whether the rows sum to zero, the matrix is symmetric and
-    positive semi-definite, and a constant added to all logits of a row changes nothing.
+        ``fn(z)`` takes a float64 array of shape (B, C) and returns an array of shape (B, C, C): row, output j,
+        logit k; or a linear operator, as softgrad does.
 
     Examples
     --------
@@ -93,10 +116,11 @@ def check_softmax_jacobian(fn: Callable[..., Any]) -> Report:
     >>> check_softmax_jacobian(diagonal).cause
     'only the diagonal'
     """
-    return _check(_kinds.SOFTMAX_JACOBIAN, fn)
+    return _check(_reference.SOFTMAX_JACOBIAN, fn)
 
 
-def check_log_softmax_jacobian(fn: Callable[..., Any]) -> Report:
+@_documented
+def check_log_softmax_jacobian(fn: Callable[..., object]) -> Report:
     r"""Check the Jacobian of log-softmax, which is not symmetric.
 
     .. math:: L_{jk} = \frac{\partial \log p_j}{\partial z_k} = \delta_{jk} - p_k
@@ -104,18 +128,8 @@ def check_log_softmax_jacobian(fn: Callable[..., Any]) -> Report:
     Parameters
     ----------
     fn : callable
-        ``fn(z)``, z a float64 array of shape (B, C), returns an array of shape (B, C, C): row, output j, logit k;
-        or an operator, as from softgrad, which is converted by its method ``to_dense()``.
-
-    Returns
-    -------
-    Report
-        As from `check_softmax`.
-
-    Raises
-    ------
-    TypeError
-        If `fn` is not callable.
+        ``fn(z)`` takes a float64 array of shape (B, C) and returns an array of shape (B, C, C): row, output j,
+        logit k; or a linear operator, as softgrad does.
 
     Examples
     --------
@@ -127,28 +141,20 @@ def check_log_softmax_jacobian(fn: Callable[..., Any]) -> Report:
     >>> check_log_softmax_jacobian(lambda z: np.eye(z.shape[1]) - sg.softmax(z)[:, :, None]).cause
     'log-softmax Jacobian transposed'
     """
-    return _check(_kinds.LOG_SOFTMAX_JACOBIAN, fn)
+    return _check(_reference.LOG_SOFTMAX_JACOBIAN, fn)
 
 
-def check_softmax_vjp(fn: Callable[..., Any]) -> Report:
-    r"""Check the vector-Jacobian product of softmax: its backward pass.
+@_documented
+def check_softmax_vjp(fn: Callable[..., object]) -> Report:
+    r"""Check the vector-Jacobian product of softmax, which is its backward pass.
 
     .. math:: (J^\top v)_k = p_k \Bigl(v_k - \sum_j p_j v_j\Bigr)
 
     Parameters
     ----------
     fn : callable
-        ``fn(z, v)``, z and the upstream gradient v float64 arrays of shape (B, C), returns an array of shape (B, C).
-
-    Returns
-    -------
-    Report
-        As from `check_softmax`.
-
-    Raises
-    ------
-    TypeError
-        If `fn` is not callable.
+        ``fn(z, v)`` takes the logits z and the upstream gradient v, float64 arrays of shape (B, C), and returns an
+        array of shape (B, C).
 
     Examples
     --------
@@ -157,10 +163,13 @@ def check_softmax_vjp(fn: Callable[..., Any]) -> Report:
     >>> check_softmax_vjp(lambda z, v: v * sg.softmax(z) * (1 - sg.softmax(z))).cause
     'elementwise product where a VJP is needed'
     """
-    return _check(_kinds.SOFTMAX_VJP, fn)
+    return _check(_reference.SOFTMAX_VJP, fn)
 
 
-def check_cross_entropy(fn: Callable[..., Any], *, reduction: str = "sum", target: str = "probabilities") -> Report:
+@_documented
+def check_cross_entropy(
+    fn: Callable[..., object], *, reduction: ReductionName = "sum", target: Target = "probabilities"
+) -> Report:
     r"""Check the value of the cross-entropy of logits.
 
     .. math:: \ell = -\sum_j y_j \log p_j
@@ -168,30 +177,8 @@ def check_cross_entropy(fn: Callable[..., Any], *, reduction: str = "sum", targe
     Parameters
     ----------
     fn : callable
-        ``fn(z, target)``, z a float64 array of shape (B, C), returns the loss: one number, or for "none" an array
-        of shape (B,).
-    reduction : {"sum", "mean", "none"}
-        What fn does with the rows' losses; "mean" divides their sum by B.
-    target : {"probabilities", "index"}
-        What fn is given beside the logits: rows of class weights y, float64 of shape (B, C), positive, which do not
-        sum to one; or class indices, int64 of shape (B,).
-
-    Returns
-    -------
-    Report
-        As from `check_softmax`.
-
-    Raises
-    ------
-    TypeError
-        If `fn` is not callable.
-    ValueError
-        If `reduction` or `target` is none of the above.
-
-    Notes
-    -----
-    The plain cross-entropy is meant. With label smoothing, a temperature, weights of the classes or a z-loss it is
-    another function, and the verdict is "wrong: unknown cause".
+        ``fn(z, target)`` takes a float64 array of shape (B, C) and the target, and returns the loss: one number, or
+        an array of shape (B,) for the reduction "none".
 
     Examples
     --------
@@ -204,11 +191,12 @@ def check_cross_entropy(fn: Callable[..., Any], *, reduction: str = "sum", targe
     >>> report.explanation.partition(".")[0]
     'A constant of 1e-07 is added to p inside the logarithm'
     """
-    return _check(_kinds.CROSS_ENTROPY, fn, target, loss_spec("check_cross_entropy", {"reduction": reduction}))
+    return _check(_reference.CROSS_ENTROPY, fn, target, reduction=reduction)
 
 
+@_documented
 def check_cross_entropy_grad(
-    fn: Callable[..., Any], *, reduction: str = "sum", target: str = "probabilities"
+    fn: Callable[..., object], *, reduction: ReductionName = "sum", target: Target = "probabilities"
 ) -> Report:
     r"""Check the gradient of the cross-entropy with respect to the logits.
 
@@ -217,30 +205,9 @@ def check_cross_entropy_grad(
     Parameters
     ----------
     fn : callable
-        ``fn(z, target)``, z a float64 array of shape (B, C), returns the gradient of the reduced loss, of shape
-        (B, C); or a tuple (loss, gradient), whose loss is then checked first.
-    reduction : {"sum", "mean", "none"}
-        What becomes of the rows' losses; "mean" divides their sum by B. For "none" every row is the gradient of
-        its own loss, as for "sum".
-    target : {"probabilities", "index"}
-        As for `check_cross_entropy`.
-
-    Returns
-    -------
-    Report
-        As from `check_softmax`.
-
-    Raises
-    ------
-    TypeError
-        If `fn` is not callable.
-    ValueError
-        If `reduction` or `target` is none of the above.
-
-    Notes
-    -----
-    The plain cross-entropy is meant. With label smoothing, a temperature, weights of the classes or a z-loss it is
-    another function, and the verdict is "wrong: unknown cause".
+        ``fn(z, target)`` takes a float64 array of shape (B, C) and the target, and returns the gradient of the
+        reduced loss, of shape (B, C); or a tuple (loss, gradient), whose loss is then checked first. For the
+        reduction "none", every row is the gradient of the loss of that row, as for "sum".
 
     Examples
     --------
@@ -252,13 +219,12 @@ def check_cross_entropy_grad(
     >>> print(report.advice)
         p * y.sum(axis=1, keepdims=True) - y
     """
-    return _check(
-        _kinds.CROSS_ENTROPY_GRAD, fn, target, loss_spec("check_cross_entropy_grad", {"reduction": reduction})
-    )
+    return _check(_reference.CROSS_ENTROPY_GRAD, fn, target, reduction=reduction)
 
 
+@_documented
 def check_cross_entropy_hessian(
-    fn: Callable[..., Any], *, reduction: str = "sum", target: str = "probabilities"
+    fn: Callable[..., object], *, reduction: ReductionName = "sum", target: Target = "probabilities"
 ) -> Report:
     r"""Check the Hessian of the cross-entropy with respect to the logits.
 
@@ -267,30 +233,9 @@ def check_cross_entropy_hessian(
     Parameters
     ----------
     fn : callable
-        ``fn(z, target)``, z a float64 array of shape (B, C), returns an array of shape (B, C, C): every row's block.
-        The blocks between different rows are zero, and are left out. An operator is converted, as for
-        `check_softmax_jacobian`.
-    reduction : {"sum", "mean", "none"}
-        What becomes of the rows' losses; "mean" divides the blocks by B.
-    target : {"probabilities", "index"}
-        As for `check_cross_entropy`.
-
-    Returns
-    -------
-    Report
-        As from `check_softmax`.
-
-    Raises
-    ------
-    TypeError
-        If `fn` is not callable.
-    ValueError
-        If `reduction` or `target` is none of the above.
-
-    Notes
-    -----
-    The plain cross-entropy is meant. With label smoothing, a temperature, weights of the classes or a z-loss it is
-    another function, and the verdict is "wrong: unknown cause".
+        ``fn(z, target)`` takes a float64 array of shape (B, C) and the target, and returns an array of shape
+        (B, C, C), the block of every row: the blocks between different rows are zero, and are left out. A linear
+        operator is accepted too, as for `check_softmax_jacobian`.
 
     Examples
     --------
@@ -302,23 +247,19 @@ def check_cross_entropy_hessian(
     >>> check_cross_entropy_hessian(boosting, target="index").cause
     '2p(1 − p) as the diagonal'
     """
-    return _check(
-        _kinds.CROSS_ENTROPY_HESSIAN, fn, target, loss_spec("check_cross_entropy_hessian", {"reduction": reduction})
-    )
+    return _check(_reference.CROSS_ENTROPY_HESSIAN, fn, target, reduction=reduction)
 
 
-_SUM = LossSpec(reduction=Reduction.sum)
-
-
-def _check(kind: Kind, fn: Callable[..., Any], target: str = "probabilities", spec: LossSpec = _SUM) -> Report:
+def _check(reference: Reference, fn: Callable[..., object], target: Target = "probabilities", **options: str) -> Report:
     if not callable(fn):
-        hint = "; pass the function itself, not what it returns" if hasattr(fn, "__array__") else ""
+        hint = "; pass the function itself, not its result" if hasattr(fn, "__array__") else ""
         raise TypeError(f"fn is a {type(fn).__name__}; expected a function{hint}")
-    if not (isinstance(target, str) and target in _TARGETS):
+    if not (isinstance(target, str) and target in get_args(Target)):
         raise ValueError(f"target={target!r}; expected 'probabilities' or 'index'")
-    return examine(Case(fn, _name(fn), kind, target, spec))
+    spec = loss_spec(f"check_{reference.kind}", {"reduction": "sum", **options})
+    return run_stages(UserFunction(fn, _name(fn), reference, target, spec))
 
 
-def _name(fn: Callable[..., Any]) -> str:
-    name = getattr(fn, "__name__", type(fn).__name__)
+def _name(fn: Callable[..., object]) -> str:
+    name: str = getattr(fn, "__name__", type(fn).__name__)
     return "the function" if name == "<lambda>" else name

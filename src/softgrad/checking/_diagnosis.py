@@ -1,231 +1,223 @@
-"""Which known mistakes give exactly these answers."""
+"""Search for the known mistakes that give exactly the returned numbers."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from softgrad.checking._cause import Cause, Family, Imitation, Scale
-from softgrad.checking._probes import probe_near
+from softgrad.checking._batches import batch_near
+from softgrad.checking._comparison import Comparison, relative_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from numpy.typing import NDArray
-
-    from softgrad.checking._kinds import Kind
-    from softgrad.checking._probes import Probe
-
-    Array = NDArray[np.float64]
-    Ask = Callable[[Probe], Array]
+    from softgrad.checking._batches import Array, Batch
+    from softgrad.checking._cause import Cause, Factor, Formula, Parameter, ParametricFormula
+    from softgrad.checking._reference import Reference
+    from softgrad.checking._user_function import Output
 
 # Where the search for a constant starts: what is in use, down to the smallest float64; and limits of clipped logits.
 _STEPS = {
-    "eps": np.array([0.5, *(10.0**-k for k in range(2, 20, 2)), *(10.0**-k for k in range(20, 320, 50)), 1e-323]),
-    "limit": np.array([1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0, 88.0, 100.0, 300.0, 500.0, 700.0]),
+    "eps": (0.5, *(10.0**-k for k in range(2, 20, 2)), *(10.0**-k for k in range(20, 320, 50)), 1e-323),
+    "limit": (1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0, 88.0, 100.0, 300.0, 500.0, 700.0),
 }
 
 
-class Observation(NamedTuple):
-    """An answer, and how closely an imitation has to fit it; no array where the function raised an exception."""
-
-    probe: Probe
-    array: Array | None
-    size: float
-    tolerance: float
-    raised: str = ""
-
-
 class Diagnosis(NamedTuple):
-    """A mistake that explains every answer."""
+    """A mistake, or two at once, that explains every result."""
 
     name: str
     explanation: str
     advice: str
 
 
-def misfit(array: Array, wanted: Array, size: float) -> float:
-    """Largest error, relative to the size of the terms or of the entry itself; infinite for NaN."""
-    off = np.abs(array - wanted) / np.maximum(np.abs(wanted), size)
-    return float(np.where(np.isnan(off), np.inf, off).max(initial=0))
+@dataclass(frozen=True)
+class _Hypothesis:
+    """A mistake, or two at once: that of the formulas, and a factor or the missing weight of the target."""
+
+    causes: tuple[Cause, ...]
+    formulas: tuple[Formula, ...]
+    parametric: tuple[ParametricFormula, ...] = ()
+    parameter: Parameter | None = None
+    is_weighted: bool = True
+
+    @property
+    def name(self) -> str:
+        return "; and ".join(cause.name for cause in self.causes)
+
+    @cached_property
+    def factors(self) -> tuple[Factor, ...]:
+        return tuple(cause.factor for cause in self.causes if cause.factor is not None)
+
+    def factor(self, batch: Batch) -> float:
+        return math.prod(factor(batch) for factor in self.factors)
+
+    def batch(self, batch: Batch) -> Batch:
+        return batch if self.is_weighted else batch.unweighted
+
+    def predict(self, formula: Formula, batch: Batch) -> Array:
+        return self.factor(batch) * self.batch(batch).result(formula)
+
+    def predict_with(self, constant: float, formula: ParametricFormula, batch: Batch) -> Array:
+        return self.factor(batch) * formula(self.batch(batch), constant)
+
+    def predict_steps(self, steps: tuple[float, ...], formula: ParametricFormula, batch: Batch) -> Array:
+        """Stack the predictions with each of the constants."""
+        return self.factor(batch) * self.batch(batch).results(formula, steps)
+
+    def diagnosis(self, constant: str = "") -> Diagnosis:
+        texts = [cause.explanation.replace("{parameter}", constant) for cause in self.causes]
+        intro = ["Two mistakes at once."] if len(texts) > 1 else []
+        advice = dict.fromkeys(cause.advice for cause in self.causes)
+        return Diagnosis(self.name, " ".join([*intro, *texts]), "\n".join(advice))
 
 
-def error_of(kind: Kind, observation: Observation) -> float:
-    """The misfit of an answer to the right one; infinite where there is none, or one of another shape."""
-    right = kind.right(observation.probe)
-    if observation.array is None or observation.array.shape != right.shape:
-        return np.inf
-    return misfit(observation.array, right, observation.size)
+def diagnose(output: Output, comparisons: Sequence[Comparison]) -> list[Diagnosis]:
+    """Find all mistakes that explain the results; two at a time only if no single one does."""
+    # The worst result first: it refutes most of them.
+    worst_first = sorted(comparisons, key=lambda c: -c.error)
+    causes = [cause for cause in output.reference.causes if cause.applies_to(worst_first[0].batch)]
+    for hypotheses in (_single_mistakes, _pairs_of_mistakes):
+        found: dict[str, Diagnosis] = {}
+        for hypothesis in hypotheses(output.reference, causes):
+            if diagnosis := _test(hypothesis, worst_first, output):
+                found[hypothesis.name] = diagnosis
+        if found:
+            return list(found.values())
+    return []
 
 
-def diagnose(kind: Kind, observations: Sequence[Observation], ask: Ask) -> list[Diagnosis]:
-    """All mistakes that explain the answers; two at a time only if no single one does."""
-    first = observations[0].probe
-    target, spec = "probabilities" if first.labels is None else "index", first.spec
-    causes = [cause for cause in kind.causes if cause.applies(target, spec)]
-    scales = [scale for scale in kind.scales if scale.applies(target, spec)]
-    # The worst answer first: it refutes most of them.
-    order = sorted(observations, key=lambda o: -error_of(kind, o))
-    single = _explanations([*causes, *(_as_cause(kind, scale) for scale in scales)], order, ask)
-    return single or _explanations(_pairs(kind, causes, scales), order, ask)
-
-
-def _as_cause(kind: Kind, scale: Scale) -> Cause:
-    return Cause(scale.name, scale.explanation, scale.advice, (lambda probe: scale.factor(probe) * kind.right(probe),))
-
-
-def _pairs(kind: Kind, causes: list[Cause], scales: list[Scale]) -> list[Cause]:
-    # Constants that are hardly ever combined with another mistake cost time.
-    bases = [cause for cause in causes if cause.parameter in {"", "eps"}]
-    bases += [_as_cause(kind, scale) for scale in scales[:1]]
-    pairs = [_scaled(cause, scale) for cause in bases for scale in scales if cause.name != scale.name]
-    if kind.unweighted in causes:
-        pairs += [_unweighted(cause, kind.unweighted) for cause in bases if cause is not kind.unweighted]
-    return pairs
-
-
-def _scaled(cause: Cause, scale: Scale) -> Cause:
-    """A mistake, multiplied by another."""
-
-    def imitation(once: Imitation) -> Imitation:
-        return lambda probe: scale.factor(probe) * once(probe)
-
-    def family(once: Family) -> Family:
-        return lambda probe, constant: scale.factor(probe) * once(probe, constant)
-
-    return _both(cause, scale, imitation, family)
-
-
-def _unweighted(cause: Cause, unweighted: Cause) -> Cause:
-    """A mistake in a function that also takes Σ_j y_j for 1."""
-
-    def imitation(once: Imitation) -> Imitation:
-        return lambda probe: once(replace(probe, is_weighted=False))
-
-    def family(once: Family) -> Family:
-        return lambda probe, constant: once(replace(probe, is_weighted=False), constant)
-
-    return _both(cause, unweighted, imitation, family)
-
-
-def _both(
-    one: Cause, other: Cause | Scale, imitation: Callable[[Imitation], Imitation], family: Callable[[Family], Family]
-) -> Cause:
-    return replace(
-        one,
-        name=f"{one.name}; and {other.name}",
-        explanation=f"Two mistakes at once. {one.explanation} {other.explanation}",
-        advice="\n".join(dict.fromkeys([one.advice, other.advice])),
-        imitations=tuple(map(imitation, one.imitations)),
-        families=tuple(map(family, one.families)),
-    )
-
-
-def _explanations(causes: list[Cause], observations: list[Observation], ask: Ask) -> list[Diagnosis]:
-    found = {}
+def _single_mistakes(reference: Reference, causes: list[Cause]) -> Iterator[_Hypothesis]:
     for cause in causes:
-        if any(_fits(imitation, observations) for imitation in cause.imitations):
-            found[cause.name] = Diagnosis(cause.name, cause.explanation, cause.advice)
-            continue
-        for family in cause.families:
-            constant = _constant(family, cause.parameter, observations, ask)
-            if constant is not None:
-                explanation = cause.explanation.replace("{parameter}", constant)
-                found[cause.name] = Diagnosis(cause.name, explanation, cause.advice)
-                break
-    return list(found.values())
+        formulas = cause.formulas if cause.factor is None else (reference.exact,)
+        yield _Hypothesis((cause,), formulas, cause.parametric, cause.parameter)
 
 
-def _fits(imitation: Imitation, observations: list[Observation]) -> bool:
-    return all(_fits_one(imitation(observation.probe), observation) for observation in observations)
+def _pairs_of_mistakes(reference: Reference, causes: list[Cause]) -> Iterator[_Hypothesis]:
+    factors = [cause for cause in causes if cause.factor is not None]
+    # Limits and thresholds are rarely combined with another mistake, and cost time; the first factor is the sign.
+    bases = [cause for cause in causes if cause.factor is None and cause.parameter in {None, "eps"}]
+    for base in _single_mistakes(reference, [*bases, *factors[:1]]):
+        (cause,) = base.causes
+        others = [factor for factor in factors if factor.name != cause.name]
+        yield from (_with(base, factor, is_weighted=True) for factor in others)
+        if reference.unweighted in causes and cause is not reference.unweighted:
+            yield _with(base, reference.unweighted, is_weighted=False)
 
 
-def _fits_one(imitated: Array, observation: Observation) -> bool:
-    finite = np.isfinite(imitated)
-    if observation.array is None:
+def _with(base: _Hypothesis, other: Cause, *, is_weighted: bool) -> _Hypothesis:
+    return _Hypothesis((*base.causes, other), base.formulas, base.parametric, base.parameter, is_weighted)
+
+
+def _test(hypothesis: _Hypothesis, comparisons: list[Comparison], output: Output) -> Diagnosis | None:
+    """Return the diagnosis if the hypothesis explains every result."""
+    for formula in hypothesis.formulas:
+        if _fits(partial(hypothesis.predict, formula), comparisons):
+            return hypothesis.diagnosis()
+    for parametric in hypothesis.parametric:
+        constant = _constant(hypothesis, parametric, comparisons, output)
+        if constant is not None:
+            return hypothesis.diagnosis(constant)
+    return None
+
+
+def _fits(prediction: Formula, comparisons: Sequence[Comparison]) -> bool:
+    return all(_fits_one(prediction(comparison.batch), comparison) for comparison in comparisons)
+
+
+def _fits_one(predicted: Array, comparison: Comparison) -> bool:
+    finite = np.isfinite(predicted)
+    array = comparison.returned
+    if array is None:
         return not finite.all()
-    array = observation.array
-    if array.shape != imitated.shape:
+    if array.shape != predicted.shape:
         return False
-    if finite.all():
-        return misfit(array, imitated, observation.size) <= observation.tolerance
-    # Autograd spreads NaN over a whole row, and whether 1/0 or 0/0 comes first is a matter of taste: where it happens
-    # is what counts.
-    rows = len(imitated) if imitated.ndim else 1
-    whole = finite.reshape(rows, -1).all(axis=1)
-    return (
-        np.array_equal(whole, np.isfinite(array).reshape(rows, -1).all(axis=1))
-        and misfit(array.reshape(rows, -1)[whole], imitated.reshape(rows, -1)[whole], observation.size)
-        <= observation.tolerance
-    )
+    if not finite.all():
+        # Autograd spreads NaN over a whole row, and whether 1/0 or 0/0 comes first depends on the implementation:
+        # only the rows with such entries count.
+        rows = len(predicted) if predicted.ndim else 1
+        whole = finite.reshape(rows, -1).all(axis=1)
+        if not np.array_equal(whole, np.isfinite(array).reshape(rows, -1).all(axis=1)):
+            return False
+        array, predicted = array.reshape(rows, -1)[whole], predicted.reshape(rows, -1)[whole]
+    return relative_error(array, predicted, comparison.magnitude) <= comparison.tolerance
 
 
-def _constant(family: Family, parameter: str, observations: list[Observation], ask: Ask) -> str | None:
-    """The constant with which a family fits all answers, as text; None if there is none."""
-    value = _solve(family, _steps(parameter, observations), observations)
+def _constant(
+    hypothesis: _Hypothesis, formula: ParametricFormula, comparisons: list[Comparison], output: Output
+) -> str | None:
+    """The constant with which a formula fits all results, as text; None if there is none."""
+
+    def fits(constant: float) -> bool:
+        return _fits(partial(hypothesis.predict_with, constant, formula), comparisons)
+
+    value = _solve(hypothesis, formula, _steps(hypothesis.parameter, comparisons), comparisons)
     # With a constant of 0 it would be another mistake, or none.
-    if value is None or _fits(lambda probe: family(probe, 0.0), observations):
+    if value is None or fits(0.0):
         return None
-    larger = 1.5 * value
-    if parameter == "threshold":
+    if hypothesis.parameter == "threshold":
         return f"about {value:.0e}"
-    if _fits(lambda probe: family(probe, larger), observations):
+    if fits(1.5 * value):
         return "some constant"
-    if parameter == "eps":
-        near = _observe_near(value, observations[0], ask)
+    if hypothesis.parameter == "eps":
+        near = _compare_near(value, comparisons[0], output)
         if near is None:
             return None
-        value = _solve(family, value * np.array([0.5, 1.0, 2.0]), [near, *observations])
+        value = _solve(hypothesis, formula, (0.5 * value, value, 2 * value), [near, *comparisons])
     return None if value is None else f"{value:.3g}"
 
 
-def _steps(parameter: str, observations: list[Observation]) -> Array:
-    if parameter != "threshold":
+def _steps(parameter: Parameter | None, comparisons: list[Comparison]) -> tuple[float, ...]:
+    if parameter in _STEPS:
         return _STEPS[parameter]
-    # Only its order among the probabilities counts: one step between any two of them.
-    probabilities = np.unique(np.concatenate([o.probe.probs.ravel() for o in observations]))
+    # Only the order of a threshold among the probabilities counts: one step between any two of them.
+    probabilities = np.unique(np.concatenate([c.batch.probs.ravel() for c in comparisons]))
     positive = probabilities[probabilities > 0]
-    steps: Array = np.sqrt(positive[1:] * positive[:-1])
-    return steps
+    return tuple(np.sqrt(positive[1:] * positive[:-1]).tolist())
 
 
-def _solve(family: Family, steps: Array, observations: list[Observation]) -> float | None:
-    """The constant that fits every answer: one of the steps, or between two of them by bisection."""
-    first = next((o for o in observations if o.array is not None and np.isfinite(o.array).all()), None)
-    if first is None or first.array is None:
+def _solve(
+    hypothesis: _Hypothesis, formula: ParametricFormula, steps: tuple[float, ...], comparisons: list[Comparison]
+) -> float | None:
+    """The constant that fits every result: one of the steps, or between two of them by bisection."""
+    first = next((c for c in comparisons if c.is_finite), None)
+    if first is None or first.returned is None:
         return None
-    array = first.array
-    imitated = [family(first.probe, float(step)) for step in steps]
-    if imitated[0].shape != array.shape:
+    predicted = hypothesis.predict_steps(steps, formula, first.batch)
+    if predicted.shape[1:] != first.returned.shape:
         return None
 
     def fits(constant: float) -> bool:
-        return _fits(lambda probe: family(probe, constant), observations)
+        return _fits(partial(hypothesis.predict_with, constant, formula), comparisons)
 
-    for step, wanted in zip(steps, imitated, strict=True):
-        if misfit(array, wanted, first.size) <= first.tolerance and fits(float(step)):
-            return float(step)
+    off = (predicted - first.returned).reshape(len(steps), -1)
+    errors = np.abs(off) / np.maximum(np.abs(predicted), first.magnitude).reshape(off.shape)
+    # NaN fits no tolerance.
+    for step in np.flatnonzero((errors <= first.tolerance).all(axis=1)):
+        if fits(steps[step]):
+            return steps[step]
     # Bisection on the entry that is furthest from what the formula without the constant gives: that is the last step.
-    off = (np.stack(imitated) - array).reshape(len(steps), -1)
-    entry = int(np.nan_to_num(np.abs(off[-1])).argmax())
-    right = array.flat[entry]
+    entry = int(np.fmax(np.abs(off[-1]), 0).argmax())
+    returned = first.returned.flat[entry]
 
     def miss(constant: float) -> float:
-        return float(family(first.probe, constant).flat[entry] - right)
+        return float(hypothesis.predict_with(constant, formula, first.batch).flat[entry] - returned)
 
     signs = np.sign(off[:, entry])
     between = np.flatnonzero(signs[1:] * signs[:-1] < 0)
-    roots = (_bisect(miss, float(steps[k]), float(steps[k + 1])) for k in between)
+    roots = (_bisect(miss, steps[k], steps[k + 1]) for k in between)
     return next((root for root in roots if fits(root)), None)
 
 
 def _bisect(function: Callable[[float], float], one: float, other: float) -> float:
     """A root between two points of different sign, on a logarithmic scale."""
     at_one = function(one)
-    for _ in range(60):
-        middle = float(np.exp((np.log(one) + np.log(other)) / 2))
+    for _ in range(44):  # at most 50 decades, which leaves 7e-12 of the constant
+        middle = math.exp((math.log(one) + math.log(other)) / 2)
         if (function(middle) > 0) == (at_one > 0):
             one = middle
         else:
@@ -233,12 +225,11 @@ def _bisect(function: Callable[[float], float], one: float, other: float) -> flo
     return one
 
 
-def _observe_near(value: float, observation: Observation, ask: Ask) -> Observation | None:
-    """An answer where probabilities are about as large as the constant: there it is told from others, and exactly."""
-    old = observation.probe
-    probe = probe_near(value, "probabilities" if old.labels is None else "index", old.spec)
+def _compare_near(value: float, comparison: Comparison, output: Output) -> Comparison | None:
+    """Compare where probabilities are about as large as the constant, which shows there most exactly."""
+    batch = batch_near(value, comparison.batch.target_type, comparison.batch.spec)
     try:
-        array = ask(probe)
+        returned = output.at(batch)
     except Exception:  # the user's function may raise anything; then nothing fits
         return None
-    return observation._replace(probe=probe, array=array)
+    return Comparison(comparison.reference, batch, returned, comparison.tolerance)

@@ -1,4 +1,4 @@
-"""Mistakes that all matrices of derivatives share: the Jacobians of softmax and log-softmax, and the Hessian."""
+"""Mistakes in the Jacobians of softmax and log-softmax, and in the Hessian of the cross-entropy."""
 
 from __future__ import annotations
 
@@ -8,99 +8,99 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import softgrad as sg
-from softgrad.checking import _formulas as formulas
-from softgrad.checking._cause import Cause, code
+from softgrad.checking import _probability_formulas as formulas
+from softgrad.checking._cause import Cause, Formula, code, divided_by_batch_size, summed_over_batch
+from softgrad.checking._probability_causes import probability_causes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
+    from softgrad.checking._batches import Array, Batch
+    from softgrad.checking._probability_causes import FormulaOfProbs
 
-    from softgrad.checking._probes import Probe
-
-    Array = NDArray[np.float64]
-    Formula = Callable[[Array, Probe], Array]
-
-
-def _block_diagonal(matrices: Array) -> Array:
-    rows, classes, _ = matrices.shape
-    return _across_rows(matrices).reshape(rows * classes, rows * classes)
+_JACOBIAN_LINE = code("J = p[:, :, None] * np.eye(C) - p[:, :, None] * p[:, None, :]")
+_LOG_JACOBIAN_LINE = code("L = np.eye(C) - np.broadcast_to(p[:, None, :], (B, C, C))")
+_HESSIAN_LINE = f"{_JACOBIAN_LINE}\n{code('H = y.sum(axis=1)[:, None, None] * J')}"
 
 
-def _across_rows(matrices: Array) -> Array:
+def _blocks(matrices: Array) -> Array:
     """∂(row b, class j)/∂(row c, class k), zero where b ≠ c."""
     blocks: Array = np.einsum("bjk,bc->bjck", matrices, np.eye(len(matrices)))
     return blocks
 
 
-def _flat_batch(formula: Formula, probabilities: Callable[[Array], Array]) -> Callable[[Probe], Array]:
+def _block_diagonal(matrices: Array) -> Array:
+    rows, classes, _ = matrices.shape
+    return _blocks(matrices).reshape(rows * classes, rows * classes)
+
+
+def _of_flat_batch(formula: FormulaOfProbs, softmax: Callable[[Array], Array]) -> Formula:
     """The formula applied to the whole batch as if it were one row."""
 
-    def imitation(probe: Probe) -> Array:
-        flat = replace(probe, logits=probe.logits.reshape(1, -1))
-        matrix: Array = probe.share * formula(probabilities(probe.logits).reshape(1, -1), flat)[0]
+    def mistaken(batch: Batch) -> Array:
+        flat = replace(batch, logits=batch.logits.reshape(1, -1))
+        matrix: Array = batch.row_weight * formula(softmax(batch.logits).reshape(1, -1), flat)[0]
         return matrix
 
-    return imitation
+    return mistaken
 
 
-def matrix_causes(formula: Formula, jacobian: Formula, line: str, element: str) -> tuple[Cause, ...]:
-    """What goes wrong in the same way for every such matrix; `jacobian` is the formula without the target's weight."""
+def _matrix_causes(formula: FormulaOfProbs, jacobian: FormulaOfProbs, line: str, element: str) -> tuple[Cause, ...]:
+    """Mistakes in any such matrix; `jacobian` is the formula without the weight of the target."""
 
-    def right(probe: Probe) -> Array:
-        return formula(probe.probs, probe)
+    def exact(batch: Batch) -> Array:
+        return formula(batch.probs, batch)
 
-    def diagonal(probe: Probe) -> Array:
-        return formulas.diagonals(right(probe))
+    def diagonal(batch: Batch) -> Array:
+        return formulas.diagonals(exact(batch))
 
     return (
         Cause(
             "only the diagonal",
-            f"Only the entries j = k are there. Every output depends on every logit of its row: {element}, also for "
-            "j ≠ k.",
+            "Only the entries j = k are returned. Every output depends on every logit of its row: "
+            f"{element}, also for j ≠ k.",
             line,
             (
                 diagonal,
-                lambda probe: formulas.diagonal_matrices(diagonal(probe)),
-                lambda probe: diagonal(probe).ravel(),
+                lambda batch: formulas.diagonal_matrices(diagonal(batch)),
+                lambda batch: diagonal(batch).ravel(),
             ),
         ),
         Cause(
             "wrong sign off the diagonal",
-            f"The entries j ≠ k have the opposite sign; there is a minus before p: {element}.",
+            f"The entries j ≠ k have the opposite sign; the sign before p is minus: {element}.",
             line,
-            (lambda probe: 2 * formulas.diagonal_matrices(diagonal(probe)) - right(probe),),
+            (lambda batch: 2 * formulas.diagonal_matrices(diagonal(batch)) - exact(batch),),
         ),
         Cause(
             "only one triangle filled",
-            "The entries on one side of the diagonal are zero: the loop ends at the diagonal, and the other half was "
+            "The entries on one side of the diagonal are zero: the loop ends at the diagonal, and the other half is "
             "never filled.",
             line,
-            (lambda probe: np.tril(right(probe)), lambda probe: np.triu(right(probe))),
+            (lambda batch: np.tril(exact(batch)), lambda batch: np.triu(exact(batch))),
         ),
         Cause(
             "Jacobian summed over its rows",
-            "The matrices are summed over an index of theirs, one row of C numbers is left for each. That is what a "
-            "backward pass from the sum of all outputs gives, and for softmax it is zero.",
+            "The matrices are summed over one of their indices, which leaves a row of C numbers for each. A backward "
+            "pass from the sum of all outputs gives that, and for softmax it is zero.",
             f"{line}\nwith autograd: one backward pass for each output",
-            (lambda probe: right(probe).sum(axis=1), lambda probe: right(probe).sum(axis=2)),
+            (lambda batch: exact(batch).sum(axis=1), lambda batch: exact(batch).sum(axis=2)),
         ),
-        Cause(
-            "summed over the batch",
-            "There is one matrix for the whole batch, the sum or mean of the rows' matrices; expected one for each "
-            "row.",
+        summed_over_batch(
+            exact,
+            "The result is one matrix for the whole batch, the sum or mean of the matrices of the rows; expected one "
+            "for each row.",
             line,
-            (lambda probe: right(probe).sum(axis=0), lambda probe: right(probe).mean(axis=0)),
         ),
         Cause(
             "batch flattened",
-            "The batch is taken as one vector of B·C numbers, which gives one (B·C × B·C) matrix. Rows do not depend "
+            "The batch is treated as one vector of B·C numbers, which gives one (B·C × B·C) matrix. Rows do not depend "
             "on each other: only the B blocks of C × C on its diagonal can differ from zero.",
             line,
             (
-                lambda probe: _block_diagonal(right(probe)),
-                _flat_batch(jacobian, sg.softmax),
-                _flat_batch(jacobian, lambda z: sg.softmax(z, axis=None)),
+                lambda batch: _block_diagonal(exact(batch)),
+                _of_flat_batch(jacobian, sg.softmax),
+                _of_flat_batch(jacobian, lambda z: sg.softmax(z, axis=None)),
             ),
         ),
         Cause(
@@ -108,37 +108,234 @@ def matrix_causes(formula: Formula, jacobian: Formula, line: str, element: str) 
             "The result has the shape (B, C, B, C): every row by every row. Rows do not depend on each other; only the "
             "blocks of equal rows differ from zero.",
             code('np.einsum("bjbk->bjk", jacobian)') + "\nor map over the rows: torch.func.vmap, jax.vmap",
-            (lambda probe: _across_rows(right(probe)),),
+            (lambda batch: _blocks(exact(batch)),),
         ),
         Cause(
             "right numbers in another shape",
             "All numbers are right, but the axes are not (B, C, C): row, output, logit.",
             "reshape or move the axes to (B, C, C); keep the batch axis also where B = 1",
             (
-                lambda probe: np.moveaxis(right(probe), 0, -1),
-                lambda probe: right(probe).reshape(probe.rows, -1),
-                lambda probe: right(probe).reshape(-1, probe.classes),
-                lambda probe: np.squeeze(right(probe)),
-                lambda probe: right(probe)[..., None],
-                lambda probe: right(probe)[None],
+                lambda batch: np.moveaxis(exact(batch), 0, -1),
+                lambda batch: exact(batch).reshape(batch.rows, -1),
+                lambda batch: exact(batch).reshape(-1, batch.classes),
+                lambda batch: np.squeeze(exact(batch)),
+                lambda batch: exact(batch)[..., None],
+                lambda batch: exact(batch)[None],
             ),
         ),
     )
 
 
-def twice(outer: Formula) -> Callable[[Probe], Array]:
+def _softmax_twice(formula: FormulaOfProbs) -> Formula:
     """By the chain rule: the derivative at softmax(p), times the Jacobian of the first softmax."""
-
-    def imitation(probe: Probe) -> Array:
-        return outer(sg.softmax(probe.probs), probe) @ formulas.softmax_jacobian(probe.probs, probe)
-
-    return imitation
+    return lambda batch: formula(sg.softmax(batch.probs), batch) @ formulas.softmax_jacobian(batch.probs, batch)
 
 
-def one_minus_z(off_diagonal: bool) -> Callable[[Probe], Array]:
-    def imitation(probe: Probe) -> Array:
-        p, z = probe.probs, probe.logits
-        matrices = formulas.diagonal_matrices(p * (1 - z))
-        return matrices - (formulas.outer(p, p) * (1 - np.eye(p.shape[1])) if off_diagonal else 0)
+def _curvature_causes(weighted: FormulaOfProbs, symbol: str, line: str) -> tuple[Cause, ...]:
+    """Mistakes in Diag(p) − p pᵀ times a weight: the Jacobian of softmax, and the Hessian of the cross-entropy."""
 
-    return imitation
+    def z_for_p(batch: Batch) -> Array:
+        return weighted(formulas.diagonal_matrices(batch.probs * (1 - batch.logits)), batch)
+
+    def minus_outer(batch: Batch) -> Array:
+        return weighted(-formulas.outer(batch.probs, batch.probs), batch)
+
+    return (
+        Cause(
+            "p(1 − z)",
+            "The diagonal is p(1 − z): the logit z stands where the probability p belongs.",
+            line,
+            (
+                lambda batch: formulas.diagonals(z_for_p(batch)),
+                z_for_p,
+                lambda batch: z_for_p(batch) + minus_outer(batch) * (1 - np.eye(batch.classes)),
+            ),
+        ),
+        Cause(
+            "term on the diagonal forgotten",
+            f"The result is −{symbol}p pᵀ: the term p_j where j = k (Kronecker's delta) is missing.",
+            line,
+            (minus_outer,),
+        ),
+        Cause(
+            "identity in place of Diag(p)",
+            f"The result is {symbol}(I − p pᵀ); the diagonal matrix holds p, not ones.",
+            line,
+            (lambda batch: weighted(np.eye(batch.classes) - formulas.outer(batch.probs, batch.probs), batch),),
+        ),
+    )
+
+
+def _divided_by_batch_size(formula: FormulaOfProbs) -> Cause:
+    return divided_by_batch_size(
+        lambda batch: formula(batch.probs, batch),
+        "Every matrix is divided by B. The derivative of a row's output does not depend on the number of rows.",
+        "no mean over the batch",
+    )
+
+
+SOFTMAX_JACOBIAN = (
+    *_matrix_causes(
+        formulas.softmax_jacobian, formulas.softmax_jacobian, _JACOBIAN_LINE, "∂p_j/∂z_k = p_j(δ_jk − p_k)"
+    ),
+    _divided_by_batch_size(formulas.softmax_jacobian),
+    *_curvature_causes(lambda matrices, batch: matrices, "", _JACOBIAN_LINE),
+    Cause(
+        "p_j(1 − p_k) in every entry",
+        "The formula of the diagonal is used for all entries. The 1 is Kronecker's delta, 0 where j ≠ k.",
+        _JACOBIAN_LINE,
+        (
+            lambda batch: formulas.outer(batch.probs, 1 - batch.probs),
+            lambda batch: formulas.outer(1 - batch.probs, batch.probs),
+        ),
+    ),
+    Cause(
+        "derivative of log-softmax",
+        "The result is I − 1 pᵀ, the Jacobian of log-softmax; that of softmax has another factor p_j.",
+        f"multiply row j by p_j:\n{_JACOBIAN_LINE}",
+        (lambda batch: formulas.log_softmax_jacobian(batch.probs, batch),),
+    ),
+    *probability_causes(
+        formulas.softmax_jacobian,
+        _softmax_twice(formulas.softmax_jacobian),
+        logits_as_probs=(
+            lambda batch: formulas.softmax_jacobian(batch.logits, batch),
+            lambda batch: batch.logits * (1 - batch.logits),
+            lambda batch: formulas.diagonal_matrices(batch.logits * (1 - batch.logits)),
+        ),
+    ),
+)
+
+LOG_SOFTMAX_JACOBIAN = (
+    *_matrix_causes(
+        formulas.log_softmax_jacobian, formulas.log_softmax_jacobian, _LOG_JACOBIAN_LINE, "∂log p_j/∂z_k = δ_jk − p_k"
+    ),
+    _divided_by_batch_size(formulas.log_softmax_jacobian),
+    Cause(
+        "log-softmax Jacobian transposed",
+        "The result is I − p 1ᵀ. Entry [j, k] is ∂log p_j/∂z_k = δ_jk − p_k: p varies along the columns. "
+        "(The Jacobian of softmax is symmetric and does not show this; this one is not.)",
+        _LOG_JACOBIAN_LINE,
+        (lambda batch: np.swapaxes(formulas.log_softmax_jacobian(batch.probs, batch), 1, 2),),
+    ),
+    Cause(
+        "derivative of softmax",
+        "The result is Diag(p) − p pᵀ, the Jacobian of softmax. Its row j divided by p_j is that of log-softmax.",
+        _LOG_JACOBIAN_LINE,
+        (lambda batch: formulas.softmax_jacobian(batch.probs, batch),),
+    ),
+    Cause(
+        "derivative of the logarithm alone",
+        "The result is 1/p on the diagonal, the gradient with respect to probabilities: the other factor of the chain "
+        "rule, the Jacobian of softmax, is missing.",
+        _LOG_JACOBIAN_LINE,
+        (lambda batch: 1 / batch.probs, lambda batch: formulas.diagonal_matrices(1 / batch.probs)),
+    ),
+    Cause(
+        "division by an underflowed probability",
+        "The Jacobian of softmax is divided by p; where a probability is stored as 0, 0/0 is NaN. The quotient is "
+        "δ_jk − p_k, without any division.",
+        _LOG_JACOBIAN_LINE,
+        (lambda batch: formulas.softmax_jacobian(batch.probs, batch) / batch.probs[:, :, None],),
+    ),
+    Cause(
+        "identity forgotten",
+        "The result is −1 pᵀ: the 1 where j = k (Kronecker's delta) is missing.",
+        _LOG_JACOBIAN_LINE,
+        (lambda batch: -formulas.outer(np.ones_like(batch.probs), batch.probs),),
+    ),
+    Cause(
+        "1 − p_k in every entry",
+        "The formula of the diagonal is used for all entries. The 1 is Kronecker's delta, 0 where j ≠ k.",
+        _LOG_JACOBIAN_LINE,
+        (lambda batch: 1 - formulas.outer(np.ones_like(batch.probs), batch.probs),),
+    ),
+    Cause(
+        "p pᵀ in place of 1 pᵀ",
+        "The result is I − p pᵀ; every row of the second matrix is p itself.",
+        _LOG_JACOBIAN_LINE,
+        (lambda batch: np.eye(batch.classes) - formulas.outer(batch.probs, batch.probs),),
+    ),
+    *probability_causes(
+        formulas.log_softmax_jacobian,
+        _softmax_twice(formulas.log_softmax_jacobian),
+        logits_as_probs=(lambda batch: formulas.log_softmax_jacobian(batch.logits, batch),),
+    ),
+)
+
+
+def _weighted(matrices: Array, batch: Batch) -> Array:
+    """The weight of the target in the Hessian, times a matrix."""
+    return batch.row_weight * batch.mass[:, :, None] * matrices
+
+
+def _boosting_diagonal(batch: Batch) -> Array:
+    return batch.row_weight * 2 * batch.mass * batch.probs * (1 - batch.probs)
+
+
+def _outer_product_of_gradient(batch: Batch) -> Array:
+    gradient = batch.probs * batch.mass - batch.target
+    return batch.row_weight * formulas.outer(gradient, gradient)
+
+
+HESSIAN_UNWEIGHTED = Cause(
+    "factor Σy forgotten",
+    "The result is Diag(p) − p pᵀ, which is the Hessian where the target sums to one. Rows may sum to Σy ≠ 1, "
+    "and the Hessian is Σy times as large.",
+    _HESSIAN_LINE,
+    (lambda batch: batch.row_weight * formulas.softmax_jacobian(batch.probs, batch),),
+    targets=("probabilities",),
+)
+
+CROSS_ENTROPY_HESSIAN = (
+    *_matrix_causes(
+        formulas.cross_entropy_hessian, formulas.softmax_jacobian, _HESSIAN_LINE, "∂²ℓ/∂z_j∂z_k = Σy · p_j(δ_jk − p_k)"
+    ),
+    Cause(
+        "2p(1 − p) as the diagonal",
+        "The diagonal is 2p(1 − p), which gradient-boosting libraries use as an upper bound on the whole matrix; the "
+        "diagonal of the Hessian is p(1 − p).",
+        _HESSIAN_LINE,
+        (
+            _boosting_diagonal,
+            lambda batch: formulas.diagonal_matrices(_boosting_diagonal(batch)),
+            lambda batch: (
+                formulas.cross_entropy_hessian(batch.probs, batch)
+                + formulas.diagonal_matrices(_boosting_diagonal(batch)) / 2
+            ),
+        ),
+    ),
+    HESSIAN_UNWEIGHTED,
+    Cause(
+        "rows multiplied by the target",
+        "Row j is multiplied by y_j. The weight of the whole matrix is the sum Σ_j y_j.",
+        _HESSIAN_LINE,
+        (
+            lambda batch: batch.row_weight * batch.target[:, :, None] * formulas.softmax_jacobian(batch.probs, batch),
+            lambda batch: batch.row_weight * batch.target[:, None, :] * formulas.softmax_jacobian(batch.probs, batch),
+        ),
+    ),
+    Cause(
+        "outer product of the gradient",
+        "The result is g gᵀ with g = Σy p − y. Its average over labels drawn from p is the Hessian (the Fisher "
+        "matrix); for given labels it is another matrix.",
+        _HESSIAN_LINE,
+        (_outer_product_of_gradient,),
+    ),
+    Cause(
+        "derivative with respect to probabilities",
+        "The result is y/p² on the diagonal, the second derivative with respect to p. The chain rule through softmax "
+        "is missing.",
+        _HESSIAN_LINE,
+        (
+            lambda batch: batch.row_weight * batch.target / batch.probs**2,
+            lambda batch: batch.row_weight * formulas.diagonal_matrices(batch.target / batch.probs**2),
+        ),
+    ),
+    *_curvature_causes(_weighted, "Σy ", _HESSIAN_LINE),
+    *probability_causes(
+        formulas.cross_entropy_hessian,
+        lambda batch: _weighted(_softmax_twice(formulas.softmax_jacobian)(batch), batch),
+        logits_as_probs=(lambda batch: formulas.cross_entropy_hessian(batch.logits, batch),),
+    ),
+)

@@ -1,36 +1,41 @@
-"""The outcome of a check, and how it is put into words."""
+"""The outcome of a check, and its text."""
 
 from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Array = NDArray[Any]
+    from softgrad.checking._reference import Kind
 
-PASS, KNOWN, UNKNOWN, INCONCLUSIVE = "pass", "wrong: known cause", "wrong: unknown cause", "inconclusive"
+Verdict = Literal["pass", "wrong: known cause", "wrong: unknown cause", "inconclusive"]
+PASS: Final = "pass"
+KNOWN: Final = "wrong: known cause"
+UNKNOWN: Final = "wrong: unknown cause"
+INCONCLUSIVE: Final = "inconclusive"
+StageName = Literal["shape and dtype", "value", "derivative", "large logits"]
 _WIDTH = 88
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of an answer, and the input it belongs to: the arguments of the function, and their names."""
+    """One entry of a result, with the arguments of the call and their names."""
 
     index: tuple[int, ...]
     expected: float
     got: float
-    arguments: tuple[Array, ...]
+    arguments: tuple[NDArray[Any], ...]
     names: tuple[str, ...]
 
 
 class Stage(NamedTuple):
-    """A stage of the check: its state is "passed", "failed" or "not reached"."""
+    """A stage of a check, and how it ended."""
 
-    name: str
-    state: str
+    name: StageName
+    state: Literal["passed", "failed", "not reached"]
 
 
 @dataclass(frozen=True)
@@ -40,25 +45,25 @@ class Report:
     Attributes
     ----------
     kind : str
-        What was checked, such as "softmax-jacobian".
+        What the function computes, such as "softmax-jacobian".
     subject : str
         The name of the function.
     verdict : {"pass", "wrong: known cause", "wrong: unknown cause", "inconclusive"}
-        "inconclusive" where the function gave no answer that can be judged, or one with several explanations.
+        "inconclusive" if the function returned nothing that can be compared, or if several mistakes explain it.
     stages : tuple of Stage
-        What was tried, in order, up to the first failure: (name, state).
+        Name and state of every stage, in order; those after the first failure are not reached.
     cause : str or None
-        The name of the mistake, where it is known.
+        Name of the mistake, if it is known.
     explanation : str
-        What the function does, and why it is not what was asked for.
+        What the function does, and why that is wrong.
     advice : str
-        What to write instead.
+        The code to write instead.
     worst : Entry or None
-        The entry with the largest error: its index, the expected and the actual value, and fn's arguments.
-    broken_laws : tuple of str
-        What is true of every right answer, and not of this one.
+        The entry with the largest error: its index, the expected and the received value, and the arguments of the call.
+    violated_properties : tuple of str
+        Properties of every exact result that this one does not have.
     notes : tuple of str
-        What else stands out.
+        Further observations, such as a constant factor between the result and the expected one.
 
     Examples
     --------
@@ -69,15 +74,15 @@ class Report:
     (False, 'wrong: known cause', 'softmax along the wrong axis')
     """
 
-    kind: str
+    kind: Kind
     subject: str
-    verdict: str
+    verdict: Verdict
     stages: tuple[Stage, ...]
     cause: str | None = None
     explanation: str = ""
     advice: str = ""
     worst: Entry | None = None
-    broken_laws: tuple[str, ...] = ()
+    violated_properties: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -86,7 +91,7 @@ class Report:
         return self.verdict == PASS
 
     def raise_if_failed(self) -> None:
-        """Raise AssertionError with the report as its text, unless the check passed: for use in tests."""
+        """Raise AssertionError with the report as its text unless the check passed, for use in tests."""
         if not self.passed:
             raise AssertionError(f"\n{self}")
 
@@ -99,24 +104,24 @@ class Report:
         if self.verdict == KNOWN:
             return f"{what} is wrong: {self.cause}."
         if self.verdict == UNKNOWN:
-            return f"{what} is wrong, and the mistake is none that the checker knows."
+            return f"{what} is wrong, for an unknown reason."
         return f"{what} could not be judged."
 
     def paragraphs(self) -> list[tuple[str, str]]:
-        """The rest of the answer: headings with their texts; lines of code are indented."""
+        """The rest of the report: headings with their texts; lines of code are indented."""
         parts = [("What happens", self.explanation)]
         parts.append(("What to do" if self.verdict == INCONCLUSIVE else "Write instead", self.advice))
         if self.worst is not None:
             parts.append(("Worst entry", _entry_text(self.worst)))
         parts += [
-            ("Laws it breaks", "\n".join(f"- {law}" for law in self.broken_laws)),
+            ("Violated properties", "\n".join(f"- {name}" for name in self.violated_properties)),
             ("Measured" if self.verdict == PASS else "Also", "\n".join(f"- {note}" for note in self.notes)),
             ("Checked", ", ".join(f"{stage.name}: {stage.state}" for stage in self.stages)),
         ]
         return [(heading, text) for heading, text in parts if text]
 
     def lines(self, width: int = _WIDTH) -> list[str]:
-        """The report as text: headings start at the margin, code and numbers are indented by six."""
+        """The lines of the report, wrapped to a width; code and numbers are indented by six and not wrapped."""
         lines = textwrap.wrap(self.headline, width)
         for heading, text in self.paragraphs():
             lines += ["", heading]
@@ -132,7 +137,7 @@ class Report:
 
 
 def _wrapped(line: str, width: int) -> list[str]:
-    """A line of a paragraph, indented and broken; code and numbers stay whole."""
+    """A line of a paragraph, indented and wrapped; code and numbers are not wrapped."""
     if line.startswith("    "):
         return [f"  {line}"]
     hanging = "    " if line.startswith("- ") else "  "
@@ -141,7 +146,7 @@ def _wrapped(line: str, width: int) -> list[str]:
 
 def _entry_text(entry: Entry) -> str:
     shape = entry.arguments[0].shape
-    where = f"[{', '.join(map(str, entry.index))}] of the answer to" if entry.index else "the loss of"
+    where = f"[{', '.join(map(str, entry.index))}] of the result for" if entry.index else "the loss for"
     lines = [f"{where} z of shape {shape}:"]
     lines += [f"    expected {entry.expected:.9g}", f"    got      {entry.got:.9g}"]
     if entry.index:
@@ -152,5 +157,5 @@ def _entry_text(entry: Entry) -> str:
     return "\n".join(lines)
 
 
-def _row_text(row: Array) -> str:
+def _row_text(row: NDArray[Any]) -> str:
     return f"[{', '.join(f'{value:.10g}' for value in row)}]" if row.ndim else str(row)

@@ -209,7 +209,7 @@ def _facts(report: Report) -> dict[str, Any]:
             "expected": worst.expected,
             "got": worst.got if math.isfinite(worst.got) else None,
         },
-        "broken_laws": list(report.broken_laws),
+        "violated_properties": list(report.violated_properties),
         "stages": {stage.name: stage.state for stage in report.stages},
         "notes": list(report.notes),
     }

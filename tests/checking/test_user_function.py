@@ -146,7 +146,7 @@ CONTRACT = {
     "text": (lambda z: "p", INCONCLUSIVE, "<U1", "np.asarray"),
     "masked": (lambda z: np.ma.masked_less(sg.softmax(z), 0.1), INCONCLUSIVE, "masked array", "filled"),
     "ragged": (ragged, INCONCLUSIVE, "a list of 4 arrays of different shapes", "one array"),
-    "random": (random_dropout, INCONCLUSIVE, "two different answers", "seed"),
+    "random": (random_dropout, INCONCLUSIVE, "two different results", "seed"),
     "empty": (lambda z: [], UNKNOWN, "has shape (0,); expected (3, 4), that is (B, C)", "shape (B, C)"),
     "one number": (lambda z: 1.0, UNKNOWN, "has shape (); expected (3, 4)", "(B, C)"),
     "raises": (raises(ZeroDivisionError("by zero")), INCONCLUSIVE, "raised ZeroDivisionError: by zero (line", "z of shape (3, 4)"),
@@ -243,7 +243,7 @@ def test_contracts_hold_at_large_logits_too():
     report = check_softmax(at_large(lambda z: None))
     assert (report.cause, states(report)["large logits"]) == ("nothing returned", "failed")
     report = check_softmax(at_large(lambda z: sg.softmax(z)[0]))
-    assert "With logits of ±1000 the answer has shape (4,); expected (3, 4)" in report.explanation
+    assert "With logits of ±1000 the result has shape (4,); expected (3, 4)" in report.explanation
     report = check_softmax(at_large(raises(RuntimeError("too large"))))
     assert "raises RuntimeError: too large" in report.explanation
     assert report.verdict == UNKNOWN
@@ -265,5 +265,5 @@ def test_what_is_never_finite_is_no_known_mistake(value):
     report = check_softmax(lambda z: np.full(z.shape, value))
     assert report.verdict == UNKNOWN
     assert "is not finite" in report.explanation
-    assert report.broken_laws == ()
+    assert report.violated_properties == ()
     assert "nan" in str(check_cross_entropy(lambda z, y: np.nan))

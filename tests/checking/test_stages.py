@@ -109,10 +109,10 @@ def test_right_to_a_few_digits_only_is_inconclusive():
 
 
 def test_two_explanations_are_none(monkeypatch):
-    from softgrad.checking import _kinds  # noqa: PLC0415
+    from softgrad.checking import _reference  # noqa: PLC0415
 
-    twin = _kinds.SOFTMAX.causes[0].__class__("a twin", "Twin.", "none", (lambda probe: sg.softmax(-probe.logits),))
-    monkeypatch.setattr(_kinds, "SOFTMAX", _kinds.SOFTMAX._replace(causes=(*_kinds.SOFTMAX.causes, twin)))
+    twin = _reference.SOFTMAX.causes[0].__class__("a twin", "Twin.", "none", (lambda probe: sg.softmax(-probe.logits),))
+    monkeypatch.setattr(_reference, "SOFTMAX", _reference.SOFTMAX._replace(causes=(*_reference.SOFTMAX.causes, twin)))
     report = check_softmax(lambda z: sg.softmax(-z))
     assert (report.verdict, report.cause) == (INCONCLUSIVE, None)
     assert '"a twin"' in report.explanation
@@ -123,11 +123,11 @@ def test_two_explanations_are_none(monkeypatch):
 
 
 ROWS, SYMMETRY, PSD = "every row of the matrix sums to zero", "the matrix is symmetric", "the matrix is positive"
-SHIFT, OTHERS = "adding a constant", "a row's answer depends on that row only"
+SHIFT, OTHERS = "adding a constant", "the result for a row depends on that row only"
 
 
 def broken(check, fn, **options):
-    return check(fn, **options).broken_laws
+    return check(fn, **options).violated_properties
 
 
 @pytest.mark.parametrize(
@@ -143,16 +143,16 @@ def broken(check, fn, **options):
         ),
         (checking.check_log_softmax_jacobian, lambda z: np.eye(z.shape[1]) - sg.softmax(z)[:, :, None], {ROWS, "every column"}),
         (check_softmax, np.exp, {"probabilities sum to one", SHIFT}),
-        (check_softmax, sg.log_softmax, {"probabilities sum to one", "nothing is negative"}),
+        (check_softmax, sg.log_softmax, {"probabilities sum to one", "no entry is negative"}),
         (check_cross_entropy, lambda z, y: sg.softmax(z).sum() - (y * z).sum(), {SHIFT}),
-        (check_cross_entropy, lambda z, y: (y * sg.log_softmax(z)).sum(), {"nothing is negative"}),
+        (check_cross_entropy, lambda z, y: (y * sg.log_softmax(z)).sum(), {"no entry is negative"}),
         (check_cross_entropy_grad, lambda z, y: sg.softmax(z) - y, {"the gradient of every row sums to zero"}),
         (check_cross_entropy_grad, lambda z, y: -gradient(z, y), set()),
         (check_softmax_vjp, lambda z, v: sg.softmax(z) * (1 - sg.softmax(z)), {"the gradient", "twice the upstream"}),
         (check_cross_entropy_hessian, lambda z, y: -np.einsum("bj,bk->bjk", y, sg.softmax(z)), {ROWS, SYMMETRY, PSD}),
     ],
 )  # fmt: skip
-def test_broken_laws_are_named(check, fn, expected):
+def test_violated_properties_are_named(check, fn, expected):
     laws = broken(check, fn)
     assert len(laws) == len(expected), laws
     for start in expected:
@@ -172,7 +172,7 @@ def test_a_function_that_fails_at_another_input_still_gets_its_report():
 
     report = check_softmax(fn)
     assert report.verdict == UNKNOWN
-    assert report.broken_laws == ()
+    assert report.violated_properties == ()
 
 
 # Reports
@@ -190,7 +190,7 @@ def test_patterns_in_unknown_mistakes():
         return report.notes
 
     assert with_note(check_cross_entropy_grad, lambda z, y: -2.5 * gradient(z, y)) == (
-        "every answer is -2.5 times the right one",
+        "every result is -2.5 times the expected one",
     )
     assert with_note(check_cross_entropy_hessian, lambda z, y: 0.125 + y.sum(axis=1)[:, None, None] * jacobian(z)) == (
         "every entry is off by the same 0.125",
@@ -215,7 +215,7 @@ def test_patterns_in_unknown_mistakes():
         return p
 
     assert "only the first row of every batch is wrong" in with_note(check_softmax, first_wrong)
-    assert "4 of 5 batches come out right" in with_note(
+    assert "4 of 5 batches are right" in with_note(
         check_softmax, lambda z: sg.softmax(z) ** (2 if z.shape == (4, 3) else 1)
     )
 
@@ -239,7 +239,7 @@ def test_text_of_a_known_mistake():
         "What happens",
         "Write instead",
         "Worst entry",
-        "Laws it breaks",
+        "Violated properties",
         "Checked",
     ]
     assert "\n      p * y.sum(axis=1, keepdims=True) - y\n" in text
@@ -323,9 +323,9 @@ def test_only_the_plain_cross_entropy_is_meant(loss):
 
 
 def test_advice_on_options_suits_the_command_too():
-    from softgrad.checking import _kinds  # noqa: PLC0415
+    from softgrad.checking import _reference  # noqa: PLC0415
 
-    advice = [mistake.advice for kind in _kinds.KINDS for mistake in (*kind.causes, *kind.scales)]
+    advice = [mistake.advice for reference in _reference.REFERENCES for mistake in reference.causes]
     advice.append(check_cross_entropy(lambda z, y: z[np.arange(len(z)), y].sum()).advice)
     seen = 0
     for text in advice:

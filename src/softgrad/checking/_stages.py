@@ -1,0 +1,258 @@
+"""The stages of a check, one after the other, up to the first that fails, and the report on them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from softgrad._loss_spec import Reduction
+from softgrad.checking._batches import large_batches, moderate_batches
+from softgrad.checking._comparison import DOUBLE, SINGLE, Comparison, error_pattern, relative_error
+from softgrad.checking._diagnosis import diagnose
+from softgrad.checking._report import INCONCLUSIVE, KNOWN, PASS, UNKNOWN, Report, Stage
+from softgrad.checking._user_function import InvalidResultError, Output, Returned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from softgrad.checking._batches import Array, Batch
+    from softgrad.checking._comparison import Tolerance
+    from softgrad.checking._diagnosis import Diagnosis
+    from softgrad.checking._report import StageName, Verdict
+    from softgrad.checking._user_function import UserFunction
+
+SHAPE: Final = "shape and dtype"
+LARGE: Final = "large logits"
+# Changes no float32 number, and every float64 one but 0.
+_NUDGE = 1 + 2.0**-30
+
+
+@np.errstate(all="ignore")  # large logits are meant to overflow; the results show it
+def run_stages(function: UserFunction) -> Report:
+    """Check a function in stages: shape and dtype, value, derivative, large logits."""
+    stage: StageName = SHAPE
+    names: list[StageName] = [SHAPE, function.reference.stage, LARGE]
+    imprecise: Comparison | None = None
+    largest_error = 0.0
+    try:
+        calls = [(batch, function.call_or_explain(batch)) for batch in moderate_batches(function.target, function.spec)]
+        batch, first = calls[0]
+        _require_same(first, function.call_or_explain(batch))
+        tolerance = _tolerance(function, batch, first)
+        moderate = [
+            (output, [Comparison(output.reference, b, output.of(r), tolerance.moderate) for b, r in calls])
+            for output in _outputs(function, first)
+        ]
+        names[1:2] = [output.reference.stage for output, _ in moderate]
+        for output, comparisons in moderate:
+            if report := _report_on_shape(output, comparisons, names):
+                return report
+        for stage in names[1:]:
+            for output, comparisons in moderate:
+                if stage == LARGE:
+                    comparisons.extend(_compare_large(output, tolerance))
+                elif stage != output.reference.stage:
+                    continue
+                worst = max(comparisons, key=lambda c: c.error)
+                largest_error = max(largest_error, worst.error)
+                if all(comparison.is_exact for comparison in comparisons):
+                    continue
+                diagnoses = diagnose(output, comparisons)
+                if diagnoses or worst.error > SINGLE.moderate:
+                    return _report_on_numbers(output, comparisons, worst, diagnoses, names, stage)
+                # Right to five digits: the next stages tell whether it is more than a lack of precision.
+                imprecise = worst
+    except InvalidResultError as error:
+        return _report(
+            function,
+            INCONCLUSIVE if error.cause is None else KNOWN,
+            _states(names, stage),
+            cause=error.cause,
+            explanation=error.explanation,
+            advice=error.advice,
+        )
+    if imprecise is not None:
+        return _report_on_precision(function, imprecise, names)
+    return _report_on_success(function, names, largest_error, is_single=tolerance is SINGLE)
+
+
+def _require_same(first: Returned, again: Returned) -> None:
+    one, other = first.result, again.result
+    same = one.shape == other.shape and (
+        np.array_equal(one, other, equal_nan=True) or relative_error(other, one, 1.0) <= SINGLE.moderate
+    )
+    if not same:
+        raise InvalidResultError(
+            None,
+            "The function returns two different results for the same input: it is random, or it keeps state between "
+            "calls.",
+            "fix the seed, turn dropout off, and start from fresh arrays in every call",
+        )
+
+
+def _tolerance(function: UserFunction, batch: Batch, first: Returned) -> Tolerance:
+    """Float32's if the function computes in float32, whatever dtype it returns: a tiny change of the input is lost."""
+    if first.is_single:
+        return SINGLE
+    try:
+        nudged = function.call(replace(batch, logits=batch.logits * _NUDGE))
+    except Exception:  # judged by its results for the batches themselves
+        return DOUBLE
+    return SINGLE if np.array_equal(nudged.result, first.result) else DOUBLE
+
+
+def _outputs(function: UserFunction, first: Returned) -> list[Output]:
+    result = Output(function, function.reference, is_loss=False)
+    if first.loss is None or function.reference.loss is None:
+        return [result]
+    return [Output(function, function.reference.loss, is_loss=True), result]
+
+
+def _compare_large(output: Output, tolerance: Tolerance) -> list[Comparison]:
+    comparisons = []
+    for batch in large_batches(output.function.target, output.function.spec):
+        array: Array | None = None
+        raised = ""
+        try:
+            array = output.at(batch)
+        except InvalidResultError:
+            raise
+        except Exception as error:  # math.exp raises where NumPy's overflows
+            raised = f"{type(error).__name__}: {error}"
+        comparison = Comparison(output.reference, batch, array, tolerance.large, raised)
+        if array is not None and array.shape != comparison.expected.shape:
+            raise InvalidResultError(
+                None,
+                f"With logits of ±1000 the result has shape {array.shape}; expected {comparison.expected.shape}, as "
+                "before.",
+                "return the same shape for all inputs",
+            )
+        comparisons.append(comparison)
+    return comparisons
+
+
+def _report_on_shape(output: Output, comparisons: list[Comparison], names: list[StageName]) -> Report | None:
+    """Report results of a wrong shape, with the mistake that gives these numbers in this shape."""
+    wrong = next((c for c in comparisons if c.returned is not None and c.returned.shape != c.expected.shape), None)
+    if wrong is None or wrong.returned is None:
+        return None
+    states, expected = _states(names, SHAPE), wrong.expected
+    letters = ("()", "(B,)", "(B, C)", "(B, C, C)")[expected.ndim]
+    text = (
+        f"The {output.noun} for z of shape {wrong.batch.logits.shape} has shape {wrong.returned.shape}; "
+        f"expected {expected.shape}, that is {letters if expected.ndim else 'one number'}."
+    )
+    if diagnoses := diagnose(output, comparisons):
+        return _with_diagnoses(_report(output.function, KNOWN, states, notes=(text,)), diagnoses, output.function)
+    advice = f"return an array of shape {letters}" if expected.ndim else "return one number, not an array"
+    return _report(output.function, UNKNOWN, states, explanation=text, advice=advice)
+
+
+def _report_on_numbers(
+    output: Output,
+    comparisons: list[Comparison],
+    worst: Comparison,
+    diagnoses: list[Diagnosis],
+    names: list[StageName],
+    stage: StageName,
+) -> Report:
+    """Report wrong numbers, with the mistakes that explain them or what else can be said of them."""
+    report = _report(
+        output.function,
+        UNKNOWN,
+        _states(names, stage),
+        explanation=_unknown(output, comparisons, worst, stage),
+        worst=worst.worst_entry(),
+        violated_properties=() if stage == LARGE else _violated_properties(output, comparisons[0]),
+        notes=() if diagnoses else error_pattern(comparisons),
+    )
+    return _with_diagnoses(report, diagnoses, output.function) if diagnoses else report
+
+
+def _unknown(output: Output, comparisons: list[Comparison], worst: Comparison, stage: StageName) -> str:
+    where = "With logits of ±1000" if stage == LARGE else "With moderate logits"
+    raised = next((c.raised for c in comparisons if c.raised), "")
+    if raised:
+        return f"{where} the function raises {raised}. With moderate logits it is right."
+    if not np.isfinite(worst.worst_entry().got):
+        return f"{where} the {output.noun} is not finite; the exact one is."
+    text = f"{where} the error of the {output.noun} is up to {worst.error:.2g} times the magnitude of its terms."
+    return f"{text} With moderate logits it is right." if stage == LARGE else text
+
+
+def _violated_properties(output: Output, first: Comparison) -> tuple[str, ...]:
+    # Batches of one row, or of two classes, have some of the properties too easily: the first has more of both.
+    if first.returned is None or not first.is_finite:
+        return ()
+    allowance = 10 * first.tolerance * max(first.magnitude, float(np.abs(first.returned).max(initial=0)))
+    try:
+        return tuple(
+            name
+            for name, violation in output.reference.properties
+            if violation(first.returned, first.batch, output.at) > allowance
+        )
+    except Exception:  # raised by the user's function at an input that no stage has tried
+        return ()
+
+
+def _with_diagnoses(report: Report, diagnoses: Sequence[Diagnosis], function: UserFunction) -> Report:
+    """Add the mistake that explains the results, or the list of those that do."""
+    if len(diagnoses) == 1:
+        name, explanation, advice = diagnoses[0]
+        if function.target == "index" and re.search(r"\by\b", advice):
+            advice += "\nwith the target one-hot: y = np.eye(z.shape[1])[target]"
+        if function.spec.reduction is Reduction.mean and "len(z)" not in advice:
+            advice += "\nand divide the whole by len(z), for the mean"
+        return replace(report, verdict=KNOWN, cause=name, explanation=explanation, advice=advice)
+    listing = ", or ".join(f'"{diagnosis.name}"' for diagnosis in diagnoses)
+    return replace(
+        report,
+        verdict=INCONCLUSIVE,
+        explanation=f"The result is wrong, and more than one mistake gives exactly these numbers: {listing}.",
+        advice="\n".join(dict.fromkeys(diagnosis.advice for diagnosis in diagnoses)),
+    )
+
+
+def _report_on_precision(function: UserFunction, imprecise: Comparison, names: list[StageName]) -> Report:
+    """Report that all stages passed to five digits, but not to rounding."""
+    return _report(
+        function,
+        INCONCLUSIVE,
+        _states(names),
+        explanation=(
+            f"The result is float64, and its error is about {imprecise.error:.0e} times the magnitude of its terms: as "
+            "for finite differences, or a small constant in the wrong place, but too large for the closed form in "
+            "float64."
+        ),
+        advice="compute in float64 throughout, from the closed form",
+        worst=imprecise.worst_entry(),
+    )
+
+
+def _report_on_success(
+    function: UserFunction, names: list[StageName], largest_error: float, *, is_single: bool
+) -> Report:
+    batches = sum(len(make(function.target, function.spec)) for make in (moderate_batches, large_batches))
+    notes = [
+        f"{batches} batches, logits up to ±1000; largest error {largest_error:.1e} times the magnitude of the terms"
+    ]
+    if is_single:
+        notes.append(
+            "the function computes in float32, so errors below "
+            f"{SINGLE.moderate:g} ({SINGLE.large:g} at ±1000) count as rounding"
+        )
+    return _report(function, PASS, _states(names), notes=tuple(notes))
+
+
+def _report(function: UserFunction, verdict: Verdict, stages: tuple[Stage, ...], **contents: Any) -> Report:
+    return Report(function.reference.kind, function.name, verdict, stages, **contents)
+
+
+def _states(names: list[StageName], failed: StageName | None = None) -> tuple[Stage, ...]:
+    at = len(names) if failed is None else names.index(failed)
+    return tuple(
+        Stage(name, "passed" if i < at else "failed" if i == at else "not reached") for i, name in enumerate(names)
+    )
