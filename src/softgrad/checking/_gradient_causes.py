@@ -72,8 +72,8 @@ def _softmax_twice(batch: Batch) -> Array:
 
 UNWEIGHTED = Cause(
     "p − y where Σy ≠ 1",
-    "The result is p − y, which is the gradient where the target sums to one. Every y_j contributes p to the gradient, "
-    "so p counts Σy times.",
+    "The result is p − y, which is the gradient where the target sums to one. Every class adds y_j p to the gradient, "
+    "so p is multiplied by Σy.",
     _LINE,
     (_of_rows(lambda batch: batch.probs - batch.target),),
     targets=("probabilities",),

@@ -33,10 +33,7 @@ _NUDGE = 1 + 2.0**-30
 @np.errstate(all="ignore")  # large logits are meant to overflow; the results show it
 def run_stages(function: UserFunction) -> Report:
     """Check a function in stages: shape and dtype, value, derivative, large logits."""
-    stage: StageName = SHAPE
     names: list[StageName] = [SHAPE, function.reference.stage, LARGE]
-    imprecise: Comparison | None = None
-    largest_error = 0.0
     try:
         calls = [(batch, function.call_or_explain(batch)) for batch in moderate_batches(function.target, function.spec)]
         batch, first = calls[0]
@@ -46,34 +43,40 @@ def run_stages(function: UserFunction) -> Report:
             (output, [Comparison(output.reference, b, output.of(r), tolerance.moderate) for b, r in calls])
             for output in _outputs(function, first)
         ]
-        names[1:2] = [output.reference.stage for output, _ in moderate]
-        for output, comparisons in moderate:
-            if report := _report_on_shape(output, comparisons, names):
-                return report
-        for stage in names[1:]:
-            for output, comparisons in moderate:
-                if stage == LARGE:
-                    comparisons.extend(_compare_large(output, tolerance))
-                elif stage != output.reference.stage:
-                    continue
-                worst = max(comparisons, key=lambda c: c.error)
-                largest_error = max(largest_error, worst.error)
-                if all(comparison.is_exact for comparison in comparisons):
-                    continue
-                diagnoses = diagnose(output, comparisons)
-                if diagnoses or worst.error > SINGLE.moderate:
-                    return _report_on_numbers(output, comparisons, worst, diagnoses, names, stage)
-                # Right to five digits: the next stages tell whether it is more than a lack of precision.
-                imprecise = worst
     except InvalidResultError as error:
-        return _report(
-            function,
-            INCONCLUSIVE if error.cause is None else KNOWN,
-            _states(names, stage),
-            cause=error.cause,
-            explanation=error.explanation,
-            advice=error.advice,
-        )
+        return _report_on_invalid_result(function, error, names, SHAPE)
+    names[1:2] = [output.reference.stage for output, _ in moderate]
+    for output, comparisons in moderate:
+        if report := _report_on_shape(output, comparisons, names):
+            return report
+    return _check_numbers(function, moderate, tolerance, names)
+
+
+def _check_numbers(
+    function: UserFunction,
+    moderate: list[tuple[Output, list[Comparison]]],
+    tolerance: Tolerance,
+    names: list[StageName],
+) -> Report:
+    imprecise: Comparison | None = None
+    largest_error = 0.0
+    stages: list[tuple[StageName, Output, list[Comparison]]] = [(o.reference.stage, o, c) for o, c in moderate]
+    stages += [(LARGE, o, c) for o, c in moderate]
+    for stage, output, comparisons in stages:
+        if stage == LARGE:
+            try:
+                comparisons.extend(_compare_large(output, tolerance))
+            except InvalidResultError as error:
+                return _report_on_invalid_result(function, error, names, LARGE)
+        worst = max(comparisons, key=lambda c: c.error)
+        largest_error = max(largest_error, worst.error)
+        if all(comparison.is_exact for comparison in comparisons):
+            continue
+        diagnoses = diagnose(output, comparisons)
+        if diagnoses or worst.error > SINGLE.moderate:
+            return _report_on_numbers(output, comparisons, worst, diagnoses, names, stage)
+        # Right to five digits: the next stages tell whether it is more than a lack of precision.
+        imprecise = worst
     if imprecise is not None:
         return _report_on_precision(function, imprecise, names)
     return _report_on_success(function, names, largest_error, is_single=tolerance is SINGLE)
@@ -134,6 +137,19 @@ def _compare_large(output: Output, tolerance: Tolerance) -> list[Comparison]:
     return comparisons
 
 
+def _report_on_invalid_result(
+    function: UserFunction, error: InvalidResultError, names: list[StageName], stage: StageName
+) -> Report:
+    return _report(
+        function,
+        INCONCLUSIVE if error.cause is None else KNOWN,
+        _states(names, stage),
+        cause=error.cause,
+        explanation=error.explanation,
+        advice=error.advice,
+    )
+
+
 def _report_on_shape(output: Output, comparisons: list[Comparison], names: list[StageName]) -> Report | None:
     """Report results of a wrong shape, with the mistake that gives these numbers in this shape."""
     wrong = next((c for c in comparisons if c.returned is not None and c.returned.shape != c.expected.shape), None)
@@ -179,7 +195,7 @@ def _unknown(output: Output, comparisons: list[Comparison], worst: Comparison, s
         return f"{where} the function raises {raised}. With moderate logits it is right."
     if not np.isfinite(worst.worst_entry().got):
         return f"{where} the {output.noun} is not finite; the exact one is."
-    text = f"{where} the error of the {output.noun} is up to {worst.error:.2g} times the magnitude of its terms."
+    text = f"{where} the largest error of the {output.noun} is {worst.error:.2g} times the magnitude of its terms."
     return f"{text} With moderate logits it is right." if stage == LARGE else text
 
 

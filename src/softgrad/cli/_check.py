@@ -1,4 +1,4 @@
-"""`softgrad check`: what is wrong, if anything, with a softmax or a derivative that someone wrote."""
+"""`softgrad check`: check a softmax or a derivative, and name the mistake if it is wrong."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import sys
 import traceback
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from softgrad import checking
+from softgrad.checking._reference import Kind
 from softgrad.cli import CommandError
 from softgrad.cli._output import print_json
 from softgrad.cli._terminal import visible
@@ -30,20 +31,11 @@ if TYPE_CHECKING:
     from softgrad.checking import Report
 
 
-# What the function computes.
-KINDS = (
-    "softmax",
-    "softmax-jacobian",
-    "log-softmax-jacobian",
-    "softmax-vjp",
-    "cross-entropy",
-    "cross-entropy-grad",
-    "cross-entropy-hessian",
-)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Reduction(StrEnum):
-    """What becomes of the rows' losses."""
+    """Reduction of the losses of the rows."""
 
     SUM = "sum"
     MEAN = "mean"
@@ -51,7 +43,7 @@ class Reduction(StrEnum):
 
 
 class Target(StrEnum):
-    """What the function is given beside the logits."""
+    """Type of the second argument of the function."""
 
     PROBABILITIES = "probabilities"
     INDEX = "index"
@@ -59,29 +51,30 @@ class Target(StrEnum):
 
 _COLOURS = {"pass": "green", "inconclusive": "yellow"}
 _WIDTH = 100
-# The name of the user's file as a module. Its own may be that of a package that it imports.
+# The name of the user's file as a module: its own name may be that of a package that it imports.
 _MODULE = "_softgrad_checked_file"
 
 
 def check(
     function: Annotated[
-        str, typer.Argument(metavar="FILE.py:FUNCTION", help="The function; or package.module:FUNCTION.")
+        str,
+        typer.Argument(metavar="FILE.py:FUNCTION", help="Function to check, in a file or as package.module:FUNCTION."),
     ],
     kind: Annotated[
-        str | None, typer.Option(metavar="KIND", help="What it computes: one of the kinds above. (required)")
+        str | None, typer.Option(metavar="KIND", help="Kind of function: one of those above. (required)")
     ] = None,
     reduction: Annotated[
-        Reduction | None, typer.Option(help="What becomes of the rows' losses. (default: sum)")
+        Reduction | None, typer.Option(help="Reduction of the losses of the rows. (default: sum)")
     ] = None,
     target: Annotated[
         Target | None,
-        typer.Option(help="What it is given: rows of class weights, or class indices. (default: probabilities)"),
+        typer.Option(help="Type of target: rows of class weights, or class indices. (default: probabilities)"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the text.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
-    """Say whether FUNCTION is right, and if not, what is wrong with it and what to write instead.
+    """Check whether FUNCTION is right; if not, name the mistake and show what to write instead.
 
-    KIND is what it computes, from NumPy float64 arrays of shape (B, C):
+    KIND is what FUNCTION computes from NumPy float64 arrays of shape (B, C):
 
     FUNCTION(z): softmax, softmax-jacobian, log-softmax-jacobian
     FUNCTION(z, v): softmax-vjp
@@ -89,16 +82,18 @@ def check(
 
     The exit code is 0 if it is right; 1 if it is wrong, or could not be judged; 2 if the command cannot be carried out.
     """
-    kind = _kind(kind)
+    checked_kind = _kind(kind)
     options = {name: value.value for name, value in (("reduction", reduction), ("target", target)) if value}
-    if options and not kind.startswith("cross-entropy"):
-        raise CommandError(f"--{next(iter(options))} belongs to the kinds of cross-entropy; leave it out")
-    # What the user's code prints is no part of the report.
+    if options and not checked_kind.startswith("cross-entropy"):
+        raise CommandError(f"--{next(iter(options))} applies only to the kinds of cross-entropy; leave it out")
+    # Output that the user's code prints does not belong to the report.
     with contextlib.redirect_stdout(sys.stderr), _found_from(function) as (module, name):
         try:
-            report = getattr(checking, f"check_{kind.replace('-', '_')}")(_function(module, name, function), **options)
+            report = getattr(checking, f"check_{checked_kind.replace('-', '_')}")(
+                _function(module, name, function), **options
+            )
         except SystemExit as stop:
-            problem = f"{function} ended the process ({_text(stop)}) instead of returning its answer"
+            problem = f"{function} ended the process ({_text(stop)}) instead of returning a result"
             raise CommandError(f"{problem}; take sys.exit() out of it", 1) from None
     if as_json:
         print_json(_facts(report))
@@ -108,21 +103,22 @@ def check(
         raise typer.Exit(1)
 
 
-def _kind(given: str | None) -> str:
+def _kind(given: str | None) -> Kind:
     expected = f"expected one of {', '.join(KINDS)}"
     if given is None:
         raise CommandError(f"--kind is missing; {expected}")
-    kind = given.replace("_", "-")
-    if kind in KINDS:
-        return kind
-    close = difflib.get_close_matches(kind.lower(), KINDS, n=1)
+    spelled = given.replace("_", "-")
+    for kind in KINDS:
+        if kind == spelled:
+            return kind
+    close = difflib.get_close_matches(spelled.lower(), KINDS, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise CommandError(f"no kind is called {given!r}{hint}; {expected}")
 
 
 @contextlib.contextmanager
 def _found_from(function: str) -> Iterator[tuple[ModuleType, str]]:
-    """The module and the name; the modules beside it can be imported meanwhile."""
+    """Yield the module and the name of the function, with the folder of the module on the import path."""
     place, _, name = function.rpartition(":")
     if not place or not name:
         raise CommandError(f"{function}: expected FILE.py:FUNCTION, such as my_module.py:my_backward")
