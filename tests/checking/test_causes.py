@@ -1,4 +1,4 @@
-"""Every known mistake is recognised by what it computes, and no two of them can be taken for each other."""
+"""Every known mistake is named from its results, and no two mistakes give the same results."""
 
 import itertools
 from dataclasses import replace
@@ -82,17 +82,17 @@ def test_every_mistake_is_named(reference, target, spec):
 
 
 @pytest.mark.parametrize("reference, target, spec", SETTINGS)
-def test_all_pairs_of_mistakes_differ_from_each_other_and_from_the_right_answer(reference, target, spec):
+def test_no_two_mistakes_give_the_same_results_or_the_exact_ones(reference, target, spec):
     batches = (*moderate_batches(target, spec), *large_batches(target, spec))
-    answers = [("right", [reference.exact(batch) for batch in batches])]
+    results = [("exact", [reference.exact(batch) for batch in batches])]
     with np.errstate(all="ignore"):
-        answers += [(name, [f(batch) for batch in batches]) for name, f in mistakes(reference, target, spec)]
-    for (one, a), (other, b) in itertools.combinations(answers, 2):
+        results += [(name, [f(batch) for batch in batches]) for name, f in mistakes(reference, target, spec)]
+    for (one, a), (other, b) in itertools.combinations(results, 2):
         assert one == other or any(differ(x, y) for x, y in zip(a, b, strict=True)), f"{one} = {other}"
 
 
 def differ(a, b):
-    """By far more than float64's rounding allows, or in which rows are finite."""
+    """Whether two results differ by far more than float64 rounding, or in which entries are finite."""
     if a.shape != b.shape:
         return True
     finite = np.isfinite(a) & np.isfinite(b)
@@ -100,7 +100,7 @@ def differ(a, b):
 
 
 @pytest.mark.parametrize("reference, target, spec", [s for s in SETTINGS if s.values[1:] == ("probabilities", SUM)])
-def test_a_mistake_and_a_little_more_is_not_named(reference, target, spec):
+def test_a_perturbed_mistake_is_not_named(reference, target, spec):
     for name, formula in mistakes(reference, target, spec):
 
         def off(batch, f=formula):
@@ -178,7 +178,7 @@ def test_at_moderate_logits_every_mistake_is_finite(reference, target, spec):
             assert np.isfinite(formula(batch)).all(), name
 
 
-def test_the_batches_tell_their_dimensions_apart():
+def test_the_dimensions_of_the_batches_differ():
     for target in ("probabilities", "index"):
         small, large = moderate_batches(target, SUM), large_batches(target, SUM)
         for batch in (*small, *large):

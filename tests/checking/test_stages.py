@@ -1,6 +1,8 @@
-"""The stages of a check, its precision, the laws, and how it answers."""
+"""The stages of a check, its tolerances, the violated properties, and the report."""
 
+import inspect
 import json
+import re
 import subprocess
 import sys
 
@@ -70,7 +72,7 @@ def test_the_function_sees_small_batches_of_many_shapes_and_large_logits():
     assert all(target.dtype == np.int64 and target.shape == z.shape[:1] for z, target in seen)
 
 
-def test_the_reduction_is_the_one_asked_for():
+def test_the_requested_reduction_is_checked():
     for reduction in ("sum", "mean", "none"):
         for other in ("sum", "mean", "none"):
             loss = check_cross_entropy(lambda z, y, r=other: sg.cross_entropy(z, y, reduction=r), reduction=reduction)
@@ -92,6 +94,8 @@ def test_float32_is_held_to_float32():
     mixed = check_cross_entropy_grad(lambda z, y: gradient(z.astype(np.float32), y.astype(np.float32)).astype(float))
     assert mixed.passed
     assert any("float32" in note for note in mixed.notes)
+    transposed = check_softmax(lambda z: sg.softmax(z.astype(np.float32)).astype(float).T)
+    assert transposed.cause == "right numbers in another shape"
 
 
 def test_right_to_a_few_digits_only_is_inconclusive():
@@ -108,7 +112,7 @@ def test_right_to_a_few_digits_only_is_inconclusive():
     assert report.verdict == UNKNOWN
 
 
-def test_two_explanations_are_none(monkeypatch):
+def test_two_explanations_are_inconclusive(monkeypatch):
     from softgrad.checking import _reference  # noqa: PLC0415
 
     twin = _reference.SOFTMAX.causes[0].__class__("a twin", "Twin.", "none", (lambda probe: sg.softmax(-probe.logits),))
@@ -119,7 +123,7 @@ def test_two_explanations_are_none(monkeypatch):
     assert '"sign of the logits"' in report.explanation
 
 
-# Laws
+# Properties
 
 
 ROWS, SYMMETRY, PSD = "every row of the matrix sums to zero", "the matrix is symmetric", "the matrix is positive"
@@ -303,7 +307,7 @@ def with_z_loss(z, y):
 
 
 def derivative(loss):
-    """By central differences, at moderate logits good to the last of the digits that tell functions apart."""
+    """Central differences, which at moderate logits are precise enough to distinguish the mistakes."""
 
     def gradient(z, y):
         steps = 1e-5 * np.eye(z.size).reshape(z.size, *z.shape)
@@ -340,7 +344,13 @@ def test_advice_on_options_suits_the_command_too():
 def test_public_names_are_documented():
     assert sorted(checking.__all__) == checking.__all__
     for name in checking.__all__:
-        assert getattr(checking, name).__doc__
+        documented = getattr(checking, name)
+        assert documented.__doc__
+        if name.startswith("check_"):
+            titles = re.findall(r"^(\w+)\n-+$", documented.__doc__, re.MULTILINE)
+            assert titles == ["Parameters", "Returns", "Raises", "Notes", "Examples"]
+            for parameter in inspect.signature(documented).parameters:
+                assert re.search(rf"^{parameter} : ", documented.__doc__, re.MULTILINE)
 
 
 def test_callables_of_all_sorts_have_a_name():

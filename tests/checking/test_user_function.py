@@ -1,4 +1,4 @@
-"""What a function may return, and what the checker says of one that returns something else, or nothing at all."""
+"""The results that a function may return, and the reports on functions that return anything else or nothing."""
 
 import types
 
@@ -68,7 +68,7 @@ def torch_like(array, dtype="torch.float64", *, grad=True):
     }.items(),
     ids=lambda item: item[0],
 )
-def test_any_array_of_numbers_is_an_answer(fn):
+def test_any_array_of_numbers_is_a_result(fn):
     report = check_softmax(fn[1])
     assert report.passed, str(report)
 
@@ -79,7 +79,7 @@ def test_any_scalar_is_a_loss(loss):
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean", "none"])
-def test_operators_are_answers(reduction):
+def test_operators_are_results(reduction):
     def hessian(z, y):
         return sg.cross_entropy_hessian(z, y, reduction=reduction)
 
@@ -91,7 +91,7 @@ def test_operators_are_answers(reduction):
     assert check_log_softmax_jacobian(lambda z: sg.log_softmax_jacobian(z).T).cause == "log-softmax Jacobian transposed"
 
 
-def test_what_becomes_dense_counts_by_what_it_becomes():
+def test_results_are_converted_by_to_dense():
     def sparse(to_dense):
         return lambda z: types.SimpleNamespace(to_dense=lambda: to_dense(z))
 
@@ -133,7 +133,7 @@ def ragged(z):
 
 
 KNOWN, UNKNOWN, INCONCLUSIVE = "wrong: known cause", "wrong: unknown cause", "inconclusive"
-CONTRACT = {
+INVALID = {
     "nothing": (lambda z: None, KNOWN, "None", "return"),
     "integers": (lambda z: sg.softmax(z).astype(int), KNOWN, "int64", "np.zeros_like"),
     "booleans": (lambda z: sg.softmax(z) > 0.5, KNOWN, "bool", ""),
@@ -156,8 +156,8 @@ CONTRACT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fn, verdict, explanation, advice", CONTRACT.values(), ids=CONTRACT.keys())
-def test_an_answer_that_is_none(fn, verdict, explanation, advice):
+@pytest.mark.parametrize("fn, verdict, explanation, advice", INVALID.values(), ids=INVALID.keys())
+def test_invalid_results(fn, verdict, explanation, advice):
     report = check_softmax(fn)
     assert report.verdict == verdict
     assert explanation in report.explanation
@@ -167,7 +167,7 @@ def test_an_answer_that_is_none(fn, verdict, explanation, advice):
     assert report.explanation in " ".join(str(report).split())
 
 
-def test_contracts_of_functions_with_a_second_argument():
+def test_invalid_results_of_functions_with_a_second_argument():
     report = check_cross_entropy_grad(in_place_target)
     assert (report.cause, report.verdict) == ("input changed in place", KNOWN)
     assert "its argument target" in report.explanation
@@ -223,7 +223,7 @@ def test_the_line_that_raised_is_the_users():
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_what_stops_the_process_passes_through(stop):
+def test_exceptions_that_stop_the_process_propagate(stop):
     with pytest.raises(stop):
         check_softmax(raises(stop()))
 
@@ -236,7 +236,7 @@ def test_what_stops_the_process_passes_through(stop):
         check_softmax(at_large_logits)
 
 
-def test_contracts_hold_at_large_logits_too():
+def test_invalid_results_at_large_logits():
     def at_large(other):
         return lambda z: sg.softmax(z) if np.abs(z).max() < 500 else other(z)
 
@@ -261,7 +261,7 @@ def test_overflow_in_the_function_does_not_warn():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_never_finite_is_no_known_mistake(value):
+def test_results_that_are_never_finite_are_no_known_mistake(value):
     report = check_softmax(lambda z: np.full(z.shape, value))
     assert report.verdict == UNKNOWN
     assert "is not finite" in report.explanation

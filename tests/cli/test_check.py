@@ -1,14 +1,17 @@
-"""`softgrad check`: which function it finds, what it prints, and how it exits."""
+"""`softgrad check`: the function it finds, its output and its exit codes."""
 
 import json
 import signal
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
 import softgrad.cli
 from softgrad import checking
+from softgrad.checking._batches import Target
+from softgrad.checking._cause import ReductionName
 from softgrad.cli import _check
 
 MODULE = """
@@ -261,9 +264,11 @@ def test_ctrl_c_in_the_users_code(folder):
     assert stop.value.code == 130
 
 
-def test_every_check_has_a_kind():
+def test_the_command_has_the_kinds_and_options_of_the_checks():
     checks = {name.removeprefix("check_").replace("_", "-") for name in checking.__all__ if name.startswith("check_")}
     assert checks == set(_check.KINDS)
+    assert {*_check.Target} == {*get_args(Target)}
+    assert {*_check.Reduction} == {*get_args(ReductionName)}
 
 
 def test_help_names_kinds_and_options(run):

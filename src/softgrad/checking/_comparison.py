@@ -1,4 +1,4 @@
-"""Comparison of what the user's function returned with the exact result."""
+"""Comparison of the results of the user's function with the exact ones."""
 
 from __future__ import annotations
 

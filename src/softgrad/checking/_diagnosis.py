@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from softgrad.checking._reference import Reference
     from softgrad.checking._user_function import Output
 
-# Where the search for a constant starts: what is in use, down to the smallest float64; and limits of clipped logits.
+# Starting points of the search for a constant: common eps, down to the smallest float64, and limits of clipped logits.
 _STEPS = {
     "eps": (0.5, *(10.0**-k for k in range(2, 20, 2)), *(10.0**-k for k in range(20, 320, 50)), 1e-323),
     "limit": (1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0, 88.0, 100.0, 300.0, 500.0, 700.0),
@@ -200,7 +200,7 @@ def _solve(
     for step in np.flatnonzero((errors <= first.tolerance).all(axis=1)):
         if fits(steps[step]):
             return steps[step]
-    # Bisection on the entry that is furthest from what the formula without the constant gives: that is the last step.
+    # Bisection on the entry that the constant changes most: the last step is the formula without it.
     entry = int(np.fmax(np.abs(off[-1]), 0).argmax())
     returned = first.returned.flat[entry]
 

@@ -127,7 +127,7 @@ def _matrix_causes(formula: FormulaOfProbs, jacobian: FormulaOfProbs, line: str,
 
 
 def _softmax_twice(formula: FormulaOfProbs) -> Formula:
-    """By the chain rule: the derivative at softmax(p), times the Jacobian of the first softmax."""
+    """The derivative through two softmaxes, by the chain rule: at softmax(p), times the Jacobian of the first one."""
     return lambda batch: formula(sg.softmax(batch.probs), batch) @ formulas.softmax_jacobian(batch.probs, batch)
 
 

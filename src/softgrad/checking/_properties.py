@@ -30,7 +30,7 @@ def _shift(result: Array, batch: Batch, result_at: ResultAt) -> float:
 
 
 def _other_rows(result: Array, batch: Batch, result_at: ResultAt) -> float:
-    """How much the first row of the result changes with the logits of the others."""
+    """The change of the first row of the result with the logits of the others."""
     logits = batch.logits.copy()
     logits[1:] = logits[1:, ::-1] + 0.5
     return _largest(result_at(replace(batch, logits=logits))[0] - result[0])

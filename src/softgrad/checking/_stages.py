@@ -175,7 +175,7 @@ def _report_on_numbers(
     names: list[StageName],
     stage: StageName,
 ) -> Report:
-    """Report wrong numbers, with the mistakes that explain them or what else can be said of them."""
+    """Report wrong numbers, with the mistakes that explain them or the pattern of their errors."""
     report = _report(
         output.function,
         UNKNOWN,
@@ -200,7 +200,7 @@ def _unknown(output: Output, comparisons: list[Comparison], worst: Comparison, s
 
 
 def _violated_properties(output: Output, first: Comparison) -> tuple[str, ...]:
-    # Batches of one row, or of two classes, have some of the properties too easily: the first has more of both.
+    # The first batch has several rows and more than two classes: with fewer, some properties always hold.
     if first.returned is None or not first.is_finite:
         return ()
     allowance = 10 * first.tolerance * max(first.magnitude, float(np.abs(first.returned).max(initial=0)))

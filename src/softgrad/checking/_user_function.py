@@ -1,4 +1,4 @@
-"""Calls of the user's function, and the requirements on what it returns."""
+"""Calls of the user's function, and the conversion of its results to arrays."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class UserFunction(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What is compared: the results of the user's function, or the losses that it returns with them."""
+    """An output of the user's function: the result, or the loss that it returns with it."""
 
     function: UserFunction
     reference: Reference
@@ -176,7 +176,7 @@ def _half_precision(dtype: str) -> InvalidResultError:
 
 
 def _explained(error: Exception, reference: Reference, batch: Batch) -> InvalidResultError:
-    """Where the function raised an exception, and the likely reason."""
+    """Explain an exception that the function raised: its place, and the likely reason."""
     package = str(Path(__file__).parent)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(package)]
     where = f" (line {frames[0].lineno} of {frames[0].filename})" if frames else ""
