@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -59,15 +59,15 @@ class _Hypothesis:
     def batch(self, batch: Batch) -> Batch:
         return batch if self.is_weighted else batch.unweighted
 
-    def predict(self, formula: Formula, batch: Batch) -> Array:
-        return self.factor(batch) * self.batch(batch).result(formula)
+    def without_constant(self, formula: Formula) -> Formula:
+        return lambda batch: self.factor(batch) * self.batch(batch).result(formula)
 
-    def predict_with(self, constant: float, formula: ParametricFormula, batch: Batch) -> Array:
-        return self.factor(batch) * formula(self.batch(batch), constant)
+    def with_constant(self, constant: float, formula: ParametricFormula) -> Formula:
+        return lambda batch: self.factor(batch) * formula(self.batch(batch), constant)
 
-    def predict_steps(self, steps: tuple[float, ...], formula: ParametricFormula, batch: Batch) -> Array:
+    def with_each_constant(self, constants: tuple[float, ...], formula: ParametricFormula, batch: Batch) -> Array:
         """Stack the predictions with each of the constants."""
-        return self.factor(batch) * self.batch(batch).results(formula, steps)
+        return self.factor(batch) * self.batch(batch).results(formula, constants)
 
     def diagnosis(self, constant: str = "") -> Diagnosis:
         texts = [cause.explanation.replace("{parameter}", constant) for cause in self.causes]
@@ -116,7 +116,7 @@ def _with(base: _Hypothesis, other: Cause, *, is_weighted: bool) -> _Hypothesis:
 def _test(hypothesis: _Hypothesis, comparisons: list[Comparison], output: Output) -> Diagnosis | None:
     """Return the diagnosis if the hypothesis explains every result."""
     for formula in hypothesis.formulas:
-        if _fits(partial(hypothesis.predict, formula), comparisons):
+        if _fits(hypothesis.without_constant(formula), comparisons):
             return hypothesis.diagnosis()
     for parametric in hypothesis.parametric:
         constant = _constant(hypothesis, parametric, comparisons, output)
@@ -151,17 +151,13 @@ def _constant(
     hypothesis: _Hypothesis, formula: ParametricFormula, comparisons: list[Comparison], output: Output
 ) -> str | None:
     """The constant with which a formula fits all results, as text; None if there is none."""
-
-    def fits(constant: float) -> bool:
-        return _fits(partial(hypothesis.predict_with, constant, formula), comparisons)
-
     value = _solve(hypothesis, formula, _steps(hypothesis.parameter, comparisons), comparisons)
     # With a constant of 0 it would be another mistake, or none.
-    if value is None or fits(0.0):
+    if value is None or _fits(hypothesis.with_constant(0.0, formula), comparisons):
         return None
     if hypothesis.parameter == "threshold":
         return f"about {value:.0e}"
-    if fits(1.5 * value):
+    if _fits(hypothesis.with_constant(1.5 * value, formula), comparisons):
         return "some constant"
     if hypothesis.parameter == "eps":
         near = _compare_near(value, comparisons[0], output)
@@ -187,30 +183,26 @@ def _solve(
     first = next((c for c in comparisons if c.is_finite), None)
     if first is None or first.returned is None:
         return None
-    predicted = hypothesis.predict_steps(steps, formula, first.batch)
+    predicted = hypothesis.with_each_constant(steps, formula, first.batch)
     if predicted.shape[1:] != first.returned.shape:
         return None
-
-    def fits(constant: float) -> bool:
-        return _fits(partial(hypothesis.predict_with, constant, formula), comparisons)
-
     off = (predicted - first.returned).reshape(len(steps), -1)
     errors = np.abs(off) / np.maximum(np.abs(predicted), first.magnitude).reshape(off.shape)
     # NaN fits no tolerance.
     for step in np.flatnonzero((errors <= first.tolerance).all(axis=1)):
-        if fits(steps[step]):
+        if _fits(hypothesis.with_constant(steps[step], formula), comparisons):
             return steps[step]
     # Bisection on the entry that the constant changes most: the last step is the formula without it.
     entry = int(np.fmax(np.abs(off[-1]), 0).argmax())
     returned = first.returned.flat[entry]
 
     def miss(constant: float) -> float:
-        return float(hypothesis.predict_with(constant, formula, first.batch).flat[entry] - returned)
+        return float(hypothesis.with_constant(constant, formula)(first.batch).flat[entry] - returned)
 
     signs = np.sign(off[:, entry])
     between = np.flatnonzero(signs[1:] * signs[:-1] < 0)
     roots = (_bisect(miss, steps[k], steps[k + 1]) for k in between)
-    return next((root for root in roots if fits(root)), None)
+    return next((c for c in roots if _fits(hypothesis.with_constant(c, formula), comparisons)), None)
 
 
 def _bisect(function: Callable[[float], float], one: float, other: float) -> float:
@@ -226,7 +218,7 @@ def _bisect(function: Callable[[float], float], one: float, other: float) -> flo
 
 
 def _compare_near(value: float, comparison: Comparison, output: Output) -> Comparison | None:
-    """Compare where probabilities are about as large as the constant, which shows there most exactly."""
+    """Compare at probabilities of about the size of the constant, where its effect is largest."""
     batch = batch_near(value, comparison.batch.target_type, comparison.batch.spec)
     try:
         returned = output.at(batch)
