@@ -9,7 +9,7 @@ cross_entropy_hvp, linear_cross_entropy_hvp                           Hessian-ve
 softmax_jacobian, log_softmax_jacobian, cross_entropy_hessian         operators: products, solves, eigenvalues
 get_num_threads, set_num_threads
 
-Derivations, step by step: `softgrad.derivation`. What is wrong with a derivative of one's own: `softgrad.checking`.
+Derivations, step by step: `softgrad.derivation`. Checks of derivatives: `softgrad.checking`.
 For tensors: `softgrad.torch`. Softmax regression: `softgrad.linear_model`. The command: ``softgrad --help``.
 """
 

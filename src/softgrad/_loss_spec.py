@@ -20,6 +20,7 @@ __all__ = [
     "LossSpec",
     "ReducedLoss",
     "Reduction",
+    "ReductionName",
     "loss_spec",
     "per_row",
     "shows_loss_options",
@@ -37,6 +38,7 @@ class LossSpec:
 
 
 DEFAULT = LossSpec()
+ReductionName = Literal["mean", "sum", "none"]
 
 
 class _Options(TypedDict, total=False):
@@ -48,7 +50,7 @@ class _Options(TypedDict, total=False):
 class LossOptions(_Options, total=False):
     """The options as the user writes them."""
 
-    reduction: Literal["mean", "sum", "none"]
+    reduction: ReductionName
 
 
 class ReducedLoss(_Options, total=False):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
 from softgrad.checking._batches import Array, Batch, Target
 
+if TYPE_CHECKING:
+    from softgrad._loss_spec import ReductionName
+
 Formula: TypeAlias = Callable[[Batch], Array]
 ParametricFormula: TypeAlias = Callable[[Batch, float], Array]
 Factor: TypeAlias = Callable[[Batch], float]
 Parameter = Literal["eps", "limit", "threshold"]
-ReductionName = Literal["sum", "mean", "none"]
 
 
 def code(*lines: str) -> str:

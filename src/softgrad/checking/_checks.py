@@ -14,7 +14,7 @@ from softgrad.checking._user_function import UserFunction
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from softgrad.checking._cause import ReductionName
+    from softgrad._loss_spec import ReductionName
     from softgrad.checking._reference import Reference
     from softgrad.checking._report import Report
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from softgrad.checking._cause import GRADIENT_NEGATED, LOSS_NEGATED, NEGATED, RE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from softgrad._loss_spec import ReductionName
     from softgrad.checking._batches import Argument, Array, Batch
     from softgrad.checking._cause import Cause, Factor, Formula
     from softgrad.checking._properties import Property
@@ -54,18 +55,20 @@ def _largest_weight(batch: Batch) -> float:
     return float(batch.mass.max()) * batch.row_weight
 
 
+def _reduction(batch: Batch) -> ReductionName:
+    return cast("ReductionName", batch.spec.reduction.name)
+
+
 def _loss(batch: Batch) -> Array:
-    return np.asarray(sg.cross_entropy(batch.logits, batch.argument("target"), reduction=batch.spec.reduction.name))
+    return np.asarray(sg.cross_entropy(batch.logits, batch.argument("target"), reduction=_reduction(batch)))
 
 
 def _gradient(batch: Batch) -> Array:
-    return sg.cross_entropy_grad(batch.logits, batch.argument("target"), reduction=batch.spec.reduction.name)
+    return sg.cross_entropy_grad(batch.logits, batch.argument("target"), reduction=_reduction(batch))
 
 
 def _hessian(batch: Batch) -> Array:
-    return sg.cross_entropy_hessian(
-        batch.logits, batch.argument("target"), reduction=batch.spec.reduction.name
-    ).to_dense()
+    return sg.cross_entropy_hessian(batch.logits, batch.argument("target"), reduction=_reduction(batch)).to_dense()
 
 
 SOFTMAX = Reference(
