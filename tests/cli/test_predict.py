@@ -17,7 +17,7 @@ import softgrad.cli
 from softgrad.cli import CommandError
 from softgrad.cli._saved_model import open_model
 from softgrad.linear_model import SoftmaxRegression, load_model, save_model
-from softgrad.linear_model._model_file import save_with_table
+from softgrad.linear_model._formats._model_file import save_with_table
 
 X, Y = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versi,color", "Jungfrau ü"])

@@ -9,7 +9,7 @@ from softgrad.cli._encoding import Column, Encoding
 from softgrad.cli._reading import ReadOptions
 from softgrad.cli._saved_model import SavedModel, open_model
 from softgrad.linear_model import SoftmaxRegression
-from softgrad.linear_model._model_file import load_with_table, save_with_table
+from softgrad.linear_model._formats._model_file import load_with_table, save_with_table
 
 COLUMNS = (Column("age", None, 2.5), Column("pet", ("cat", "dog"), "cat"))
 

@@ -7,7 +7,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, make_scorer, roc_auc_score
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, LeaveOneOut, StratifiedKFold
 
-from softgrad.linear_model import SoftmaxRegression, SoftmaxRegressionCV, _design_matrix
+from softgrad.linear_model import SoftmaxRegression, SoftmaxRegressionCV
+from softgrad.linear_model._problem import _design_matrix
 from tests.overlapping import overlapping
 
 CS = [1e-3, 0.1, 10.0]

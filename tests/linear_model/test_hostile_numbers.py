@@ -11,11 +11,11 @@ from sklearn.datasets import load_iris
 from softgrad._loss_spec import LossSpec
 from softgrad._targets import Targets
 from softgrad.linear_model import SoftmaxRegression
-from softgrad.linear_model._descent import descend
-from softgrad.linear_model._design_matrix import CONSTANT, location_and_scale, validated
-from softgrad.linear_model._objective import Objective
-from softgrad.linear_model._preconditioner import Plan
-from softgrad.linear_model._solver import SOLVERS, minimise
+from softgrad.linear_model._problem._design_matrix import CONSTANT, location_and_scale, validated
+from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._solvers._descent import descend
+from softgrad.linear_model._solvers._minimise import SOLVERS, minimise
+from softgrad.linear_model._solvers._preconditioner import Plan
 
 every_solver = pytest.mark.parametrize("solver", SOLVERS)
 

@@ -8,8 +8,9 @@ from sklearn.model_selection import train_test_split
 
 from softgrad import cross_entropy
 from softgrad._targets import Targets
-from softgrad.linear_model import SoftmaxRegression, _streaming
-from softgrad.linear_model._objective import Objective
+from softgrad.linear_model import SoftmaxRegression
+from softgrad.linear_model import _partial_fit as _streaming
+from softgrad.linear_model._problem._objective import Objective
 from tests.overlapping import overlapping as rows_of_three_scales
 
 

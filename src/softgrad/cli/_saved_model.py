@@ -41,7 +41,7 @@ class SavedModel(NamedTuple):
 
     def save(self, path: Path) -> None:
         """Write it all to one file, whole or not at all."""
-        from softgrad.linear_model._model_file import save_with_table  # noqa: PLC0415
+        from softgrad.linear_model._formats._model_file import save_with_table  # noqa: PLC0415
 
         table = {
             "encoding": None if self.encoding is None else self.encoding.to_json(),
@@ -145,7 +145,7 @@ def _warn(remarks: list[str]) -> None:
 
 def open_model(path: Path) -> SavedModel:
     """Read a model of `softgrad fit`, or of `save_model`, whose columns are numbers."""
-    from softgrad.linear_model._model_file import load_with_table  # noqa: PLC0415
+    from softgrad.linear_model._formats._model_file import load_with_table  # noqa: PLC0415
 
     try:
         model, table = load_with_table(path)

@@ -11,11 +11,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 
 from softgrad import cross_entropy
-from softgrad.linear_model import _options
-from softgrad.linear_model._design_matrix import location_and_scale, validated
-from softgrad.linear_model._labels import among, labels_of, learnt, positions, row_weights, target_of
-from softgrad.linear_model._objective import Objective
+from softgrad.linear_model import _fit_options as _options
 from softgrad.linear_model._prediction import LinearSoftmax
+from softgrad.linear_model._problem._design_matrix import location_and_scale, validated
+from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._problem._targets import among, labels_of, learnt, positions, row_weights, target_of
 from softgrad.linear_model._scoring import scorer_of
 from softgrad.linear_model._softmax_regression import SoftmaxRegression
 from softgrad.linear_model._thread_limits import limited_threads
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from softgrad.linear_model._labels import Labels
-    from softgrad.linear_model._options import Options
+    from softgrad.linear_model._fit_options import Options
+    from softgrad.linear_model._problem._targets import Labels
 
     Array = NDArray[Any]
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from softgrad.linear_model._separation import separates
-from softgrad.linear_model._summary import Summary
+from softgrad.linear_model._coefficient_summary import Summary
+from softgrad.linear_model._problem._separation import separates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from softgrad.linear_model._objective import Objective
+    from softgrad.linear_model._problem._objective import Objective
 
     Array = NDArray[Any]
 

@@ -9,8 +9,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from softgrad import log_softmax, softmax
-from softgrad.linear_model._design_matrix import validated
-from softgrad.linear_model._labels import among, labels_of, positions, row_weights
+from softgrad.linear_model._problem._design_matrix import validated
+from softgrad.linear_model._problem._targets import among, labels_of, positions, row_weights
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -11,17 +11,18 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from softgrad.linear_model import _options, _streaming
-from softgrad.linear_model._calibration import temperature
-from softgrad.linear_model._design_matrix import location_and_scale, validated
+from softgrad.linear_model import _fit_options as _options
+from softgrad.linear_model import _partial_fit as _streaming
 from softgrad.linear_model._inference import Inference
-from softgrad.linear_model._labels import among, labels_of, learnt, row_weights, stream_classes
-from softgrad.linear_model._objective import Objective
 from softgrad.linear_model._prediction import LinearSoftmax
-from softgrad.linear_model._separation import separates
-from softgrad.linear_model._solver import minimise
+from softgrad.linear_model._problem._design_matrix import location_and_scale, validated
+from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._problem._separation import separates
+from softgrad.linear_model._problem._targets import among, labels_of, learnt, row_weights, stream_classes
+from softgrad.linear_model._problem._unused_columns import only, spread, used_columns
+from softgrad.linear_model._solvers._minimise import minimise
+from softgrad.linear_model._temperature_scaling import temperature
 from softgrad.linear_model._thread_limits import limited_threads
-from softgrad.linear_model._unused_columns import only, spread, used_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from softgrad._targets import Targets
-    from softgrad.linear_model._options import Options
-    from softgrad.linear_model._solver import Iteration, Solution
-    from softgrad.linear_model._streaming import Stream
+    from softgrad.linear_model._fit_options import Options
+    from softgrad.linear_model._partial_fit import Stream
+    from softgrad.linear_model._solvers._minimise import Iteration, Solution
 
     Array = NDArray[Any]
 

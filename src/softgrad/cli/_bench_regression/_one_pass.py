@@ -11,7 +11,7 @@ from softgrad._loss_spec import DEFAULT
 from softgrad._targets import Targets
 from softgrad.cli import _bench_reference
 from softgrad.cli._bench_timing import interleaved
-from softgrad.linear_model import _passes
+from softgrad.linear_model._problem import _kernels as _passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import numpy as np
 
 import softgrad
 from softgrad._whole_file import write_whole
-from softgrad.linear_model._model_record import check_model, model_from, record_of
+from softgrad.linear_model._formats._model_record import check_model, model_from, record_of
 
 if TYPE_CHECKING:
     import os

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from softgrad.linear_model._preconditioner import Plan
+from softgrad.linear_model._solvers._preconditioner import Plan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from softgrad.linear_model._descent import Point
-    from softgrad.linear_model._objective import Objective
+    from softgrad.linear_model._problem._objective import Objective
+    from softgrad.linear_model._solvers._descent import Point
 
     Array = NDArray[Any]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from softgrad import _validation
 from softgrad._loss_spec import LossSpec, Reduction
-from softgrad.linear_model._solver import SOLVERS
+from softgrad.linear_model._solvers._minimise import SOLVERS
 
 
 class Options(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 
 import softgrad
 from softgrad._whole_file import write_whole
-from softgrad.linear_model._model_record import check_model
+from softgrad.linear_model._formats._model_record import check_model
 
 if TYPE_CHECKING:
     import os

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from softgrad import _core, _validation
-from softgrad.linear_model._masks_and_dates import refuse_masks_and_dates
-from softgrad.linear_model._sparse_rows import canonical_rows
+from softgrad.linear_model._problem._masks_and_dates import refuse_masks_and_dates
+from softgrad.linear_model._problem._sparse_rows import canonical_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

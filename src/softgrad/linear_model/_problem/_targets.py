@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from softgrad import _validation
 from softgrad._targets import Targets
-from softgrad.linear_model._masks_and_dates import refuse_masks_and_dates
+from softgrad.linear_model._problem._masks_and_dates import refuse_masks_and_dates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from softgrad.linear_model._descent import Point, descend, search
+from softgrad.linear_model._solvers._descent import Point, descend, search
 
 EPS = np.finfo(np.float64).eps
 

@@ -8,8 +8,8 @@ import scipy.special
 import softgrad as sg
 from softgrad._loss_spec import LossSpec
 from softgrad._targets import Targets
-from softgrad.linear_model._design_matrix import location_and_scale
-from softgrad.linear_model._objective import Objective
+from softgrad.linear_model._problem._design_matrix import location_and_scale
+from softgrad.linear_model._problem._objective import Objective
 
 N, D, K = 120, 6, 4
 

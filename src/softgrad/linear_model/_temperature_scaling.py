@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from softgrad import cross_entropy_hvp, cross_entropy_value_and_grad
-from softgrad.linear_model._labels import target_of
+from softgrad.linear_model._problem._targets import target_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from softgrad._targets import Targets
-from softgrad.linear_model._descent import Point
-from softgrad.linear_model._design_matrix import location_and_scale
-from softgrad.linear_model._newton_cg import NewtonCG
-from softgrad.linear_model._objective import Objective
-from softgrad.linear_model._preconditioner import Plan
+from softgrad.linear_model._problem._design_matrix import location_and_scale
+from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._solvers._descent import Point
+from softgrad.linear_model._solvers._newton_cg import NewtonCG
+from softgrad.linear_model._solvers._preconditioner import Plan
 
 
 def problem():

@@ -12,9 +12,9 @@ from sklearn.datasets import load_iris, load_wine
 
 from softgrad._loss_spec import DEFAULT, LossSpec
 from softgrad._targets import Targets
-from softgrad.linear_model._design_matrix import location_and_scale
-from softgrad.linear_model._objective import Objective
-from softgrad.linear_model._solver import SOLVERS, minimise
+from softgrad.linear_model._problem._design_matrix import location_and_scale
+from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._solvers._minimise import SOLVERS, minimise
 
 every_solver = pytest.mark.parametrize("solver", SOLVERS)
 

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse
 from sklearn.base import BaseEstimator
 
-from softgrad.linear_model._design_matrix import CONSTANT, buffers, location_and_scale, validated
+from softgrad.linear_model._problem._design_matrix import CONSTANT, buffers, location_and_scale, validated
 
 
 def rng():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softgrad import _core
-from softgrad.linear_model import _design_matrix
+from softgrad.linear_model._problem import _design_matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

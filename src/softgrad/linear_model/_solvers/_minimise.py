@@ -6,17 +6,17 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from softgrad.linear_model._descent import Method, Point, descend
-from softgrad.linear_model._lbfgs import LBFGS
-from softgrad.linear_model._newton import Newton
-from softgrad.linear_model._newton_cg import NewtonCG
+from softgrad.linear_model._solvers._descent import Method, Point, descend
+from softgrad.linear_model._solvers._lbfgs import LBFGS
+from softgrad.linear_model._solvers._newton import Newton
+from softgrad.linear_model._solvers._newton_cg import NewtonCG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from softgrad.linear_model._objective import Objective
+    from softgrad.linear_model._problem._objective import Objective
 
     Array = NDArray[Any]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from softgrad import softmax
 from softgrad._loss_spec import DEFAULT
-from softgrad.linear_model import _passes
+from softgrad.linear_model._problem import _kernels as _passes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

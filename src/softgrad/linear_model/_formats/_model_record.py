@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from softgrad.linear_model import _options
-from softgrad.linear_model._labels import check_class_weight
+from softgrad.linear_model import _fit_options as _options
+from softgrad.linear_model._problem._targets import check_class_weight
 from softgrad.linear_model._softmax_regression import SoftmaxRegression
-from softgrad.linear_model._solver import SOLVERS, Iteration
+from softgrad.linear_model._solvers._minimise import SOLVERS, Iteration
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

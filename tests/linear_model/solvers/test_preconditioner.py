@@ -8,9 +8,9 @@ import scipy.sparse
 import scipy.special
 
 from softgrad._targets import Targets
-from softgrad.linear_model._design_matrix import location_and_scale
-from softgrad.linear_model._objective import Objective
-from softgrad.linear_model._preconditioner import Plan, Sample
+from softgrad.linear_model._problem._design_matrix import location_and_scale
+from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._solvers._preconditioner import Plan, Sample
 
 N, D, K = 200, 5, 4
 

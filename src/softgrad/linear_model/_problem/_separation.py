@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from softgrad._targets import Targets
-    from softgrad.linear_model._objective import Objective
+    from softgrad.linear_model._problem._objective import Objective
 
     Array = NDArray[Any]
 

@@ -10,9 +10,9 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 
 from softgrad import softmax
-from softgrad.linear_model._design_matrix import CONSTANT, location_and_scale
-from softgrad.linear_model._objective import Objective
-from softgrad.linear_model._solver import Iteration, Solution
+from softgrad.linear_model._problem._design_matrix import CONSTANT, location_and_scale
+from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._solvers._minimise import Iteration, Solution
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from softgrad._targets import Targets
-    from softgrad.linear_model._options import Options
+    from softgrad.linear_model._fit_options import Options
 
     Array = NDArray[Any]
 

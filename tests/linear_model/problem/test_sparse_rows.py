@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 
 from softgrad.linear_model import SoftmaxRegression, SoftmaxRegressionCV
-from softgrad.linear_model._sparse_rows import canonical_rows
+from softgrad.linear_model._problem._sparse_rows import canonical_rows
 
 TYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", ">i4", ">i8"]
 FORMATS = ["csr", "csc", "coo", "bsr", "dia", "lil", "dok"]

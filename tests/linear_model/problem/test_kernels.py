@@ -8,7 +8,7 @@ import scipy.sparse
 
 from softgrad._loss_spec import LossSpec
 from softgrad._targets import Targets
-from softgrad.linear_model._passes import gradient, hessian_product, weighted_grams
+from softgrad.linear_model._problem._kernels import gradient, hessian_product, weighted_grams
 
 # Rounding errors allowed, in eps of the dtype times the summed magnitudes of the terms. A panel adds up to 1024
 # products and a chunk up to 256 rows in the dtype of X one after the other, but errors of both signs mostly cancel.

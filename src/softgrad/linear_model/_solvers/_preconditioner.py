@@ -15,14 +15,14 @@ import numpy as np
 from scipy.linalg import get_lapack_funcs
 
 from softgrad import get_num_threads, softmax
-from softgrad.linear_model import _passes
+from softgrad.linear_model._problem import _kernels as _passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from softgrad.linear_model._objective import Objective
+    from softgrad.linear_model._problem._objective import Objective
 
     Array = NDArray[Any]
 

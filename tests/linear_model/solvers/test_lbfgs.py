@@ -7,11 +7,11 @@ import pytest
 from sklearn.datasets import load_iris
 
 from softgrad._targets import Targets
-from softgrad.linear_model._descent import Point
-from softgrad.linear_model._design_matrix import location_and_scale
-from softgrad.linear_model._lbfgs import LBFGS
-from softgrad.linear_model._objective import Objective
-from softgrad.linear_model._preconditioner import Plan
+from softgrad.linear_model._problem._design_matrix import location_and_scale
+from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._solvers._descent import Point
+from softgrad.linear_model._solvers._lbfgs import LBFGS
+from softgrad.linear_model._solvers._preconditioner import Plan
 
 
 def iris():

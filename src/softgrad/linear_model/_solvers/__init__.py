@@ -1,0 +1,1 @@
+"""Minimising the objective of a fit."""
