@@ -212,7 +212,7 @@ def test_models_of_python_take_tables(run):
         ("iris", "t.foo", "t.foo: unknown kind of table"),
         ("both", "lacks.csv", "lacks.csv has named columns; the model was fitted to an array of 4 columns"),
         ("pets", "narrow.npy", "narrow.npy has columns without names; the model was fitted to text in column 'pet'"),
-        ("lacks.csv", "lacks.csv", "lacks.csv is damaged, or no file that save_model wrote"),
+        ("lacks.csv", "lacks.csv", "lacks.csv is damaged, or was not written by save_model"),
         ("nowhere", "lacks.csv", "nowhere"),
         ("iris", "nowhere.csv", "nowhere.csv"),
     ],

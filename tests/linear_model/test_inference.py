@@ -41,9 +41,9 @@ def test_covariance_is_the_inverse_of_the_hessian(C, fit_intercept, classes):
     weight = RNG.uniform(0.5, 2.0, len(X))
     model = SoftmaxRegression(C=C, fit_intercept=fit_intercept, tol=1e-8).fit(X, y, weight)
     expected = np.linalg.inv(information(model, X, weight, C))
-    np.testing.assert_allclose(model.covariance_(), expected, rtol=1e-6, atol=1e-8 * expected.max())
-    np.testing.assert_allclose(model.standard_errors_().ravel(), np.sqrt(np.diag(expected)), rtol=1e-6)
-    assert model.standard_errors_().shape == (classes - 1, 3 + fit_intercept)
+    np.testing.assert_allclose(model.covariance(), expected, rtol=1e-6, atol=1e-8 * expected.max())
+    np.testing.assert_allclose(model.standard_errors().ravel(), np.sqrt(np.diag(expected)), rtol=1e-6)
+    assert model.standard_errors().shape == (classes - 1, 3 + fit_intercept)
 
 
 @pytest.mark.needs("statsmodels")
@@ -63,22 +63,22 @@ def test_agreement_with_statsmodels(classes):
     interval = peer.conf_int().reshape(classes - 1, -1, 2)
     np.testing.assert_allclose(np.stack([summary.lower, summary.upper], -1), interval, rtol=1e-5, atol=1e-6)
     assert summary.log_likelihood == pytest.approx(peer.llf, rel=1e-12)
-    np.testing.assert_allclose(model.covariance_(), peer.cov_params(), rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(model.covariance(), peer.cov_params(), rtol=1e-5, atol=1e-8)
 
 
 def test_covariance_follows_the_units_of_the_columns():
     X, y = overlapping()
     units = np.array([1e4, 1e-3, 1.0])
-    one = SoftmaxRegression(C=np.inf, tol=1e-9).fit(X, y).standard_errors_()
-    other = SoftmaxRegression(C=np.inf, tol=1e-9).fit(X * units, y).standard_errors_()
+    one = SoftmaxRegression(C=np.inf, tol=1e-9).fit(X, y).standard_errors()
+    other = SoftmaxRegression(C=np.inf, tol=1e-9).fit(X * units, y).standard_errors()
     np.testing.assert_allclose(other[:, :3] * units, one[:, :3], rtol=1e-5)
     np.testing.assert_allclose(other[:, 3], one[:, 3], rtol=1e-5)
 
 
 def test_rows_seen_four_times_halve_the_errors():
     X, y = overlapping()
-    once = SoftmaxRegression(C=np.inf, tol=1e-9).fit(X, y).standard_errors_()
-    often = SoftmaxRegression(C=np.inf, tol=1e-9).fit(X, y, np.full(len(X), 4.0)).standard_errors_()
+    once = SoftmaxRegression(C=np.inf, tol=1e-9).fit(X, y).standard_errors()
+    often = SoftmaxRegression(C=np.inf, tol=1e-9).fit(X, y, np.full(len(X), 4.0)).standard_errors()
     np.testing.assert_allclose(often, once / 2, rtol=1e-6)
 
 
@@ -86,7 +86,7 @@ def test_a_strong_penalty_is_a_prior():
     X, y = overlapping(rows=30)
     model = SoftmaxRegression(C=1e-6, tol=1e-8).fit(X / [1, 20, 0.05], y)
     # The difference of two entries of W, each with prior variance C.
-    np.testing.assert_allclose(model.standard_errors_()[:, :3], np.sqrt(2e-6), rtol=1e-3)
+    np.testing.assert_allclose(model.standard_errors()[:, :3], np.sqrt(2e-6), rtol=1e-3)
 
 
 def test_summary_is_a_table_of_80_columns():
@@ -127,7 +127,7 @@ def test_columns_that_the_rows_do_not_determine_are_named(spoil, named):
     model = SoftmaxRegression(C=np.inf).fit(X, y)
     with pytest.raises(ValueError, match=rf"the Hessian is singular: .* coefficients of {named} \("):
         model.summary()
-    assert np.isfinite(SoftmaxRegression(C=1.0).fit(X, y).standard_errors_()).all()
+    assert np.isfinite(SoftmaxRegression(C=1.0).fit(X, y).standard_errors()).all()
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -135,7 +135,7 @@ def test_separable_rows_have_no_errors_without_penalty():
     X, y = load_iris(return_X_y=True)
     model = SoftmaxRegression(C=np.inf).fit(X, y > 0)
     with pytest.raises(ValueError, match="the rows are separable, and without a penalty the standard errors are inf"):
-        model.standard_errors_()
+        model.standard_errors()
 
 
 def test_rows_changed_since_the_fit_are_noticed():
@@ -148,12 +148,12 @@ def test_rows_changed_since_the_fit_are_noticed():
     X[:20] -= 100
     model.set_params(C=0.01)
     with pytest.raises(ValueError, match="has changed since"):
-        model.covariance_()
+        model.covariance()
 
 
 def test_temperature_plays_no_part():
     X, y = overlapping()
     model = SoftmaxRegression().fit(X, y)
-    before = model.covariance_()
+    before = model.covariance()
     model.temperature_ = 3.0
-    np.testing.assert_array_equal(model.covariance_(), before)
+    np.testing.assert_array_equal(model.covariance(), before)

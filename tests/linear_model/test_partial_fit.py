@@ -8,8 +8,7 @@ from sklearn.model_selection import train_test_split
 
 from softgrad import cross_entropy
 from softgrad._targets import Targets
-from softgrad.linear_model import SoftmaxRegression
-from softgrad.linear_model import _partial_fit as _streaming
+from softgrad.linear_model import SoftmaxRegression, _partial_fit
 from softgrad.linear_model._problem._objective import Objective
 from tests.overlapping import overlapping as rows_of_three_scales
 
@@ -48,7 +47,7 @@ def test_many_rows_in_few_batches_give_the_coefficients_of_the_fit(C):
     X, y = overlapping(6000)
     full = SoftmaxRegression(C=C).fit(X, y)
     stream = streamed(SoftmaxRegression(C=C), X, y, 6, classes=[0, 1, 2])
-    errors = full.standard_errors_()[:, :3]
+    errors = full.standard_errors()[:, :3]
     contrast = (stream.coef_ - stream.coef_[0] - full.coef_ + full.coef_[0])[1:]
     assert np.abs(contrast / errors).max() < 0.25  # in standard errors of the fit itself
 
@@ -71,7 +70,7 @@ def test_after_a_fit_its_rows_are_the_first_batch():
     model.partial_fit(X[2000:], y[2000:])
     assert abs(held_out_loss(model, X, y) - full.loss_) < 1e-5 < half
     np.testing.assert_allclose(model.predict_proba(X), full.predict_proba(X), atol=0.01)
-    with pytest.raises(ValueError, match="rows of the fit are not at hand"):
+    with pytest.raises(ValueError, match="rows of the fit are not available"):
         pickle.loads(pickle.dumps(SoftmaxRegression().fit(X, y))).partial_fit(X, y)
 
 
@@ -102,7 +101,7 @@ def test_the_diagonal_is_that_of_the_hessian(form, fit_intercept):
     if not fit_intercept:
         theta[:, 1:] /= 20  # those columns are far from 0
     expected = objective.total * np.diag(objective.hessian(theta)).reshape(theta.shape)
-    np.testing.assert_allclose(_streaming._diagonal(objective, theta), expected, rtol=1e-8)
+    np.testing.assert_allclose(_partial_fit._diagonal(objective, theta), expected, rtol=1e-8)
 
 
 def test_a_stream_goes_on_from_a_pickle():
@@ -147,7 +146,7 @@ def test_weights_classes_and_probabilities():
     "options, arguments, message",
     [
         ({}, {}, r"classes is missing at the first call of partial_fit; .* write classes=\[0, 1, 2\]"),
-        ({}, {"classes": [0, 1]}, r"y\[\d+\] is 2, which is no class of this model; expected one of \[0, 1\]"),
+        ({}, {"classes": [0, 1]}, r"y\[\d+\] is 2, which is not a class of this model; expected one of \[0, 1\]"),
         ({}, {"classes": [0]}, r"classes=\[0\] names 1 class; expected at least two"),
         ({"class_weight": "balanced"}, {"classes": [0, 1, 2]}, "class_weight='balanced' needs all rows at once"),
         ({"C": 0}, {"classes": [0, 1, 2]}, "C=0; expected a number above 0"),
@@ -170,5 +169,5 @@ def test_later_batches_are_held_to_the_first():
     with pytest.raises(ValueError, match="y has 2 columns; expected 3"):
         model.partial_fit(X, np.full((len(y), 2), 0.5))
     np.testing.assert_array_equal(model.coef_, before)
-    with pytest.raises(ValueError, match="rows of the fit are not at hand"):
+    with pytest.raises(ValueError, match="rows of the fit are not available"):
         model.summary()

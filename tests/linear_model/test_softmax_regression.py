@@ -1,5 +1,5 @@
 import importlib
-import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -8,14 +8,13 @@ import scipy.optimize
 import scipy.sparse
 import scipy.special
 import threadpoolctl
-from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 import softgrad.linear_model
-from softgrad.linear_model import Iteration, SoftmaxRegression
+from softgrad.linear_model import SoftmaxRegression
+from softgrad.linear_model._solvers._minimise import SOLVERS
 
 
 def iris(classes=3):
@@ -24,7 +23,7 @@ def iris(classes=3):
 
 
 def versicolor_and_virginica():
-    X, y = load_iris(return_X_y=True)  # these two overlap: there is an optimum without a penalty
+    X, y = iris()  # these two overlap: there is an optimum without a penalty
     return X[y > 0], y[y > 0]
 
 
@@ -102,13 +101,6 @@ def test_results_agree_with_the_coefficients():
     assert 1 <= model.n_iter_ <= 1000
 
 
-def test_two_class_decision_is_the_difference_of_the_logits():
-    X, y = iris(2)
-    model = SoftmaxRegression().fit(X, y)
-    probs = model.predict_proba(X)
-    np.testing.assert_allclose(model.decision_function(X), np.log(probs[:, 1] / probs[:, 0]), rtol=1e-9)
-
-
 @pytest.mark.parametrize(
     "names", [np.array(["c", "a", "b"]), np.array(["c", "a", "b"], object), np.array([7, -1, 300]), [2.0, 1.0, 0.0]]
 )
@@ -141,77 +133,6 @@ def test_a_common_offset_of_a_column_changes_the_intercept_alone():
     np.testing.assert_allclose(moved.predict_proba(X + offset), model.predict_proba(X), atol=1e-5)
 
 
-def test_on_iteration_follows_the_fit():
-    X, y = iris()
-    seen = []
-    model = SoftmaxRegression().fit(X, y, on_iteration=seen.append)
-    assert seen == model.history_
-    assert len(seen) == model.n_iter_
-    assert all(isinstance(iteration, Iteration) for iteration in seen)
-    objectives, norms, passes, seconds = zip(*seen, strict=True)
-    assert all(np.diff(objectives) <= 0)
-    assert objectives[-1] == pytest.approx(model.objective_, rel=1e-14)
-    assert norms[-1] == pytest.approx(model.gradient_norm_, rel=1e-9, abs=1e-15)
-    assert min(norms[:-1]) > model.tol >= norms[-1]
-    assert all(np.diff(passes) > 0)
-    assert passes[-1] <= model.n_passes_
-    assert 0 < seconds[0] <= seconds[-1]
-
-
-def test_verbose_prints_a_line_for_every_iteration(capsys):
-    model = SoftmaxRegression(verbose=1).fit(*iris())
-    out, err = capsys.readouterr()
-    assert out == ""
-    lines = err.splitlines()
-    assert len(lines) == model.n_iter_
-    assert lines[0].startswith("iteration 1: objective ")
-    SoftmaxRegression().fit(*iris())
-    assert capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    "options, message",
-    [({"max_iter": 3}, "max_iter=3 reached .* raise max_iter"), ({"tol": 0.0}, "no further decrease .* raise tol")],
-)
-def test_stopping_early_warns_and_is_recorded(options, message):
-    X, y = iris()
-    with pytest.warns(ConvergenceWarning, match=message):
-        model = SoftmaxRegression(**options).fit(X, y)
-    assert not model.converged_
-    assert model.gradient_norm_ > model.tol
-    assert model.predict(X).shape == y.shape
-
-
-@pytest.mark.parametrize(
-    "options, error, message",
-    [
-        ({"C": 0}, ValueError, r"C=0; expected a number above 0; write C=numpy\.inf"),
-        ({"C": -1.0}, ValueError, r"C=-1\.0"),
-        ({"C": np.nan}, ValueError, "C=nan"),
-        ({"C": 1e-310}, ValueError, "C=1e-310"),
-        ({"C": "strong"}, TypeError, "C='strong'"),
-        ({"tol": -1.0}, ValueError, r"tol=-1\.0; expected a finite number of at least 0"),
-        ({"tol": np.nan}, ValueError, "tol=nan"),
-        ({"max_iter": 0}, ValueError, "max_iter=0; expected a positive integer"),
-        ({"max_iter": 10.5}, TypeError, r"max_iter=10\.5; expected a positive integer"),
-        ({"fit_intercept": "no"}, TypeError, "fit_intercept='no'; expected True or False"),
-        ({"class_weight": "equal"}, TypeError, "class_weight='equal'; expected None, 'balanced', or a dictionary"),
-        ({"class_weight": {0: -1.0}}, ValueError, r"class_weight\[0\]=-1\.0; expected a finite number of at least 0"),
-        ({"class_weight": {0: np.nan}}, ValueError, r"class_weight\[0\]=nan"),
-        ({"class_weight": {0: 1, 1: 1, "3": 2}}, ValueError, "class_weight names '3', .* leaves out 2"),
-        ({"label_smoothing": 1.0}, ValueError, r"label_smoothing=1\.0; expected a number from 0 to less than 1"),
-        ({"label_smoothing": -0.1}, ValueError, r"label_smoothing=-0\.1"),
-        ({"solver": "saga"}, ValueError, "solver='saga'; expected one of 'auto', 'lbfgs'"),
-        ({"n_threads": 0}, ValueError, "n_threads=0; expected a positive integer, or None"),
-        ({"n_threads": 1.5}, TypeError, r"n_threads=1\.5"),
-        ({"verbose": -1}, ValueError, "verbose=-1; expected 0 for silence"),
-    ],
-)
-def test_bad_options_are_refused(options, error, message):
-    with pytest.raises(error, match=message):
-        SoftmaxRegression(**options).fit(*iris())
-
-
 @pytest.mark.parametrize(
     "change, error, message",
     [
@@ -241,15 +162,6 @@ def test_values_that_are_not_finite_are_refused_by_place(value, name):
         model.predict(X)
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
-def test_prediction_needs_a_fit_and_as_many_features(method):
-    X, y = iris()
-    with pytest.raises(NotFittedError, match="not fitted yet"):
-        getattr(SoftmaxRegression(), method)(X)
-    with pytest.raises(ValueError, match="X has 3 features, but SoftmaxRegression is expecting 4"):
-        getattr(SoftmaxRegression().fit(X, y), method)(X[:, :3])
-
-
 def test_blas_keeps_its_threads_after_the_fit():
     def threads():
         return [(pool["filepath"], pool["num_threads"]) for pool in threadpoolctl.threadpool_info()]
@@ -271,12 +183,6 @@ def test_threads_are_limited_while_the_fit_runs():
     with pytest.raises(ZeroDivisionError):
         SoftmaxRegression(n_threads=1).fit(*iris(), on_iteration=lambda _: 1 / 0)
     assert softgrad.get_num_threads() == before
-
-
-def test_clone_keeps_the_options():
-    options = {"C": 3.0, "tol": 1e-3, "max_iter": 7, "fit_intercept": False, "class_weight": "balanced"}
-    options |= {"label_smoothing": 0.1, "solver": "lbfgs", "warm_start": True, "n_threads": 1, "verbose": 1}
-    assert clone(SoftmaxRegression(**options)).get_params() == options
 
 
 @pytest.mark.parametrize("C", [1.0, np.inf])
@@ -430,72 +336,30 @@ def test_units_of_the_columns_do_not_change_what_converged_means():
     assert scaled.n_iter_ == pytest.approx(plain.n_iter_, abs=3)
 
 
-def separable():
+def test_a_first_row_of_no_weight_changes_no_fit():
     X, y = iris()
-    return X, np.minimum(y, 1)
+    weight = np.ones(len(X))
+    weight[0] = 0
+    plain = SoftmaxRegression(tol=1e-8).fit(X[1:], y[1:])
+    strange = X.copy()
+    strange[0] = 1e10
+    np.testing.assert_allclose(SoftmaxRegression(tol=1e-8).fit(strange, y, weight).coef_, plain.coef_, atol=1e-6)
 
 
-def quasi_separable():
-    """One value of the second column belongs to one class only; elsewhere the classes overlap."""
-    x = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 1.0, 2.0, 3.0])
-    flag = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1])
-    return np.column_stack([x, flag]), np.array([0, 1, 0, 1, 0, 1, 1, 1, 1])
-
-
-@pytest.mark.parametrize("load", [separable, quasi_separable])
-@pytest.mark.parametrize("tol", [1e-3, 1e-6])
-def test_separable_rows_without_penalty_are_named_and_bounded(load, tol):
-    X, y = load()
-    with pytest.warns(ConvergenceWarning, match=r"the rows are separable: .* no finite optimum; .* write a finite C"):
-        model = SoftmaxRegression(C=np.inf, tol=tol).fit(X, y)
-    assert not model.converged_
-    assert np.isfinite(model.coef_).all()
-    assert np.abs(model.coef_).max() < 1e4
-    assert model.score(X, y) >= 7 / 9
-    assert SoftmaxRegression(C=100.0, tol=tol).fit(X, y).converged_
-
-
-def test_complete_separation_is_seen_among_many_coefficients():
-    X = np.random.default_rng(0).normal(size=(40, 600))  # more columns than rows: any labels are separable
-    with pytest.warns(ConvergenceWarning, match="the rows are separable"):
-        assert not SoftmaxRegression(C=np.inf).fit(X, np.arange(40) % 2).converged_
-
-
-def test_rows_that_overlap_are_not_called_separable():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(80, 3))
-    y = (X[:, 0] + rng.logistic(size=80) > 0).astype(int)
-    for tol in (1e-2, 1e-6):
-        assert SoftmaxRegression(C=np.inf, tol=tol).fit(X, y).converged_
-    soft = np.column_stack([0.9 - 0.8 * (X[:, 0] > 0), 0.1 + 0.8 * (X[:, 0] > 0)])
-    assert SoftmaxRegression(C=np.inf).fit(X, soft).converged_
-
-
-def test_score_counts_unknown_labels_as_wrong():
+@pytest.mark.parametrize("solver", ["auto", *SOLVERS])
+def test_a_warm_start_may_come_from_other_labels(solver):
     X, y = iris()
-    model = SoftmaxRegression().fit(X, y)
-    right = model.score(X, y)
-    strange = y.copy()
-    strange[:30] = 9
-    assert model.score(X, strange) == pytest.approx(np.mean(model.predict(X) == strange))
-    assert model.score(X, strange) < right
-    assert model.score(X, np.eye(3)[y]) == pytest.approx(right)
-    weight = np.arange(len(y), dtype=float)
-    assert model.score(X, y, weight) == pytest.approx(weight @ (model.predict(X) == y) / weight.sum())
+    model = SoftmaxRegression(C=1e6, solver=solver, warm_start=True).fit(X, y)
+    assert model.fit(X, (y + 1) % 3).converged_
 
 
-def test_a_copy_predicts_the_same_and_leaves_the_rows_behind():
+@pytest.mark.parametrize("unit", [1e36, 4e37, 1e-38, 1e-42])
+def test_float32_near_its_limits_is_fitted_or_refused_with_a_reason(unit):
     X, y = iris()
-    model = SoftmaxRegression().fit(X, y)
-    copied = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(copied.predict_proba(X), model.predict_proba(X))
-    assert not any(value is X or getattr(value, "shape", ()) == X.shape for value in vars(copied).values())
-    assert len(pickle.dumps(model)) < X.nbytes + 8000 + 200 * model.n_iter_
-    with pytest.raises(ValueError, match="rows of the fit are not at hand"):
-        copied.summary()
-
-
-def test_all_names_what_the_package_exports():
-    assert sorted(softgrad.linear_model.__all__) == softgrad.linear_model.__all__
-    for name in softgrad.linear_model.__all__:
-        assert getattr(softgrad.linear_model, name).__doc__
+    X = ((X - X.mean(axis=0)) * unit).astype(np.float32)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            SoftmaxRegression().fit(X, y)
+    except ValueError as error:
+        assert str(error).startswith("X ")  # noqa: PT017 - it may also fit

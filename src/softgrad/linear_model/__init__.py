@@ -1,17 +1,28 @@
-"""Softmax regression with scikit-learn's interface; needs the extra ``softgrad[cli]``.
+"""Softmax regression with scikit-learn's interface.
 
 SoftmaxRegression                 the estimator
 SoftmaxRegressionCV               the same, with C chosen by cross-validation
-Iteration, Summary                what a fit reports, and what it leaves open
-save_model, load_model            a fitted model as a file without code in it
-to_onnx                           the same as a graph for other runtimes
+CoefficientSummary                coefficients with standard errors, from ``SoftmaxRegression.summary``
+Iteration                         the state of a fit after an iteration
+save_model, load_model            files of a fitted model, without executable content
+to_onnx                           a fitted model as a graph for other runtimes
+
+Needs scikit-learn, SciPy, threadpoolctl and safetensors, which the extra ``softgrad[cli]`` installs.
 """
 
-from softgrad.linear_model._coefficient_summary import Summary
+from softgrad.linear_model._coefficient_summary import CoefficientSummary
 from softgrad.linear_model._cross_validation import SoftmaxRegressionCV
 from softgrad.linear_model._formats._model_file import load_model, save_model
 from softgrad.linear_model._formats._onnx import to_onnx
 from softgrad.linear_model._softmax_regression import SoftmaxRegression
-from softgrad.linear_model._solvers._minimise import Iteration
+from softgrad.linear_model._solvers._history import Iteration
 
-__all__ = ["Iteration", "SoftmaxRegression", "SoftmaxRegressionCV", "Summary", "load_model", "save_model", "to_onnx"]
+__all__ = [
+    "CoefficientSummary",
+    "Iteration",
+    "SoftmaxRegression",
+    "SoftmaxRegressionCV",
+    "load_model",
+    "save_model",
+    "to_onnx",
+]

@@ -1,4 +1,4 @@
-"""Coefficients with what the data leave open, as arrays and as a table."""
+"""Coefficients with standard errors, tests and confidence intervals, as arrays and as a table."""
 
 from __future__ import annotations
 
@@ -9,34 +9,32 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from softgrad.linear_model._typing import Array
 
 _LABEL_WIDTH = 80 - 59
 
 
 @dataclass(frozen=True, eq=False)
-class Summary:
-    """The log-odds of every class against the first, with what the data leave open; printing it gives a table.
+class CoefficientSummary:
+    """Coefficients of the log-odds of every class against the first, with standard errors; it prints as a table.
 
     Attributes
     ----------
     classes : ndarray of shape (K - 1,)
-        The classes but the first.
+        The classes without the first.
     reference : object
         The first class.
     names : list of str
-        The P columns, with ``intercept`` as the last if there is one.
+        The names of the P columns, with ``intercept`` as the last if there is one.
     coef, standard_error, z, p_value, lower, upper : ndarray of shape (K - 1, P), float64
-        The estimate, its standard error, their ratio, the two-sided probability of a larger one, and the ends of
-        the 95 % interval.
+        Estimates, their standard errors, z statistics, two-sided p-values, and bounds of the 95 % confidence
+        intervals.
     rows : int
-        N.
+        Number of rows, N.
     log_likelihood : float
-        In nats, summed over the rows by their weights.
+        Weighted sum over the rows, in nats.
     C : float
-        Of the fit.
+        Inverse strength of the penalty.
     """
 
     classes: Array
@@ -50,36 +48,32 @@ class Summary:
 
     @property
     def z(self) -> Array:
-        """The estimate over its standard error."""
+        """The z statistic, coefficient / standard error."""
         return self.coef / self.standard_error
 
     @property
     def p_value(self) -> Array:
-        """The probability of a ratio at least as far from 0, if the coefficient were 0."""
+        """The two-sided p-value of the hypothesis that the coefficient is 0."""
         return 2 * ndtr(-np.abs(self.z))
 
     @property
     def lower(self) -> Array:
-        """The lower end of the 95 % interval."""
+        """The lower bound of the 95 % confidence interval."""
         return self.coef - ndtri(0.975) * self.standard_error
 
     @property
     def upper(self) -> Array:
-        """The upper end of the 95 % interval."""
+        """The upper bound of the 95 % confidence interval."""
         return self.coef + ndtri(0.975) * self.standard_error
 
     def __repr__(self) -> str:
-        """Return the table."""
-        return str(self)
-
-    def __str__(self) -> str:
         """Return the table, 80 columns wide."""
         width = min(_LABEL_WIDTH, max(map(len, [*self.names, *map(str, self.classes)])) + 3)
         header = f"{'estimate':>10}{'std. error':>11}{'z':>8}{'P>|z|':>8}{'95 % from':>11}{'to':>11}"
+        penalty = "no penalty" if np.isinf(self.C) else f"C={self.C:g}"
         lines = [
             f"Log-odds against class {self.reference!s}",
-            f"{self.rows} rows, {len(self.classes) + 1} classes, {self._penalty()}, "
-            f"log-likelihood {self.log_likelihood:.6g}",
+            f"{self.rows} rows, {len(self.classes) + 1} classes, {penalty}, log-likelihood {self.log_likelihood:.6g}",
         ]
         numbers = (self.coef, self.standard_error, self.z, self.p_value, self.lower, self.upper)
         for k, label in enumerate(self.classes):
@@ -93,9 +87,6 @@ class Summary:
                     f"{lower:>11.4g}{upper:>11.4g}"
                 )
         return "\n".join(lines)
-
-    def _penalty(self) -> str:
-        return "no penalty" if np.isinf(self.C) else f"C={self.C:g}"
 
 
 def _cut(label: str, width: int) -> str:

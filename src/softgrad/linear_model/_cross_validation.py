@@ -13,9 +13,15 @@ from sklearn.model_selection import check_cv
 from softgrad import cross_entropy
 from softgrad.linear_model import _fit_options as _options
 from softgrad.linear_model._prediction import LinearSoftmax
-from softgrad.linear_model._problem._design_matrix import location_and_scale, validated
+from softgrad.linear_model._problem._design_matrix import location_and_scale
+from softgrad.linear_model._problem._design_matrix import validate_rows as validated
 from softgrad.linear_model._problem._objective import Objective
-from softgrad.linear_model._problem._targets import among, labels_of, learnt, positions, row_weights, target_of
+from softgrad.linear_model._problem._targets import check_sample_weight as row_weights
+from softgrad.linear_model._problem._targets import class_indices as positions
+from softgrad.linear_model._problem._targets import encode_target as labels_of
+from softgrad.linear_model._problem._targets import fit_targets as learnt
+from softgrad.linear_model._problem._targets import labels_or_probabilities as target_of
+from softgrad.linear_model._problem._targets import targets_for as among
 from softgrad.linear_model._scoring import scorer_of
 from softgrad.linear_model._softmax_regression import SoftmaxRegression
 from softgrad.linear_model._thread_limits import limited_threads
@@ -25,8 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from softgrad.linear_model._fit_options import Options
-    from softgrad.linear_model._problem._targets import Labels
+    from softgrad.linear_model._fit_options import FitOptions as Options
+    from softgrad.linear_model._problem._targets import EncodedTarget as Labels
 
     Array = NDArray[Any]
 

@@ -1,43 +1,44 @@
-"""What SoftmaxRegression was constructed with, checked when a fit begins, as scikit-learn wants it."""
+"""The parameters of the estimators, validated when a fit begins, as scikit-learn's conventions require."""
 
 from __future__ import annotations
 
 import operator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from softgrad import _validation
 from softgrad._loss_spec import LossSpec, Reduction
-from softgrad.linear_model._solvers._minimise import SOLVERS
+from softgrad.linear_model._solvers._minimise import SOLVERS, SolverName
 
 
-class Options(NamedTuple):
-    """Those that the fit itself takes, each of its kind and in its range."""
+class FitOptions(NamedTuple):
+    """The validated parameters of a fit."""
 
     C: float
     fit_intercept: bool
     spec: LossSpec
-    solver: str
+    solver: Literal[SolverName, "auto"]
     tol: float
     max_iter: int
     n_threads: int | None
     verbose: int
 
 
-def checked(estimator: Any, C: object) -> Options:
-    """The options of an estimator; C apart, because a path has many."""
-    return Options(
+def checked(estimator: Any, C: object) -> FitOptions:
+    """Validate the parameters of an estimator, with one value of C."""
+    n_threads = estimator.n_threads
+    if n_threads is not None:
+        n_threads = _count(n_threads, "n_threads", 1, "a positive integer, or None for softgrad.get_num_threads()")
+    return FitOptions(
         C=_strength(C),
         fit_intercept=truth(estimator.fit_intercept, "fit_intercept"),
         spec=LossSpec(reduction=Reduction.sum, label_smoothing=_smoothing(estimator.label_smoothing)),
         solver=_solver(estimator.solver),
         tol=_validation.non_negative(estimator.tol, "tol"),
         max_iter=_count(estimator.max_iter, "max_iter", 1, "a positive integer, such as the default 1000"),
-        n_threads=None
-        if estimator.n_threads is None
-        else _count(estimator.n_threads, "n_threads", 1, "a positive integer, or None for softgrad.get_num_threads()"),
-        verbose=_count(estimator.verbose, "verbose", 0, "0 for silence, or 1 for a line per iteration"),
+        n_threads=n_threads,
+        verbose=_count(estimator.verbose, "verbose", 0, "0 for no output, or 1 for a line per iteration"),
     )
 
 
@@ -52,30 +53,32 @@ def _smoothing(value: object) -> float:
     number = _validation.real(value, "label_smoothing")
     if not 0 <= number < 1:
         raise ValueError(
-            f"label_smoothing={value!r}; expected a number from 0 to less than 1: at 1 every label would be forgotten"
+            f"label_smoothing={value!r}; expected a number from 0 to less than 1: at 1 the targets would not depend on "
+            "the labels"
         )
     return number
 
 
-def _solver(value: object) -> str:
-    names = ("auto", *SOLVERS)
-    if not (isinstance(value, str) and value in names):
-        raise ValueError(f"solver={value!r}; expected one of {', '.join(map(repr, names))}")
-    return value
+def _solver(value: object) -> Literal[SolverName, "auto"]:
+    names: tuple[Literal[SolverName, "auto"], ...] = ("auto", *SOLVERS)
+    for name in names:
+        if isinstance(value, str) and value == name:
+            return name
+    raise ValueError(f"solver={value!r}; expected one of {', '.join(map(repr, names))}")
 
 
 def truth(value: object, name: str) -> bool:
-    """True or False, of any bool type."""
+    """Return True or False, given any bool type."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name}={value!r}; expected True or False")
     return bool(value)
 
 
-def _count(value: object, name: str, least: int, expected: str) -> int:
+def _count(value: object, name: str, smallest: int, expected: str) -> int:
     try:
         count = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{name}={value!r}; expected {expected}") from None
-    if not least <= count < 2**31:
+    if not smallest <= count < 2**31:
         raise ValueError(f"{name}={value!r}; expected {expected}")
     return count

@@ -1,4 +1,4 @@
-"""What a fitted linear softmax model says of rows."""
+"""Predictions of a fitted linear softmax model."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from softgrad import log_softmax, softmax
-from softgrad.linear_model._problem._design_matrix import validated
-from softgrad.linear_model._problem._targets import among, labels_of, positions, row_weights
+from softgrad.linear_model._problem._design_matrix import validate_rows
+from softgrad.linear_model._problem._targets import check_sample_weight, class_indices, encode_target, targets_for
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    Array = NDArray[Any]
+    from softgrad.linear_model._typing import Array
 
-# Rows of float32 are converted this many numbers at a time, so that predicting never doubles X.
-_CONVERTED = 1 << 20
+# float32 rows are converted in blocks of this many numbers, to avoid a float64 copy of X.
+_BLOCK_ELEMENTS = 1 << 20
 
 
 class LinearSoftmax(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type hints
@@ -29,89 +29,89 @@ class LinearSoftmax(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     classes_: Array
     temperature_: float
 
-    def decision_function(self, X: Any) -> Array:
-        """Return the logits (W x + b)/T, shape (N, K); for two classes the second's less the first's, shape (N,).
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Return the logits (W x + b)/T, shape (N, K), or for two classes their difference, shape (N,).
 
-        That is scikit-learn's convention: for two classes, positive means the second. T is ``temperature_``.
+        As in scikit-learn, the difference is positive for the second class. T is ``temperature_``.
 
         Parameters
         ----------
         X : array_like, sparse matrix or frame of shape (N, D)
-            Columns as in `fit`.
+            The same columns as in `fit`.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             If `fit` has not been called.
         ValueError
-            If X has other columns than in `fit`, or holds NaN or infinity.
+            If X has other columns than in `fit`, or contains NaN or infinity.
         """
-        logits = self._tempered(X)
+        logits = self._scaled_logits(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict(self, X: Any) -> Array:
         """Return the most probable class of every row, shape (N,). Raises as `decision_function`."""
-        logits = self._logits(X)  # first: it says so if the model is not fitted
+        logits = self._logits(X)  # before classes_: raises NotFittedError
         return self.classes_[logits.argmax(axis=1)]
 
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the probability of every class, shape (N, K), in the order of ``classes_``.
 
         Raises as `decision_function`.
         """
-        return softmax(self._tempered(X))
+        return softmax(self._scaled_logits(X))
 
-    def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithms of `predict_proba`, in nats, accurate also where those are 0 or 1.
+    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return the logarithms of `predict_proba`, in nats; accurate also for probabilities near 0 and 1.
 
         Raises as `decision_function`.
         """
-        return log_softmax(self._tempered(X))
+        return log_softmax(self._scaled_logits(X))
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Return the part of the rows, by weight, whose predicted class is the label's.
+        """Return the weighted accuracy.
 
-        A label that is no class of the model counts as predicted wrongly. For a matrix of class probabilities it is
-        their part that falls on the predicted classes.
+        A label that is not a class of the model counts as an error. For class probabilities, return the fraction of
+        their sum that belongs to the predicted classes.
 
         Parameters
         ----------
         X : array_like, sparse matrix or frame of shape (N, D)
-            Columns as in `fit`.
+            The same columns as in `fit`.
         y : array_like of shape (N,) or (N, K)
             Labels or class probabilities.
         sample_weight : array_like of shape (N,), optional
-            At least 0.
+            Weights of at least 0; by default 1.
 
         Raises
         ------
         ValueError
-            If y or sample_weight does not fit to X; and as `decision_function`.
+            If y or sample_weight does not match X; and as `decision_function`.
         """
-        best = self._logits(X).argmax(axis=1)
-        labels = labels_of(y, len(best), type(self).__name__)
-        weight = row_weights(sample_weight, len(best))
-        if labels.probabilities is None:
-            right = positions(labels.names, self.classes_)[labels.codes] == best
-            return float(weight @ right / weight.sum())
-        given = among(labels, weight, self.classes_).probabilities
-        return float(weight @ given[np.arange(len(best)), best] / labels.masses(weight).sum())
+        predicted = self._logits(X).argmax(axis=1)
+        encoded = encode_target(y, len(predicted), type(self).__name__)
+        weight = check_sample_weight(sample_weight, len(predicted))
+        if encoded.probabilities is None:
+            correct = class_indices(encoded.names, self.classes_)[encoded.codes] == predicted
+            return float(weight @ correct / weight.sum())
+        probabilities = targets_for(encoded, weight, self.classes_).probabilities
+        return float(weight @ probabilities[np.arange(len(predicted)), predicted] / encoded.masses(weight).sum())
 
-    def _tempered(self, X: Any) -> Array:
+    def _scaled_logits(self, X: Any) -> Array:
         logits = self._logits(X)
         return logits if self.temperature_ == 1 else logits / self.temperature_
 
     def _logits(self, X: Any) -> Array:
         check_is_fitted(self)
-        return self._logits_of(validated(self, X, reset=False))
+        return self._logits_of(validate_rows(self, X, reset=False))
 
     def _logits_of(self, x: Any) -> Array:
-        """The logits of rows that are validated already."""
+        """Return the logits of validated rows."""
         W = self.coef_.T
         if x.dtype == np.float64:
             return np.asarray(x @ W) + self.intercept_
         logits = np.empty((x.shape[0], len(self.classes_)))
-        rows = max(1, _CONVERTED // max(x.shape[1], 1))
+        rows = max(1, _BLOCK_ELEMENTS // max(x.shape[1], 1))
         for start in range(0, x.shape[0], rows):
             logits[start : start + rows] = x[start : start + rows].astype(np.float64) @ W
         return logits + self.intercept_

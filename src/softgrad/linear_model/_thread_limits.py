@@ -1,4 +1,4 @@
-"""How many threads BLAS and softgrad use while fits run, also where fits overlap in several threads."""
+"""Limits on the threads of BLAS and softgrad during fits, which may overlap in several threads."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def limited_threads(n_threads: int | None) -> Iterator[None]:
-    """BLAS on one thread, and softgrad on at most `n_threads`, in the whole process until the block ends.
+    """Limit BLAS to one thread and softgrad to `n_threads`, in the whole process until the block ends.
 
-    Where blocks overlap, the least of their limits holds, and what was before the first holds again after the last.
+    If blocks overlap, the smallest of their limits applies; the original limits are restored when the last one ends.
     """
     block = _Block(threading.get_ident(), n_threads)
     _limits.enter(block)
@@ -37,21 +37,21 @@ class _Block:
 
 
 class _Limits:
-    """The limits of the blocks that run now; both numbers of threads belong to the process, so they are counted."""
+    """The limits of the active blocks, which are counted because the numbers of threads are global to the process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._active: set[_Block] = set()
         self._blas: Any = None
         self._unlimited = 0  # softgrad's threads outside all blocks
-        self._limited = 0  # those set last
+        self._limited = 0  # the number set last
 
     def enter(self, block: _Block) -> None:
         with self._lock:
             if not self._active:
-                # Where every library keeps threads of its own, they spin against one another: 1797 x 64 rows took
-                # 66 ms an evaluation on two busy cores, 0.5 ms with BLAS on one thread, and products up to
-                # 20000 x 784 x 100 gained nothing from a second.
+                # Idle workers of BLAS spin and slow those of softgrad: with 1797 x 64 rows on two busy cores an
+                # evaluation took 66 ms, and 0.5 ms with BLAS on one thread. Products up to 20000 x 784 x 100 were
+                # no faster with a second.
                 self._blas = _libraries().limit(limits=1, user_api="blas")
                 self._unlimited = self._limited = get_num_threads()
             self._active.add(block)
@@ -65,14 +65,14 @@ class _Limits:
                 self._blas.restore_original_limits()
 
     def after_fork(self) -> None:
-        """In the child, of whose threads only the one that forked is left: the blocks of the others never end."""
+        """Drop the blocks of threads that do not exist in a forked child, where they would never end."""
         self._lock = threading.Lock()
         for block in list(self._active):
             if block.thread != threading.get_ident():
                 self.leave(block)
 
     def _set_threads(self) -> None:
-        if get_num_threads() != self._limited:  # somebody set another number meanwhile
+        if get_num_threads() != self._limited:  # set to another number by the user since
             self._unlimited = get_num_threads()
         self._limited = min((block.n_threads or self._unlimited for block in self._active), default=self._unlimited)
         set_num_threads(self._limited)
@@ -80,7 +80,7 @@ class _Limits:
 
 @cache
 def _libraries() -> ThreadpoolController:
-    # Finding them takes 4 ms, longer than a small fit; those of NumPy and SciPy, which a fit uses, are there by now.
+    # Cached because the search takes 4 ms, longer than a small fit; NumPy and SciPy have loaded theirs by now.
     return ThreadpoolController()
 
 

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse
 from sklearn.base import BaseEstimator
 
-from softgrad.linear_model._problem._design_matrix import CONSTANT, buffers, location_and_scale, validated
+from softgrad.linear_model._problem._design_matrix import CONSTANT, buffers, location_and_scale, validate_rows
 
 
 def rng():
@@ -17,7 +17,7 @@ def rng():
 
 
 def validate(X, **options):
-    return validated(BaseEstimator(), X, reset=True, **options)
+    return validate_rows(BaseEstimator(), X, reset=True, **options)
 
 
 def moments(x, weight):
@@ -199,3 +199,36 @@ def test_buffers_name_the_dtype_and_the_form():
     assert dense is None
     assert (data is sparse.data, indices is sparse.indices, starts is sparse.indptr) == (True, True, True)
     assert code != buffers(x)[0]
+
+
+@pytest.mark.parametrize("form", [np.ascontiguousarray, np.asfortranarray, scipy.sparse.csr_array])
+@pytest.mark.parametrize("huge", [1e10, 1e50])
+def test_a_row_of_no_weight_leaves_location_and_scale_alone(form, huge):
+    rng = np.random.default_rng(0)
+    x, weight = rng.normal(size=(100, 3)), rng.uniform(0.5, 2, 100)
+    weight[[0, 50]] = 0
+    expected = location_and_scale(x, weight, centred=True)
+    x[[0, 50]] = huge
+    for result, other in zip(location_and_scale(form(x), weight, centred=True), expected, strict=True):
+        np.testing.assert_allclose(result, other, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("value", [0.1, 7.0, 1e5, -1e8])
+def test_sparse_columns_that_do_not_vary_have_no_scale(value):
+    x = scipy.sparse.csr_array(np.full((50, 1), value))
+    for seed in range(5):
+        weight = np.random.default_rng(seed).uniform(0.5, 2, 50)
+        assert location_and_scale(x, weight, centred=True)[1][0] == CONSTANT
+
+
+@pytest.mark.parametrize("offset", [1e4, -1e8])
+def test_an_offset_takes_nothing_from_the_spread_of_sparse_columns(offset):
+    x = np.random.default_rng(0).normal(size=(400, 3)) + offset
+    weight = np.ones(400)
+    _, scale = location_and_scale(scipy.sparse.csr_array(x), weight, centred=True)
+    np.testing.assert_allclose(scale, location_and_scale(x, weight, centred=True)[1], rtol=1e-6)
+
+
+def test_sparse_sums_that_overflow_are_refused_without_a_warning():
+    with pytest.raises(ValueError, match="X reaches"):
+        validate_rows(BaseEstimator(), scipy.sparse.csr_array(np.full((4, 1), 1.7e308)), reset=True)

@@ -8,7 +8,6 @@ import scipy.special
 import softgrad as sg
 from softgrad._loss_spec import LossSpec
 from softgrad._targets import Targets
-from softgrad.linear_model._problem._design_matrix import location_and_scale
 from softgrad.linear_model._problem._objective import Objective
 
 N, D, K = 120, 6, 4
@@ -28,8 +27,7 @@ def problem(kind="labels", smoothing=0.0):
 
 
 def objective_of(x, targets, spec, *, C=2.0, fit_intercept=True):
-    mean, scale = location_and_scale(x, targets.row_weight, centred=fit_intercept)
-    return Objective(x, targets, spec, C=C, fit_intercept=fit_intercept, mean=mean, scale=scale)
+    return Objective.from_rows(x, targets, spec, C=C, fit_intercept=fit_intercept)
 
 
 def users_objective(x, targets, spec, W, b, C):
@@ -147,7 +145,7 @@ def test_standardised_rows_give_the_logits_of_theta(fit_intercept):
     x, targets, spec = problem()
     for form in (np.asarray, scipy.sparse.csr_array):
         objective = objective_of(form(x), targets, spec, fit_intercept=fit_intercept)
-        rows = objective.standardised(form(x)[:30])
+        rows = objective.standardise(form(x)[:30])
         theta = points(objective)[0]
         W, b = objective.coefficients(theta)
         np.testing.assert_allclose(rows @ theta.T, x[:30] @ W.T + b, atol=1e-10)
@@ -189,3 +187,12 @@ def test_float32_rows_are_summed_in_double():
         assert value == pytest.approx(other, rel=1e-6)
         np.testing.assert_allclose(gradient, same, rtol=0, atol=1e-6)
         np.testing.assert_allclose(narrow.hessian(theta), wide.hessian(theta), rtol=0, atol=1e-6)
+
+
+def test_mass_is_the_sum_of_the_smoothed_targets():
+    q = np.random.default_rng(0).dirichlet(np.ones(3), 5) * [[0.5], [1], [2], [3], [1]]
+    weight = np.arange(1.0, 6.0)
+    y = 0.7 * q + 0.3 / 3
+    np.testing.assert_allclose(
+        Targets(3, None, q, row_weight=weight).mass(LossSpec(label_smoothing=0.3)), weight * y.sum(axis=1)
+    )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from softgrad.linear_model._solvers._descent import Point, descend, search
+from softgrad.linear_model._solvers._descent import Iterate, descend, line_search
 
 EPS = np.finfo(np.float64).eps
 
@@ -22,7 +22,7 @@ def recorded(value, slope):
 
 
 def point_at(evaluate, t):
-    return Point(np.array([t]), *evaluate(np.array([t])))
+    return Iterate(np.array([t]), *evaluate(np.array([t])))
 
 
 FUNCTIONS = {
@@ -62,7 +62,7 @@ def test_wolfes_conditions_hold_where_the_search_ends(name, length):
     evaluate, seen = recorded(*FUNCTIONS[name])
     start = point_at(evaluate, 0.0)
     direction = -length * np.sign(start.gradient)
-    after = search(evaluate, start, direction, EPS)
+    after = line_search(evaluate, start, direction, EPS)
     slope, after_slope = start.gradient @ direction, after.gradient @ direction
     step = (after.theta - start.theta) @ direction / (direction @ direction)
     assert after.value <= start.value + 1e-4 * step * slope
@@ -73,7 +73,7 @@ def test_wolfes_conditions_hold_where_the_search_ends(name, length):
 
 def test_a_step_of_one_is_taken_if_it_will_do():
     evaluate, seen = recorded(*FUNCTIONS["a parabola"])
-    after = search(evaluate, point_at(evaluate, 0.0), np.array([0.8]), EPS)
+    after = line_search(evaluate, point_at(evaluate, 0.0), np.array([0.8]), EPS)
     assert seen == [0.0, 0.8]
     assert after.theta == 0.8
 
@@ -81,19 +81,19 @@ def test_a_step_of_one_is_taken_if_it_will_do():
 @pytest.mark.parametrize("direction", [-1.0, 0.0, np.nan])
 def test_a_direction_that_does_not_lead_down_is_refused_unevaluated(direction):
     evaluate, seen = recorded(*FUNCTIONS["a parabola"])
-    assert search(evaluate, point_at(evaluate, 0.0), np.array([direction]), EPS) is None
+    assert line_search(evaluate, point_at(evaluate, 0.0), np.array([direction]), EPS) is None
     assert seen == [0.0]
 
 
 def test_a_search_without_end_is_given_up():
     evaluate, seen = recorded(lambda t: -t, lambda t: -1.0)
-    assert search(evaluate, point_at(evaluate, 0.0), np.array([1.0]), EPS) is None
+    assert line_search(evaluate, point_at(evaluate, 0.0), np.array([1.0]), EPS) is None
     assert 20 < len(seen) < 40
 
 
 def test_a_search_without_decrease_is_given_up():
     evaluate, seen = recorded(abs, lambda t: -1.0)  # the slope is wrong
-    assert search(evaluate, point_at(evaluate, 0.0), np.array([1.0]), EPS) is None
+    assert line_search(evaluate, point_at(evaluate, 0.0), np.array([1.0]), EPS) is None
     assert 20 < len(seen) < 40
 
 
@@ -102,14 +102,14 @@ def test_the_slope_decides_where_rounding_hides_the_decrease(noise):
     # The decrease, 1e-12, is below what rounding adds to a value of 1 in float32.
     evaluate, _ = recorded(lambda t: 1 + (noise if t else 0.0), lambda t: 1e-12 * (t - 1))
     start = point_at(evaluate, 0.0)
-    assert search(evaluate, start, np.array([1.0]), np.finfo(np.float32).eps).theta == 1.0
-    accepted = search(evaluate, start, np.array([1.0]), EPS)
+    assert line_search(evaluate, start, np.array([1.0]), np.finfo(np.float32).eps).theta == 1.0
+    accepted = line_search(evaluate, start, np.array([1.0]), EPS)
     assert (accepted is None) == (noise > 0)
 
 
 def test_a_rise_above_the_noise_is_no_minimum_whatever_the_slope():
     evaluate, _ = recorded(lambda t: 1 + 1e-3 * (t > 0.5), lambda t: -1e-6 if t <= 0.5 else 0.0)
-    after = search(evaluate, point_at(evaluate, 0.0), np.array([1.0]), 1e-7)
+    after = line_search(evaluate, point_at(evaluate, 0.0), np.array([1.0]), 1e-7)
     assert after is None or after.theta <= 0.5
 
 
@@ -127,10 +127,10 @@ class Steepest:
     def direction(self, point):
         return self.sign * point.gradient
 
-    def advanced(self, before, after):
+    def update(self, before, after):
         self.learnt.append((before, after))
 
-    def forget(self):
+    def reset(self):
         self.memory -= 1
         return self.memory >= 0
 
@@ -199,9 +199,9 @@ def test_descent_ends_once_nothing_is_left_to_forget(memory):
 
 def test_what_is_forgotten_may_have_been_what_was_wrong():
     class Reformed(Steepest):
-        def forget(self):
+        def reset(self):
             self.sign = -1.0
-            return super().forget()
+            return super().reset()
 
     _, cause, _ = descended(Reformed(1, sign=1.0))
     assert cause == "converged"
@@ -211,3 +211,22 @@ def test_descent_ends_where_rounding_leaves_nothing():
     point, cause, _ = descended(Steepest(), tol=0.0, evaluate=lambda theta: (bowl(theta)[0], bowl(theta)[1] + 1e-9))
     assert cause == "precision"
     np.testing.assert_allclose(point.theta, [1, -1], atol=1e-6)
+
+
+def test_a_gradient_that_is_not_a_number_is_no_convergence():
+    def nan(theta):
+        return 1.0, np.full_like(theta, np.nan)
+
+    class Steepest:
+        def direction(self, point):
+            return -point.gradient
+
+        def update(self, *_): ...
+
+        def reset(self):
+            return False
+
+    _, cause = descend(
+        nan, Steepest(), np.zeros(2), norm=np.max, tol=1e-6, max_iter=9, precision=1e-16, report=lambda _: None
+    )
+    assert cause != "converged"

@@ -7,18 +7,15 @@ import pytest
 from sklearn.datasets import load_iris
 
 from softgrad._targets import Targets
-from softgrad.linear_model._problem._design_matrix import location_and_scale
 from softgrad.linear_model._problem._objective import Objective
-from softgrad.linear_model._solvers._descent import Point
+from softgrad.linear_model._solvers._descent import Iterate
 from softgrad.linear_model._solvers._lbfgs import LBFGS
 from softgrad.linear_model._solvers._preconditioner import Plan
 
 
 def iris():
     x, y = load_iris(return_X_y=True)
-    weight = np.ones(len(x))
-    mean, scale = location_and_scale(x, weight, centred=True)
-    return Objective(x, Targets(3, y, None, row_weight=weight), C=1.0, fit_intercept=True, mean=mean, scale=scale)
+    return Objective.from_rows(x, Targets(3, y, None, row_weight=np.ones(len(x))), C=1.0, fit_intercept=True)
 
 
 def walk(objective, steps, seed=0):
@@ -26,7 +23,7 @@ def walk(objective, steps, seed=0):
     rng = np.random.default_rng(seed)
     theta = np.zeros(objective.shape)
     for _ in range(steps + 1):
-        yield Point(theta, *objective.value_and_grad(theta))
+        yield Iterate(theta, *objective.value_and_grad(theta))
         step = 0.2 * rng.normal(size=objective.shape)
         theta = theta + step - step.mean(axis=0)
 
@@ -48,7 +45,7 @@ def bfgs_matrix(points, initial):
 
 
 def initial_inverse(objective):
-    preconditioner = Plan.of(objective).at_start(objective)
+    preconditioner = Plan.of(objective).bound(objective)
     units = np.eye(np.prod(objective.shape)).reshape(-1, *objective.shape)
     return preconditioner.solve(units).reshape(len(units), len(units))
 
@@ -59,7 +56,7 @@ def test_directions_are_those_of_the_bfgs_matrix(steps):
     method = LBFGS(objective)
     points = list(walk(objective, steps))
     for before, after in pairwise(points):
-        method.advanced(before, after)
+        method.update(before, after)
     expected = -bfgs_matrix(points, initial_inverse(objective)) @ points[-1].gradient.ravel()
     np.testing.assert_allclose(method.direction(points[-1]).ravel(), expected, rtol=1e-8, atol=1e-10)
 
@@ -71,8 +68,8 @@ def test_the_last_change_of_the_gradient_gives_the_last_step_also_after_renewals
     *_, last = points = list(walk(objective, 30))
     for before, after in pairwise(points):
         method.direction(before)
-        method.advanced(before, after)
-        change = Point(after.theta, after.value, after.gradient - before.gradient)
+        method.update(before, after)
+        change = Iterate(after.theta, after.value, after.gradient - before.gradient)
         np.testing.assert_allclose(method.direction(change), before.theta - after.theta, rtol=1e-6, atol=1e-8)
     assert np.vdot(method.direction(last), last.gradient) < 0
 
@@ -81,17 +78,17 @@ def test_what_was_forgotten_has_no_influence():
     objective = iris()
     method, fresh = LBFGS(objective), LBFGS(objective)
     before, after = walk(objective, 1)
-    assert not method.forget()
-    method.advanced(before, after)
+    assert not method.reset()
+    method.update(before, after)
     assert (method.direction(after) != fresh.direction(after)).any()
-    assert method.forget()
+    assert method.reset()
     np.testing.assert_array_equal(method.direction(after), fresh.direction(after))
-    assert not method.forget()
+    assert not method.reset()
 
 
 def test_a_step_along_which_the_gradient_falls_is_not_learnt():
     objective = iris()
     method, fresh = LBFGS(objective), LBFGS(objective)
     before, after = walk(objective, 1)
-    method.advanced(before, after._replace(gradient=2 * before.gradient - after.gradient))  # curvature below 0
+    method.update(before, after._replace(gradient=2 * before.gradient - after.gradient))  # curvature below 0
     np.testing.assert_array_equal(method.direction(after), fresh.direction(after))

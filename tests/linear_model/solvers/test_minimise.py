@@ -12,8 +12,8 @@ from sklearn.datasets import load_iris, load_wine
 
 from softgrad._loss_spec import DEFAULT, LossSpec
 from softgrad._targets import Targets
-from softgrad.linear_model._problem._design_matrix import location_and_scale
 from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._solvers._history import History
 from softgrad.linear_model._solvers._minimise import SOLVERS, minimise
 
 every_solver = pytest.mark.parametrize("solver", SOLVERS)
@@ -78,8 +78,7 @@ PROBLEMS = {
 
 
 def objective_of(x, targets, spec=DEFAULT, *, C=1.0, fit_intercept=True):
-    mean, scale = location_and_scale(x, targets.row_weight, centred=fit_intercept)
-    return Objective(x, targets, spec, C=C, fit_intercept=fit_intercept, mean=mean, scale=scale)
+    return Objective.from_rows(x, targets, spec, C=C, fit_intercept=fit_intercept)
 
 
 def fitted(objective, solver="lbfgs", *, start=None, tol=1e-9, max_iter=1000, **options):
@@ -240,7 +239,7 @@ def test_columns_that_say_nothing_get_no_weight(solver):
 def test_iterations_are_counted_and_reported(solver):
     seen = []
     objective = objective_of(*iris())
-    solution = fitted(objective, solver, max_iter=3, on_iteration=seen.append)
+    solution = fitted(objective, solver, max_iter=3, history=History(seen.append))
     assert (solution.converged, solution.cause) == (False, "max_iter")
     assert seen == solution.history
     assert len(seen) == 3
@@ -311,3 +310,11 @@ def test_few_rows_of_many_columns(solver):
     solution = fitted(objective_of(*labelled(x, np.arange(4) % 2)), solver, tol=1e-7)
     assert solution.converged
     assert len(solution.history) < 40
+
+
+@every_solver
+@pytest.mark.parametrize("seed", range(4))
+def test_a_far_start_is_no_obstacle(solver, seed):
+    objective = objective_of(*iris())
+    start = 30 * np.random.default_rng(seed).normal(size=objective.shape)
+    assert minimise(objective, start, solver=solver, tol=1e-6, max_iter=1000).converged

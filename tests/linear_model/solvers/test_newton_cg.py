@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from softgrad._targets import Targets
-from softgrad.linear_model._problem._design_matrix import location_and_scale
 from softgrad.linear_model._problem._objective import Objective
-from softgrad.linear_model._solvers._descent import Point
+from softgrad.linear_model._solvers._descent import Iterate
 from softgrad.linear_model._solvers._newton_cg import NewtonCG
 from softgrad.linear_model._solvers._preconditioner import Plan
 
@@ -16,13 +15,11 @@ def problem():
     x = rng.normal(size=(400, 6)) @ np.diag(np.logspace(0, -3, 6)) @ rng.normal(size=(6, 6))
     standard = (x - x.mean(axis=0)) / x.std(axis=0)
     y = (3 * standard @ rng.normal(size=(6, 4)) + rng.gumbel(size=(400, 4))).argmax(axis=1)
-    weight = np.ones(400)
-    mean, scale = location_and_scale(x, weight, centred=True)
-    return Objective(x, Targets(4, y, None, row_weight=weight), C=100.0, fit_intercept=True, mean=mean, scale=scale)
+    return Objective.from_rows(x, Targets(4, y, None, row_weight=np.ones(400)), C=100.0, fit_intercept=True)
 
 
 def at(objective, theta):
-    return Point(theta, *objective.value_and_grad(theta, keep_probs=True))
+    return Iterate(theta, *objective.value_and_grad(theta, keep_probs=True))
 
 
 def shift_free_solve(hessian, g, shape):

@@ -8,7 +8,6 @@ import scipy.sparse
 import scipy.special
 
 from softgrad._targets import Targets
-from softgrad.linear_model._problem._design_matrix import location_and_scale
 from softgrad.linear_model._problem._objective import Objective
 from softgrad.linear_model._solvers._preconditioner import Plan, Sample
 
@@ -25,8 +24,7 @@ def objective_of(x, *, C=2.0, fit_intercept=True, classes=K, weight=None):
     rng = np.random.default_rng(3)
     weight = rng.uniform(0, 2, x.shape[0]) if weight is None else weight
     targets = Targets(classes, rng.integers(0, classes, x.shape[0]), None, row_weight=weight)
-    mean, scale = location_and_scale(x, weight, centred=fit_intercept)
-    return Objective(x, targets, C=C, fit_intercept=fit_intercept, mean=mean, scale=scale)
+    return Objective.from_rows(x, targets, C=C, fit_intercept=fit_intercept)
 
 
 def theta_of(objective):
@@ -97,8 +95,8 @@ def test_one_block_is_the_mean_of_the_class_blocks_shared_out_by_weight(form, fi
 def test_the_start_is_boehnings_bound(kind):
     objective = objective_of(rows_of(), C=np.inf)
     v = vectors_of(objective)
-    solution = Plan(kind, N).at_start(objective).solve(v)
-    x = objective.standardised(objective.x)
+    solution = Plan(kind, N).bound(objective).solve(v)
+    x = objective.standardise(objective.x)
     bound = 0.5 * (objective.targets.row_weight[:, None] * x).T @ x / objective.total
     if kind == "diagonal":
         bound = np.diag(bound.diagonal())
@@ -119,12 +117,12 @@ def test_a_step_by_the_diagonal_ends_where_the_bound_is_least_along_it(form, C):
     objective = objective_of(form(x), C=C)
     gradient = objective.value_and_grad(np.zeros(objective.shape))[1]
     plan = Plan("diagonal", N)
-    step = plan.bounded_step(objective, plan.at_start(objective), gradient)
+    step = plan.bounded_step(objective, plan.bound(objective), gradient)
     standard = objective.standardised(objective.x)
     bound = 0.5 * (objective.targets.row_weight[:, None] * standard).T @ standard / objective.total
     curvature = np.vdot(step, step @ bound + objective.penalties * step)
     assert np.vdot(gradient, step) == pytest.approx(-curvature)
-    assert curvature < 0.3 * np.vdot(gradient, plan.at_start(objective).solve(gradient))
+    assert curvature < 0.3 * np.vdot(gradient, plan.bound(objective).solve(gradient))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -134,7 +132,7 @@ def test_every_approximation_is_symmetric_and_positive(dtype, C):
     theta = theta_of(objective)
     size = theta.size
     for plan in plans(objective):
-        for preconditioner in (plan.at_start(objective), plan.at(objective, theta)):
+        for preconditioner in (plan.bound(objective), plan.at(objective, theta)):
             units = np.eye(size).reshape(size, *objective.shape)
             units = units - units.mean(axis=1, keepdims=True)
             inverse = preconditioner.solve(units).reshape(size, size)
@@ -170,7 +168,7 @@ def test_singular_matrices_get_a_ridge_and_stay_finite(dtype, C):
     for x in (repeated(rows_of()).astype(dtype), few):
         objective = objective_of(x, C=C, weight=np.ones(len(x)))
         for plan in plans(objective):
-            for at in (plan.at_start(objective), plan.at(objective, theta_of(objective))):
+            for at in (plan.bound(objective), plan.at(objective, theta_of(objective))):
                 v = vectors_of(objective)
                 solution = at.solve(v)
                 assert np.isfinite(solution).all()
@@ -293,8 +291,18 @@ def test_wide_sparse_rows_are_never_made_dense():
     assert plan.kind == "diagonal"
     objective.value_and_grad(theta, keep_probs=True)
     objective.hessian_product(v)
-    plan.at_start(objective).solve(v)
+    plan.bound(objective).solve(v)
     plan.at(objective, theta).solve(v)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 40 * theta.nbytes
+
+
+def test_a_diagonal_of_zeros_stays_finite():
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    targets = Targets(2, np.arange(20) % 2, None, row_weight=np.ones(20))
+    objective = Objective(X, targets, C=np.inf, fit_intercept=True, mean=np.zeros(3), scale=np.ones(3))
+    theta = np.zeros((2, 4))
+    theta[0, 3] = 1e3
+    v = np.ones((2, 4)) * [[1], [-1]]
+    assert np.isfinite(Plan("diagonal", 20).at(objective, theta).solve(v)).all()

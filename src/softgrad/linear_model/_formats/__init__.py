@@ -1,1 +1,1 @@
-"""Files of a fitted model."""
+"""Files of a fitted model: safetensors files of softgrad, and ONNX graphs for other runtimes."""

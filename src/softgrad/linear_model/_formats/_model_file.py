@@ -1,4 +1,4 @@
-"""A fitted model as a safetensors file: two arrays and a header of JSON, nothing that runs when it is read."""
+"""A fitted model as a safetensors file: two arrays and a JSON header, without executable content."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 import softgrad
 from softgrad._whole_file import write_whole
@@ -15,11 +17,8 @@ from softgrad.linear_model._formats._model_record import check_model, model_from
 if TYPE_CHECKING:
     import os
 
-    from numpy.typing import NDArray
-
     from softgrad.linear_model._softmax_regression import SoftmaxRegression
-
-    Array = NDArray[Any]
+    from softgrad.linear_model._typing import Array
 
 _FORMAT = "softgrad.linear_model.SoftmaxRegression"
 _VERSION = 1
@@ -30,28 +29,28 @@ _ENTRY = "softgrad"
 def save_model(model: SoftmaxRegression, path: str | os.PathLike[str]) -> None:
     """Write a fitted model to a safetensors file.
 
-    The file appears whole or not at all, and equal fits make equal files: no time is in it. Any safetensors reader
-    finds the arrays ``coef`` (K, D) and ``intercept`` (K,), float64, and in the metadata entry ``softgrad``, as JSON:
+    The file is written atomically. Equal fits give equal files, which contain no times. Any safetensors reader can
+    read the float64 arrays ``coef`` (K, D) and ``intercept`` (K,). The metadata entry ``softgrad`` is JSON with
     ``format``, ``format_version``, ``softgrad_version``, ``classes``, ``options``, ``results``, ``history``,
-    ``feature_names`` if the columns had names, and ``sha256``, the checksum of all of it.
+    ``feature_names`` if the columns had names, and ``sha256``, a checksum of header and arrays.
 
     Parameters
     ----------
     model : SoftmaxRegression
-        Fitted.
+        Fitted model.
     path : str or path
-        The name is taken as it is; ``.safetensors`` is customary. A file of that name is replaced.
+        File name, used without adding a suffix; ``.safetensors`` is usual. An existing file is replaced.
 
     Raises
     ------
     TypeError
-        If `model` is no SoftmaxRegression, or its classes are neither numbers nor strings.
+        If `model` is not a SoftmaxRegression, or its classes are neither numbers nor strings.
     ValueError
-        If an option or attribute has been changed since `fit` to a value that `fit` refuses or cannot leave.
+        If a parameter or attribute was changed after `fit` to a value that `fit` does not accept or produce.
     sklearn.exceptions.NotFittedError
-        If it is not fitted.
+        If the model is not fitted.
     OSError
-        If the file cannot be written, or `path` is something else than a file.
+        If the file cannot be written, or `path` is not a regular file.
 
     Examples
     --------
@@ -67,42 +66,36 @@ def save_model(model: SoftmaxRegression, path: str | os.PathLike[str]) -> None:
 
 
 def load_model(path: str | os.PathLike[str]) -> SoftmaxRegression:
-    """Read a model that `save_model`, or the command ``softgrad fit``, wrote.
+    """Read a model written by `save_model` or the command ``softgrad fit``.
 
     Parameters
     ----------
     path : str or path
-        The file.
+        File name.
 
     Returns
     -------
     SoftmaxRegression
-        Fitted; it predicts what the saved one did, bit for bit. Names of classes come back as strings as wide as the
-        longest, also from dtype object; the ``seconds`` of ``history_`` are NaN. A model of ``softgrad fit`` takes the
-        columns that ``feature_names_in_`` names, texts already encoded: ``softgrad predict`` does that.
+        Fitted model, whose predictions equal those of the saved one bit for bit. String classes have a fixed-width
+        dtype, also if they had dtype object; the ``seconds`` of ``history_`` are NaN. A model from ``softgrad fit``
+        expects the columns in ``feature_names_in_``, with text columns encoded as ``softgrad predict`` encodes them.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     ValueError
-        If it is no such model, is damaged (every byte that means something is under a checksum), holds anything that
-        `fit` cannot leave, or comes from a later version of softgrad.
-
-    Examples
-    --------
-    See `save_model`.
+        If the file is not such a model, is damaged (a checksum covers header and arrays), contains values that `fit`
+        does not produce, or was written by a later version of softgrad.
     """
     model, _ = load_with_table(path)
     return model
 
 
 def save_with_table(model: SoftmaxRegression, path: str | os.PathLike[str], table: dict[str, Any] | None) -> None:
-    """As `save_model`; `table`, of JSON values, tells the command how rows of tables become X."""
-    from safetensors.numpy import save  # noqa: PLC0415
-
+    """Save a model with `table`, JSON values from which the command converts tables to X."""
     check_model(model)
-    # safetensors takes the memory as it lies.
+    # safetensors writes the memory of an array whatever its strides.
     tensors = {"coef": np.ascontiguousarray(model.coef_), "intercept": np.ascontiguousarray(model.intercept_)}
     record = {
         "format": _FORMAT,
@@ -112,7 +105,7 @@ def save_with_table(model: SoftmaxRegression, path: str | os.PathLike[str], tabl
         "table": table,
     }
     try:
-        model_from(record, tensors)  # so that every file which is written can be read
+        model_from(record, tensors)  # whatever is written can be read
     except (ValueError, TypeError) as error:
         raise type(error)(f"this model cannot be saved: {error}") from None
     record["sha256"] = _checksum(record, tensors)
@@ -120,10 +113,10 @@ def save_with_table(model: SoftmaxRegression, path: str | os.PathLike[str], tabl
 
 
 def load_with_table(path: str | os.PathLike[str]) -> tuple[SoftmaxRegression, dict[str, Any] | None]:
-    """The model, and what `save_with_table` was given beside it."""
+    """Return the model and the `table` of `save_with_table`."""
     record, tensors = _contents(path)
     if record is None or record.get("format") != _FORMAT:
-        raise ValueError(f"{path} holds no softmax regression; expected a file that save_model wrote")
+        raise ValueError(f"{path} does not contain a softmax regression; expected a file written by save_model")
     try:
         version = record["format_version"]
         if type(version) is not int or version < 1:
@@ -134,7 +127,7 @@ def load_with_table(path: str | os.PathLike[str]) -> tuple[SoftmaxRegression, di
                 "write pip install --upgrade softgrad"
             )
         if record.pop("sha256") != _checksum(record, tensors):
-            raise ValueError("the file is damaged: its checksum does not fit; save the model again")
+            raise ValueError("the file is damaged: its checksum does not match; save the model again")
         table = record["table"]
         if not (table is None or isinstance(table, dict)):
             raise ValueError(f"table is {table!r:.60}; expected null or an object")
@@ -146,9 +139,8 @@ def load_with_table(path: str | os.PathLike[str]) -> tuple[SoftmaxRegression, di
 
 
 def _contents(path: str | os.PathLike[str]) -> tuple[dict[str, Any] | None, dict[str, Array]]:
-    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
 
-    with open(path, "rb"):  # the system's own words if that fails
+    with open(path, "rb"):  # raises OSError with the system's message
         pass
     try:
         with safe_open(path, framework="np") as file:
@@ -156,7 +148,7 @@ def _contents(path: str | os.PathLike[str]) -> tuple[dict[str, Any] | None, dict
             entry = (file.metadata() or {}).get(_ENTRY)
         record = None if entry is None else json.loads(entry)
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged, or no file that save_model wrote: {error}") from None
+        raise ValueError(f"{path} is damaged, or was not written by save_model: {error}") from None
     return (record if isinstance(record, dict) else None), tensors
 
 

@@ -1,4 +1,4 @@
-"""A fitted model as two arrays and a record of plain JSON values, and back."""
+"""Convert a fitted model to two arrays and a record of JSON values, and back."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from softgrad.linear_model import _fit_options as _options
+from softgrad.linear_model import _fit_options
 from softgrad.linear_model._problem._targets import check_class_weight
 from softgrad.linear_model._softmax_regression import SoftmaxRegression
-from softgrad.linear_model._solvers._minimise import SOLVERS, Iteration
+from softgrad.linear_model._solvers._history import Iteration
+from softgrad.linear_model._solvers._minimise import SOLVERS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from softgrad.linear_model._typing import Array
 
-    Array = NDArray[Any]
-
-# What fit leaves beside arrays and the history.
+# The fitted attributes besides arrays and the history.
 _RESULTS = (
     "n_iter_", "n_passes_", "loss_", "objective_", "gradient_norm_", "converged_", "solver_", "temperature_",
 )  # fmt: skip
@@ -26,7 +25,7 @@ _NUMBERS = frozenset("biuf")
 
 
 def check_model(model: object) -> None:
-    """Refuse what is no fitted SoftmaxRegression."""
+    """Raise TypeError or NotFittedError unless the model is a fitted SoftmaxRegression."""
     if not isinstance(model, SoftmaxRegression):
         hint = "; write model.best_estimator_" if hasattr(model, "best_estimator_") else ""
         raise TypeError(f"model is a {type(model).__name__}; expected a SoftmaxRegression{hint}")
@@ -34,7 +33,7 @@ def check_model(model: object) -> None:
 
 
 def record_of(model: SoftmaxRegression) -> dict[str, Any]:
-    """Everything of a fitted model but its coefficients."""
+    """Return a fitted model without its coefficients as JSON values."""
     record = {
         "options": {name: _plain(value, name) for name, value in model.get_params(deep=False).items()},
         "results": {name: _plain(getattr(model, name), name) for name in _RESULTS},
@@ -48,7 +47,7 @@ def record_of(model: SoftmaxRegression) -> dict[str, Any]:
 
 
 def model_from(record: dict[str, Any], tensors: dict[str, Array]) -> SoftmaxRegression:
-    """The model of a record; ValueError, TypeError or KeyError if any part of it is none that `fit` can leave."""
+    """Return the model of a record; raise ValueError, TypeError or KeyError if `fit` cannot produce it."""
     model = SoftmaxRegression(**_checked_options(record["options"]))
     model.coef_, model.intercept_ = _coefficients(tensors)
     classes, columns = model.coef_.shape
@@ -72,8 +71,8 @@ def _checked_options(record: Any) -> dict[str, Any]:
         raise ValueError(f"this softgrad has no option {unknown[0]!r}; write pip install --upgrade softgrad")
     options = {name: _value(option, name) for name, option in record.items()}
     model = SoftmaxRegression(**options)
-    _options.checked(model, model.C)
-    _options.truth(model.warm_start, "warm_start")
+    _fit_options.checked(model, model.C)
+    _fit_options.truth(model.warm_start, "warm_start")
     check_class_weight(model.class_weight)
     return options
 
@@ -106,7 +105,7 @@ def _result(name: str, value: Any) -> Any:
 
 
 def _history(record: Any) -> list[Iteration]:
-    """The iterations; how long they took is not saved, and ignored where an earlier softgrad wrote it."""
+    """Return the iterations, without their seconds, which earlier versions of softgrad stored."""
     if not isinstance(record, list):
         raise ValueError(f"history is {record!r:.60}; expected a list")
     history = []
@@ -139,7 +138,7 @@ def _classes_record(classes: Array) -> dict[str, Any]:
     if kind in _NUMBERS and classes.dtype.itemsize <= 8:
         return {"dtype": classes.dtype.name, "values": classes.tolist()}
     names = [str(name) for name in classes]
-    # A fixed-width string loses zeros at its end.
+    # A fixed-width string loses trailing null characters.
     if all(isinstance(name, str) for name in classes) and np.array(names).tolist() == names:
         return {"dtype": "str", "values": names}
     raise TypeError(
@@ -169,7 +168,7 @@ def _classes(record: Any, count: int) -> Array:
 
 
 def _plain(value: Any, name: str) -> Any:
-    """As JSON has it; what it lacks, infinities and dictionaries with keys other than strings, as an object."""
+    """Return the value for JSON; non-finite numbers, and dictionaries, whose keys may be labels, become objects."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, dict):
@@ -180,12 +179,12 @@ def _plain(value: Any, name: str) -> Any:
         return value
     raise TypeError(
         f"{name} is {value!r}, of type {type(value).__name__}; expected None, a number, a string or a dictionary of "
-        "them, which a file can hold"
+        "them, which can be saved"
     )
 
 
 def _value(plain: Any, name: str) -> Any:
-    """What `_plain` was given."""
+    """Return the value that `_plain` converted."""
     match plain:
         case None | bool() | str() | float():
             return plain

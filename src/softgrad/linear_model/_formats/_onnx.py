@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,60 +14,60 @@ if TYPE_CHECKING:
     import os
 
     import onnx
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import DTypeLike
 
     from softgrad.linear_model._softmax_regression import SoftmaxRegression
+    from softgrad.linear_model._typing import Array
 
-    Array = NDArray[Any]
-
-# The first opset whose Softmax is along one axis; runtimes since 2020 have it.
+# The first opset whose Softmax is along one axis; supported by runtimes since 2020.
 _OPSET, _IR_VERSION = 13, 7
 
 
 def to_onnx(
     model: SoftmaxRegression, path: str | os.PathLike[str] | None = None, *, dtype: DTypeLike = np.float32
 ) -> onnx.ModelProto:
-    r"""Turn a fitted model into an ONNX graph.
+    r"""Convert a fitted model to an ONNX graph.
 
     .. math:: \text{probabilities} = \operatorname{softmax}(X W^\top + b), \quad
               \text{label}_n = \text{classes}[\arg\max_k \text{probabilities}_{nk}]
 
-    Its input is ``X``, of shape (N, D) and `dtype`, any N. Its outputs are ``label``, of shape (N,), int64 for
-    integer classes, else strings, floats or booleans as the classes are, and ``probabilities``, of shape (N, K) and
-    `dtype`. A temperature is part of W and b.
+    The input is ``X``, of shape (N, D) and `dtype`, for any N. The outputs are ``label``, of shape (N,), int64 for
+    integer classes, otherwise strings, floats or booleans like the classes, and ``probabilities``, of shape (N, K)
+    and `dtype`. W and b include the temperature.
 
     Parameters
     ----------
     model : SoftmaxRegression
-        Fitted.
+        Fitted model.
     path : str or path, optional
-        Where to write it, whole or not at all; ``.onnx`` is customary.
+        File to write, atomically; the suffix ``.onnx`` is usual.
     dtype : dtype, default numpy.float32
-        In which the graph computes: numpy.float32 or numpy.float64.
+        Data type of the computation: numpy.float32 or numpy.float64.
 
     Returns
     -------
     onnx.ModelProto
-        Opset 13 of the default operators and nothing else: Gemm, Softmax, ArgMax, Gather.
+        Graph of the operators Gemm, Softmax, ArgMax and Gather of the default opset 13.
 
     Raises
     ------
     ImportError
         If the package ``onnx`` is not installed.
     TypeError
-        If `model` is no SoftmaxRegression, `dtype` is another one, or classes are neither numbers nor text.
+        If `model` is not a SoftmaxRegression, `dtype` is any other, or the classes are neither numbers nor strings.
     sklearn.exceptions.NotFittedError
         If `model` is not fitted.
     ValueError
-        If a coefficient is beyond the range of `dtype`.
+        If a coefficient exceeds the range of `dtype`.
     OSError
         If the file cannot be written.
 
     Notes
     -----
-    The graph is as exact as the runtime's Gemm and Softmax in `dtype`, which is less than softgrad's: in
-    float32, logits lose digits in proportion to :math:`\sum_j |W_{kj} x_j|`, and two classes with nearly equal
-    probability may swap. float64 follows ``predict_proba`` to about 1e-15.
+    The graph has the accuracy of the runtime's Gemm and Softmax in `dtype`, which is lower than softgrad's: in
+    float32 the rounding error of the logits is proportional to :math:`\sum_j |W_{kj} x_j|`, and the order of two
+    classes with nearly equal probabilities may change. In float64 the probabilities agree with ``predict_proba``
+    within about 1e-15.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def _in_range(values: Array, dtype: DTypeLike) -> Array:
 
 
 def _label_values(classes: Array) -> Array:
-    """The classes as a graph holds them."""
+    """Return the classes in a dtype that ONNX supports."""
     kind = classes.dtype.kind
     if kind in "iu":
         if classes.max() > np.iinfo(np.int64).max:

@@ -1,4 +1,4 @@
-"""The rows and columns of X: its form, and the location and scale of its columns."""
+"""X as the kernels take it, and the location and scale of its columns."""
 
 from __future__ import annotations
 
@@ -14,21 +14,29 @@ from softgrad.linear_model._problem._sparse_rows import canonical_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
     from softgrad._core import DType
+    from softgrad.linear_model._typing import Array
 
-    Array = NDArray[Any]
-
-# The scale of a column that does not vary: its weight is then as good as 0, and nothing divides by 0.
+# The scale of a constant column: it makes the column's weight negligible and avoids a division by 0.
 CONSTANT = 1e100
-# A column that varies by less, relative to its mean, varies by rounding.
+# A column whose spread is smaller than this, relative to its mean, varies by rounding only.
 _ROUNDING = 16 * np.finfo(np.float64).eps
 _CHUNK_ELEMENTS = 1 << 20
 
 
-def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
-    """X as the passes take it: finite float32 or float64, dense or CSR; `reset` remembers its columns."""
+def validate_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """Return X as the kernels take it: finite float32 or float64, dense or CSR.
+
+    With `reset` the estimator stores the number and names of the columns; without, X must have the same.
+    """
+    x = convert_rows(estimator, X, reset=reset)
+    if isinstance(x, np.ndarray):
+        _dense_moments(x, np.ones(x.shape[0]))
+    return x
+
+
+def convert_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """As `validate_rows`, but leave the values of dense rows to the check that `location_and_scale` makes."""
     refuse_masks_and_dates(X, "X")
     x = validate_data(
         estimator,
@@ -38,28 +46,55 @@ def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
         dtype=[np.float64, np.float32],
         ensure_all_finite=False,
     )
-    if isinstance(x, np.ndarray) and not x.flags.aligned:
+    if not isinstance(x, np.ndarray):
+        _check_stored_values(x)
+    elif not x.flags.aligned:
         x = x.copy()
-    mean, largest = _mean_and_largest(x)
-    if not np.isfinite(mean).all():
-        _reject_non_finite(x)
-    if largest > _largest(x):
-        raise ValueError(
-            f"X reaches {largest:.1e}; expected at most {_largest(x):.0e}, so that products stay finite; scale its "
-            "columns, for example with sklearn.preprocessing.StandardScaler"
-        )
     return x
 
 
-def _mean_and_largest(x: Any) -> tuple[Array, float]:
-    """A mean that is not finite wherever X is not, and the largest |x|."""
+def location_and_scale(x: Any, weight: Array, *, centred: bool) -> tuple[Array, Array]:
+    """Return the weighted mean of every column and its standard deviation, about 0 if not `centred`.
+
+    The scale of a constant column is `CONSTANT`. Dense values are checked in the same read.
+    """
+    mean, variance = (_dense_moments if isinstance(x, np.ndarray) else _sparse_moments)(x, weight)
+    scale = np.sqrt(variance if centred else variance + mean**2)
+    varies = scale > np.maximum(_ROUNDING * np.abs(mean) if centred else 0, 1 / _limit(x))
+    return mean, np.where(varies, scale, CONSTANT)
+
+
+def buffers(x: Any) -> tuple[DType, Any, Any, Any, Any]:
+    """Return the kernels' arguments for X: the dtype, then the dense array or the three arrays of CSR."""
+    dtype = _validation.kernel_dtype(x.dtype)
     if isinstance(x, np.ndarray):
-        mean, _, largest = _moments(x, np.ones(x.shape[0]))
-        return mean, largest
-    if not x.data.size:
-        return np.zeros(1), 0.0
-    with np.errstate(invalid="ignore", over="ignore"):
-        return np.asarray(x.data.sum(dtype=np.float64)), float(max(x.data.max(), -x.data.min()))
+        return dtype, x, None, None, None
+    return dtype, None, x.data, x.indices, x.indptr
+
+
+def _dense_moments(x: Array, weight: Array) -> tuple[Array, Array]:
+    mean, variance = np.empty(x.shape[1]), np.empty(x.shape[1])
+    largest = _core.column_moments(_validation.kernel_dtype(x.dtype), x, weight, mean, variance)
+    _check_values(x, mean, largest)
+    return mean, variance
+
+
+def _check_stored_values(x: Any) -> None:
+    if x.data.size:
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = x.data.sum(dtype=np.float64)
+            _check_values(x, total, float(max(x.data.max(), -x.data.min())))
+
+
+def _check_values(x: Any, sums: Array, largest: float) -> None:
+    """Raise ValueError if X holds NaN, infinity or too large values; NaN and infinity make `sums` non-finite."""
+    if not np.isfinite(sums).all():
+        _reject_non_finite(x)
+    if largest > _limit(x):
+        raise ValueError(
+            f"X reaches {largest:.1e}; expected at most {_limit(x):.0e}, so that products stay finite; scale its "
+            "columns, for example with sklearn.preprocessing.StandardScaler"
+        )
 
 
 def _reject_non_finite(x: Any) -> None:
@@ -76,57 +111,32 @@ def _reject_non_finite(x: Any) -> None:
             )
 
 
-def _largest(x: Any) -> float:
-    """Far enough inside the range of the dtype for sums of squares, or of products with weights, over any rows."""
+def _limit(x: Any) -> float:
+    """Return the largest |x| allowed, so that sums of squares and weighted products stay within the dtype's range."""
     return 1e30 if x.dtype == np.float32 else 1e100
 
 
-def buffers(x: Any) -> tuple[DType, Any, Any, Any, Any]:
-    """X as the compiled module takes it: its dtype, and dense memory or the three arrays of CSR."""
-    dtype = _validation.kernel_dtype(x.dtype)
-    if isinstance(x, np.ndarray):
-        return dtype, x, None, None, None
-    return dtype, None, x.data, x.indices, x.indptr
-
-
-def location_and_scale(x: Any, weight: Array, *, centred: bool) -> tuple[Array, Array]:
-    """The weighted mean of every column, and its spread about the mean or, if not centred, about 0.
-
-    The scale of a column without spread is `CONSTANT`.
-    """
-    mean, variance, _ = _moments(x, weight) if isinstance(x, np.ndarray) else _sparse_moments(x, weight)
-    scale = np.sqrt(variance if centred else variance + mean**2)
-    spreads = scale > np.maximum(_ROUNDING * np.abs(mean) if centred else 0, 1 / _largest(x))
-    return mean, np.where(spreads, scale, CONSTANT)
-
-
-def _moments(x: Array, weight: Array) -> tuple[Array, Array, float]:
-    mean, variance = np.empty(x.shape[1]), np.empty(x.shape[1])
-    largest = _core.column_moments(_validation.kernel_dtype(x.dtype), x, weight, mean, variance)
-    return mean, variance, largest
-
-
-def _sparse_moments(x: Any, weight: Array) -> tuple[Array, Array, float]:
+def _sparse_moments(x: Any, weight: Array) -> tuple[Array, Array]:
     total, columns = weight.sum(), x.shape[1]
     linear, square, stored = np.zeros(columns), np.zeros(columns), np.zeros(columns)
-    for part, of_rows in _weighted_entries(x, weight):
-        linear += np.bincount(part.indices, of_rows * part.data, columns)
+    for part, entry_weight in _weighted_entries(x, weight):
+        linear += np.bincount(part.indices, entry_weight * part.data, columns)
     mean = linear / total
     error, entries = np.zeros(columns), np.zeros(columns, np.int64)
-    for part, of_rows in _weighted_entries(x, weight):
+    for part, entry_weight in _weighted_entries(x, weight):
         offset = part.data - mean[part.indices]
-        square += np.bincount(part.indices, of_rows * offset**2, columns)
-        error += np.bincount(part.indices, of_rows * offset, columns)
-        stored += np.bincount(part.indices, of_rows, columns)
+        square += np.bincount(part.indices, entry_weight * offset**2, columns)
+        error += np.bincount(part.indices, entry_weight * offset, columns)
+        stored += np.bincount(part.indices, entry_weight, columns)
         entries += np.bincount(part.indices, minlength=columns)
-    # What is not stored is 0; the sum of all offsets is what rounding took from the mean.
+    # Entries that are not stored are 0; the sum of all offsets is the rounding error of the mean.
     zeros = np.where(entries < x.shape[0], np.maximum(total - stored, 0), 0)
     error = (error - zeros * mean) / total
-    return mean + error, np.maximum((square + zeros * mean**2) / total - error**2, 0), np.nan
+    return mean + error, np.maximum((square + zeros * mean**2) / total - error**2, 0)
 
 
 def _weighted_entries(x: Any, weight: Array) -> Iterator[tuple[Any, Array]]:
-    """Parts of the rows, and the weight of every entry."""
+    """Yield blocks of rows, and the weight of each of their entries."""
     rows = max(1, _CHUNK_ELEMENTS // max(1, x.nnz // x.shape[0]))
     for start in range(0, x.shape[0], rows):
         part = x[start : start + rows].astype(np.float64)

@@ -1,10 +1,10 @@
-"""What NumPy would turn into numbers without a word, masked arrays and dates, is refused here."""
+"""Refuse what NumPy would silently convert to numbers: masked arrays, dates and durations."""
 
 from __future__ import annotations
 
 import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -28,39 +28,37 @@ def refuse_masks_and_dates(value: Any, name: str) -> None:
     if _validation.is_masked(value):
         raise TypeError(f"{name} is a masked array, whose mask would be lost; {_UNMASKED[name]}")
     for column, dtype, values in _columns(value):
-        found = _temporal(dtype, values)
-        if found:
-            what = f"column {column!r} of {name}" if column is not None else name
-            kind = "durations" if found == "m" else "dates"
-            raise TypeError(f"{what} holds {kind} ({dtype}); expected {_instead(name, column, found)}")
+        kind = _temporal_kind(dtype, values)
+        if kind:
+            place = f"column {column!r} of {name}" if column is not None else name
+            content = "durations" if kind == "m" else "dates"
+            raise TypeError(f"{place} holds {content} ({dtype}); expected {_expected(name, column, kind)}")
 
 
 def _columns(value: Any) -> Iterator[tuple[Any, Any, Callable[[], Any]]]:
-    """The name and dtype of every column of a frame, and its values if called; else None, the dtype and the value."""
+    """Yield name, dtype and a function for the values of every column of a frame, or of the array, named None."""
     if hasattr(value, "columns") and hasattr(value, "dtypes"):
-        of_column = value.iloc if hasattr(value, "iloc") else value
+        indexer = value.iloc if hasattr(value, "iloc") else value
         for i, (name, dtype) in enumerate(zip(value.columns, value.dtypes, strict=True)):
-            yield name, dtype, partial(of_column.__getitem__, (slice(None), i))
+            yield name, dtype, partial(indexer.__getitem__, (slice(None), i))
         return
     if not hasattr(value, "dtype"):
         try:
             value = np.asarray(value)
-        except ValueError:  # of no shape, which is refused elsewhere
+        except ValueError:  # ragged, which is refused elsewhere
             return
     yield None, value.dtype, lambda: value
 
 
-def _temporal(dtype: Any, values: Callable[[], Any]) -> str | None:
-    """M for dates, m for durations, None for anything else."""
+def _temporal_kind(dtype: Any, values: Callable[[], Any]) -> Literal["M", "m"] | None:
+    """Return NumPy's kind, M for dates and m for durations, or None for anything else."""
     categories = getattr(dtype, "categories", None)
     if categories is not None:
         dtype, values = categories.dtype, lambda: categories
-    kind = getattr(dtype, "kind", None)  # of NumPy and pandas
-    if kind in ("m", "M"):
-        return str(kind)
-    if str(dtype).startswith(("Date", "Time", "period")):  # polars' names, and pandas' periods
+    kind = getattr(dtype, "kind", None)  # in NumPy and pandas
+    if kind == "M" or str(dtype).startswith(("Date", "Time", "period")):  # polars' names, and pandas' periods
         return "M"
-    if str(dtype).startswith("Duration"):
+    if kind == "m" or str(dtype).startswith("Duration"):
         return "m"
     if kind != "O" or str(dtype).startswith("str"):
         return None
@@ -70,7 +68,7 @@ def _temporal(dtype: Any, values: Callable[[], Any]) -> str | None:
     return "M" if any(issubclass(kind, _DATES) or kind.__name__ == "Period" for kind in types) else None
 
 
-def _instead(name: str, column: Any, kind: str) -> str:
+def _expected(name: str, column: Any, kind: Literal["M", "m"]) -> str:
     if name == "sample_weight":
         return "real numbers, one for every row of X"
     if name != "X":
@@ -78,7 +76,6 @@ def _instead(name: str, column: Any, kind: str) -> str:
     if column is None:
         days = "X" if kind == "m" else "(X - numpy.datetime64('2000-01-01'))"
         return f"numbers; write {days} / numpy.timedelta64(1, 'D') for days, or drop them"
-    of_column = f"X[{column!r}]"
     if kind == "m":
-        return f"numbers; write {of_column}.dt.total_seconds(), or drop the column"
-    return f"numbers; write ({of_column} - pandas.Timestamp('2000-01-01')).dt.days for days, or drop the column"
+        return f"numbers; write X[{column!r}].dt.total_seconds(), or drop the column"
+    return f"numbers; write (X[{column!r}] - pandas.Timestamp('2000-01-01')).dt.days for days, or drop the column"

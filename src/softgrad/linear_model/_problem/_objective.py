@@ -1,27 +1,24 @@
-"""The penalised mean cross-entropy of a linear head, in the variables that the solvers work in."""
+"""The penalised mean cross-entropy of a linear head, in the variables of the solvers."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from softgrad import softmax
 from softgrad._loss_spec import DEFAULT
-from softgrad.linear_model._problem import _kernels as _passes
+from softgrad.linear_model._problem import _kernels
+from softgrad.linear_model._problem._design_matrix import location_and_scale
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from softgrad._loss_spec import LossSpec
     from softgrad._targets import Targets
+    from softgrad.linear_model._typing import Array
 
-    Array = NDArray[Any]
-
-
-# Classes of less than this part of an equal share of the weight are rare.
-_LEAST_SHARE = 0.1
+# A class is rare if its weight is below this fraction of the mean weight of a class.
+_RARE = 0.1
 
 
 class Objective:
@@ -30,8 +27,8 @@ class Objective:
     .. math:: f(V, v) = \frac1S \Bigl( \sum_n s_n \operatorname{CE}(V \tilde x_n + v,\; y_n)
               + \frac1{2C} \sum_{kd} (V_{kd} / \sigma_d)^2 \Bigr), \quad \tilde x = (x - \bar x) / \sigma
 
-    with S = Σ s_n. That is the user's objective over S, at W = V/σ and b = v − W x̄: X is never standardised in
-    memory, W and the gradient are. Without an intercept Θ = V, and the columns are not centred.
+    with S = Σ s_n. This is the estimator's objective at W = V/σ and b = v − W x̄. X itself is not standardised:
+    coefficients and gradients are converted instead. Without an intercept Θ = V, and the columns are not centred.
     """
 
     def __init__(
@@ -57,9 +54,15 @@ class Objective:
         self.loss = np.nan
         self._probs: Array | None = None
 
+    @classmethod
+    def from_rows(cls, x: Any, targets: Targets, spec: LossSpec = DEFAULT, *, C: float, fit_intercept: bool) -> Self:
+        """Return the objective of rows, standardised by their own location and scale."""
+        mean, scale = location_and_scale(x, targets.row_weight, centred=fit_intercept)
+        return cls(x, targets, spec, C=C, fit_intercept=fit_intercept, mean=mean, scale=scale)
+
     @cached_property
     def mass(self) -> Array:
-        """s_n Σ_j y_nj, the factor of the softmax's Jacobian in every row's Hessian."""
+        """s_n Σ_j y_nj, the factor of the softmax Jacobian in every row's Hessian."""
         mass: Array = self.targets.mass(self.spec)
         return mass
 
@@ -76,34 +79,34 @@ class Objective:
     @cached_property
     def _class_factor(self) -> Array:
         mass = self.class_mass
-        least = _LEAST_SHARE * mass.mean()
-        return np.divide(least, mass, out=np.ones_like(mass), where=(mass > 0) & (mass < least))[:, None]
+        rare = _RARE * mass.mean()
+        return np.divide(rare, mass, out=np.ones_like(mass), where=(mass > 0) & (mass < rare))[:, None]
 
     def norm(self, gradient: Array) -> float:
-        """The largest entry of a gradient, that of a rare class against what the class weighs.
+        """Return the largest absolute entry of a gradient, with those of rare classes relative to their weight.
 
-        With an intercept Σ_n s_n p_nk is then Σ_n s_n y_nk to a relative 10 K times the norm, however rare the class.
+        With an intercept, Σ_n s_n p_nk then equals Σ_n s_n y_nk within a relative 10 K times the norm for every class.
         """
         return float(np.abs(self._class_factor * gradient).max())
 
     @property
     def elements(self) -> int:
-        """Entries of X that a pass reads."""
+        """The number of entries of X that a pass reads."""
         return int(self.x.size if isinstance(self.x, np.ndarray) else self.x.nnz)
 
     @property
     def penalties(self) -> Array:
-        """The penalty's part of the Hessian's diagonal, of the shape of Θ."""
-        of_columns = np.append(self.penalty, 0.0) if self.fit_intercept else self.penalty
-        return np.broadcast_to(of_columns, self.shape)
+        """The penalty's contribution to the diagonal of the Hessian, with the shape of Θ."""
+        row = np.append(self.penalty, 0.0) if self.fit_intercept else self.penalty
+        return np.broadcast_to(row, self.shape)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """K rows, a column for each of the D features and one for the intercept."""
+        """The shape of Θ: K classes, D features and the intercept if there is one."""
         return self.targets.classes, self.x.shape[1] + self.fit_intercept
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
-        """W and b in the user's units."""
+        """Return W and b in the units of X."""
         D = self.x.shape[1]
         W = theta[:, :D] / self.scale
         if not self.fit_intercept:
@@ -111,12 +114,12 @@ class Objective:
         return W, theta[:, D] - W @ self.mean
 
     def variables(self, W: Array, b: Array) -> Array:
-        """Θ of W and b: what `coefficients` undoes."""
+        """Return Θ for W and b, the inverse of `coefficients`."""
         V = W * self.scale
         return np.column_stack([V, b + W @ self.mean]) if self.fit_intercept else V
 
-    def standardised(self, rows: Any) -> Array:
-        """Dense rows x̃ of rows of X, with a last column of ones for the intercept."""
+    def standardise(self, rows: Any) -> Array:
+        """Return dense rows x̃ for rows of X, with a last column of ones for the intercept."""
         dense = rows if isinstance(rows, np.ndarray) else rows.toarray()
         standard = np.ones((len(dense), self.shape[1]), dense.dtype)
         features = standard[:, : len(self.scale)]
@@ -126,21 +129,21 @@ class Objective:
 
     @property
     def precision(self) -> float:
-        """What rounding may add to the value, relative to it.
+        """The relative rounding error of the value.
 
-        Rows of float32 round their logits alone, independently of one another; those of float64 also their sum.
+        For float32, only the logits are rounded, independently in every row; for float64, also the sum over the rows.
         """
         eps = float(np.finfo(self.x.dtype).eps)
         return eps if self.x.dtype == np.float32 else 32 * eps
 
     def value_and_grad(self, theta: Array, *, keep_probs: bool = False) -> tuple[float, Array]:
-        """F and its gradient, in one pass over X; the mean cross-entropy stays in `loss`.
+        """Return f and its gradient in one pass over X, and store the mean cross-entropy in `loss`.
 
-        With `keep_probs` the probabilities stay as well, N K numbers, for `hessian_product`.
+        With `keep_probs` also store the N K probabilities, for `hessian_product`.
         """
         if keep_probs and self._probs is None:
             self._probs = np.empty((self.x.shape[0], len(theta)), self.x.dtype)
-        loss, g_W, g_b = _passes.gradient(
+        loss, g_W, g_b = _kernels.gradient(
             self.x, *self.coefficients(theta), self.targets, self.spec, self._probs if keep_probs else None
         )
         self.passes += 1
@@ -148,19 +151,19 @@ class Objective:
         return self.loss + self.penalty_at(theta), self._pull_back(g_W, g_b) + self.penalties * theta
 
     def penalty_at(self, theta: Array) -> float:
-        """The part of f that is not cross-entropy."""
+        """Return the penalty's part of f."""
         return 0.5 * float(np.vdot(self.penalties * theta, theta))
 
     def hessian_product(self, direction: Array) -> Array:
-        """The Hessian at the last point whose probabilities were kept, times a direction, in one pass over X."""
+        """Return the Hessian at the last point evaluated with `keep_probs`, times a direction, in one pass over X."""
         assert self._probs is not None
         V, v = self.coefficients(direction)
         self.passes += 1
-        h_W, h_b = _passes.hessian_product(self.x, V, v, self._probs, self.mass)
+        h_W, h_b = _kernels.hessian_product(self.x, V, v, self._probs, self.mass)
         return self._pull_back(h_W, h_b) + self.penalties * direction
 
     def hessian(self, theta: Array) -> Array:
-        """The exact Hessian, (K D', K D') with D' the columns of Θ, in float64 and the order of theta.ravel()."""
+        """Return the exact Hessian in float64 and the order of theta.ravel(), in one pass over X."""
         classes, columns = self.shape
         size = classes * columns
         outer = np.zeros((size, size))
@@ -168,9 +171,9 @@ class Objective:
         step = max(16, (1 << 20) // size)
         for start in range(0, self.x.shape[0], step):
             part = slice(start, start + step)
-            counted = np.flatnonzero(mass[part])  # the logits of others may overflow
-            x = self.standardised(self.x[part][counted]).astype(np.float64)
-            root = np.sqrt(mass[part][counted] / self.total)[:, None]
+            weighted = np.flatnonzero(mass[part])  # the logits of other rows may overflow
+            x = self.standardise(self.x[part][weighted]).astype(np.float64)
+            root = np.sqrt(mass[part][weighted] / self.total)[:, None]
             scaled = ((root * softmax(x @ theta.T))[:, :, None] * x[:, None, :]).reshape(len(x), size)
             outer += scaled.T @ scaled
         self.passes += 1
@@ -184,6 +187,6 @@ class Objective:
         return hessian
 
     def _pull_back(self, g_W: Array, g_b: Array) -> Array:
-        """From (W, b), summed over rows, to Θ and the mean."""
+        """Convert a gradient in (W, b), summed over rows, to Θ and the mean."""
         g_V = (g_W - np.outer(g_b, self.mean)) / (self.scale * self.total)
         return np.column_stack([g_V, g_b / self.total]) if self.fit_intercept else g_V

@@ -1,46 +1,44 @@
-"""Whether rows are separable: without a penalty their cross-entropy then has no finite minimum."""
+"""Test whether the classes are separable: without a penalty, the cross-entropy then has no finite minimum."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from softgrad._targets import Targets
     from softgrad.linear_model._problem._objective import Objective
+    from softgrad.linear_model._typing import Array
 
-    Array = NDArray[Any]
-
-# Up to this many coefficients the search takes the Hessian; beyond, it sees complete separation only.
+# Up to this many coefficients the search uses the Hessian; beyond, it detects complete separation only.
 _DENSE = 1000
-# How far rows may fall short, relative to what others gain, along a direction known to few digits.
-_SHORT = 1e-3
+# Largest shortfall of a row, relative to the gain of others, along a direction known to few digits.
+_SHORTFALL = 1e-3
 _STEPS = 4
-# A Newton step of fewer logits is one that arrives.
+# A Newton step that moves every logit by less has converged.
 _SETTLED = 1e-3
 _CHUNK_ELEMENTS = 1 << 20
 
 
-def separates(objective: Objective, theta: Array) -> bool:
-    r"""Whether a direction U of the coefficients lowers the loss for ever.
+def is_separable(objective: Objective, theta: Array) -> bool:
+    r"""Return whether the loss decreases without bound along some direction U of the coefficients.
 
-    It does if in every row the logits of U are largest at all the classes that the row's target gives a
-    probability, and not all equal in every row. Complete separation: Θ itself is such a direction. If only some rows
-    are separated (quasi-complete separation), the others keep Θ from it; but there Newton's steps, which settle what
-    the others decide in one or two, go on by about one logit each, however small the gradient.
+    That is so if in every row the logits of U are largest at all classes to which the row's target gives
+    probability, and in some row not all equal. Under complete separation Θ itself is such a direction. Under
+    quasi-complete separation the rows that overlap keep Θ finite in their coefficients, which Newton's method finds
+    in one or two steps; after those, its steps are such a direction and grow the logits by about one each, however
+    small the gradient.
     """
     if objective.spec.label_smoothing > 0:
         return False
-    if _lasts(objective, theta, 0.0):
+    if _is_unbounded(objective, theta, 0.0):
         return True
     if theta.size > _DENSE:
         return False
     for _ in range(_STEPS):
         step = _newton_step(objective, theta)
-        if _lasts(objective, step, _SHORT):
+        if _is_unbounded(objective, step, _SHORTFALL):
             return True
         theta = theta + step
     return False
@@ -48,32 +46,33 @@ def separates(objective: Objective, theta: Array) -> bool:
 
 def _newton_step(objective: Objective, theta: Array) -> Array:
     _, gradient = objective.value_and_grad(theta)
-    curvature, axes = np.linalg.eigh(objective.hessian(theta))
-    # Shifts common to all classes have no curvature, and columns that repeat one another none but rounding.
-    kept = curvature > 1e-13 * curvature[-1]
-    step = -(axes[:, kept] / curvature[kept]) @ (axes[:, kept].T @ gradient.ravel())
+    eigenvalues, eigenvectors = np.linalg.eigh(objective.hessian(theta))
+    # Common shifts of all classes have no curvature, and repeated columns only that of rounding.
+    kept = eigenvalues > 1e-13 * eigenvalues[-1]
+    step = -(eigenvectors[:, kept] / eigenvalues[kept]) @ (eigenvectors[:, kept].T @ gradient.ravel())
     return step.reshape(theta.shape)
 
 
-def _lasts(objective: Objective, direction: Array, short: float) -> bool:
+def _is_unbounded(objective: Objective, direction: Array, tolerance: float) -> bool:
+    """Return whether the direction satisfies the condition in `is_separable`, up to a relative shortfall."""
     W, b = objective.coefficients(direction)
     rows = max(1, _CHUNK_ELEMENTS // len(W))
     gain = shortfall = 0.0
     for start in range(0, objective.x.shape[0], rows):
         part = slice(start, start + rows)
         targets = objective.targets.part(part)
-        counted = targets.row_weight > 0
-        logits = (np.asarray(objective.x[part] @ W.T) + b)[counted]
+        weighted = targets.row_weight > 0
+        logits = (np.asarray(objective.x[part] @ W.T) + b)[weighted]
         if not len(logits):
             continue
         top = logits.max(axis=1)
         gain = max(gain, float((top - logits.min(axis=1)).max()))
-        shortfall = max(shortfall, float((top - _least(logits, targets, counted)).max()))
-    return gain > _SETTLED and shortfall <= short * gain
+        shortfall = max(shortfall, float((top - _smallest_target_logit(logits, targets, weighted)).max()))
+    return gain > _SETTLED and shortfall <= tolerance * gain
 
 
-def _least(logits: Array, targets: Targets, counted: Array) -> Array:
-    """The least logit of every row among the classes that its target gives a probability."""
+def _smallest_target_logit(logits: Array, targets: Targets, weighted: Array) -> Array:
+    """Return every row's smallest logit of a class to which its target gives probability."""
     if targets.labels is not None:
-        return logits[np.arange(len(logits)), targets.labels[counted]]
-    return np.where(targets.probabilities[counted] > 0, logits, np.inf).min(axis=1)
+        return logits[np.arange(len(logits)), targets.labels[weighted]]
+    return np.where(targets.probabilities[weighted] > 0, logits, np.inf).min(axis=1)

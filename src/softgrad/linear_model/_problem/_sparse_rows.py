@@ -1,31 +1,23 @@
-"""Sparse matrices of any format as canonical CSR; their index arrays, which can be set by attribute, are checked."""
+"""Sparse matrices: validated and converted to canonical CSR, and restricted to the columns that have entries."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array, issparse
+from scipy.sparse import coo_array, csr_array, csr_matrix, issparse
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from softgrad.linear_model._typing import Array
 
-    Array = NDArray[Any]
-
-_REPAIR = "build X anew from valid indices, for example with scipy.sparse.coo_array((values, (rows, columns)), shape)"
+_ADVICE = "rebuild X from valid indices, for example with scipy.sparse.coo_array((values, (rows, columns)), shape)"
 
 
 def canonical_rows(X: Any) -> Any:
-    """A sparse matrix as CSR of float32 or float64: sorted columns, no entry twice, indices of one type.
+    """Return a sparse matrix as CSR of float32 or float64: sorted columns, no duplicates, indices of one type.
 
-    What is CSR of that kind already shares its memory; what is no sparse matrix of real numbers comes back as it is.
-
-    Raises
-    ------
-    TypeError
-        If an index array holds something else than integers.
-    ValueError
-        If an index is out of range, or the row starts are no starts.
+    Canonical CSR is returned without a copy, and anything but a sparse matrix of real numbers unchanged. Invalid index
+    arrays raise TypeError or ValueError.
     """
     if not issparse(X) or X.ndim != 2 or X.dtype.kind not in "biuf":
         return X
@@ -46,8 +38,32 @@ def canonical_rows(X: Any) -> Any:
     return rows
 
 
+def used_columns(x: Any) -> Array | None:
+    """Return the columns of CSR rows that have entries; None for dense rows, or if that is half of the columns."""
+    if isinstance(x, np.ndarray):
+        return None
+    has_entries = np.zeros(x.shape[1], bool)
+    has_entries[x.indices] = True
+    used = np.flatnonzero(has_entries)
+    return used if 2 * len(used) < x.shape[1] else None
+
+
+def select_columns(x: Any, used: Array) -> Any:
+    """Return CSR rows without the other columns: those have no entries, and their coefficients are 0."""
+    position = np.zeros(x.shape[1], x.indices.dtype)
+    position[used] = np.arange(len(used))
+    return csr_matrix((x.data, position[x.indices], x.indptr), shape=(x.shape[0], max(len(used), 1)))
+
+
+def expand_columns(coefficients: Array, used: Array, columns: int) -> Array:
+    """Return coefficients of all columns, with 0 for the unused ones."""
+    full = np.zeros((len(coefficients), columns), coefficients.dtype)
+    full[:, used] = coefficients[:, : len(used)]
+    return full
+
+
 def _compressed(X: Any) -> Any:
-    """The same matrix on checked arrays, without the flags that X may have remembered of other ones."""
+    """Return the matrix on validated arrays, without flags that X may have cached for earlier ones."""
     starts, indices = _integers(X.indptr, "indptr"), _integers(X.indices, "indices")
     major, minor = X.shape if X.format != "csc" else X.shape[::-1]
     if X.format == "bsr":
@@ -83,12 +99,12 @@ def _coordinates(X: Any) -> Any:
 
 
 def _integers(index: Any, name: str) -> Array:
-    """Indices as int32 or int64, whichever holds their type."""
+    """Return indices as int32 or int64, whichever holds their dtype."""
     array = np.asarray(index)
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise TypeError(
             f"X.{name} has shape {array.shape} and dtype {array.dtype}; expected one axis of integers; write "
-            f"X.{name} = X.{name}.astype(numpy.int64) if that is what they mean"
+            f"X.{name} = X.{name}.astype(numpy.int64) if they are integers"
         )
     if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size and array.max() > np.iinfo(np.int64).max:
         _reject(f"X.{name} holds {array.max()}; expected integers below 2**63")
@@ -103,9 +119,9 @@ def _check_range(index: Array, size: int, name: str) -> None:
 
 
 def _values(X: Any) -> Array:
-    """float32 or float64, before entries of a narrow integer type are added up."""
+    """Return the values as float32 or float64, so that summing duplicates of a narrow dtype cannot overflow."""
     return np.ascontiguousarray(X.data, np.float32 if X.dtype == np.float32 else np.float64)
 
 
 def _reject(problem: str) -> NoReturn:
-    raise ValueError(f"{problem}; {_REPAIR}")
+    raise ValueError(f"{problem}; {_ADVICE}")

@@ -1,4 +1,4 @@
-"""What a user gives as y, sample_weight and class_weight, turned into `Targets`; the one place that rejects them."""
+"""Validate y, sample_weight and class_weight, and convert them to `Targets`."""
 
 from __future__ import annotations
 
@@ -15,36 +15,33 @@ from softgrad._targets import Targets
 from softgrad.linear_model._problem._masks_and_dates import refuse_masks_and_dates
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from softgrad._loss_spec import LossSpec
+    from softgrad.linear_model._typing import Array
 
-    Array = NDArray[Any]
 
+class EncodedTarget(NamedTuple):
+    """y as numbers: the code of every row's label, or every row's class probabilities."""
 
-class Labels(NamedTuple):
-    """y in numbers: for every row the code of its label, or its class probabilities."""
-
-    names: Array  # sorted: every label that occurs, or the classes of the columns
-    codes: Array | None  # (N,), into names
+    names: Array  # sorted: the labels that occur, or the classes of the columns
+    codes: Array | None  # (N,), indices into names
     probabilities: Array | None  # (N, K) float64
 
-    def part(self, rows: Array) -> Labels:
-        """Those of some of the rows."""
+    def part(self, rows: Array) -> EncodedTarget:
+        """Return the target of some of the rows."""
         if self.codes is not None:
             return self._replace(codes=self.codes[rows])
         assert self.probabilities is not None
         return self._replace(probabilities=self.probabilities[rows])
 
     def masses(self, weight: Array) -> Array:
-        """The summed weight of every label."""
+        """Return the summed weight of every label."""
         if self.probabilities is not None:
             return weight @ self.probabilities
         return np.bincount(self.codes, weights=weight, minlength=len(self.names))  # type: ignore[arg-type]
 
 
-def labels_of(y: Any, rows: int, estimator: str) -> Labels:
-    """Labels of any kind, or a floating matrix of class probabilities, one row for each of X."""
+def encode_target(y: Any, rows: int, estimator: str) -> EncodedTarget:
+    """Encode y, labels of any type or a floating matrix of class probabilities, which must have as many rows as X."""
     if y is None:
         raise ValueError(f"{estimator} requires y to be passed, but the target y is None")
     refuse_masks_and_dates(y, "y")
@@ -62,11 +59,11 @@ def labels_of(y: Any, rows: int, estimator: str) -> Labels:
             "one label for every row of X"
         )
     if array.ndim == 2 and array.shape[1] != 1:
-        return _soft(array, columns)
-    return _hard(array)
+        return _encode_probabilities(array, columns)
+    return _encode_labels(array)
 
 
-def _hard(array: Array) -> Labels:
+def _encode_labels(array: Array) -> EncodedTarget:
     if array.ndim == 2:
         warnings.warn(
             f"A column-vector y was passed when a 1d array was expected: y has shape {array.shape}; write y.ravel()",
@@ -83,10 +80,10 @@ def _hard(array: Array) -> Labels:
             )
     check_classification_targets(array)
     names, codes = np.unique(array, return_inverse=True)
-    return Labels(names, codes, None)
+    return EncodedTarget(names, codes, None)
 
 
-def _soft(array: Array, columns: list[str]) -> Labels:
+def _encode_probabilities(array: Array, columns: list[str]) -> EncodedTarget:
     rows, classes = array.shape
     if array.dtype.kind != "f":
         raise ValueError(
@@ -107,13 +104,13 @@ def _soft(array: Array, columns: list[str]) -> Labels:
             "rows"
         )
     if not columns:
-        return Labels(np.arange(classes), None, probabilities)
+        return EncodedTarget(np.arange(classes), None, probabilities)
     names, order = np.unique(np.array(columns), return_index=True)
-    return Labels(names, None, np.ascontiguousarray(probabilities[:, order]))
+    return EncodedTarget(names, None, np.ascontiguousarray(probabilities[:, order]))
 
 
-def row_weights(sample_weight: Any, rows: int) -> Array:
-    """One weight for every row, float64; 1 without any."""
+def check_sample_weight(sample_weight: Any, rows: int) -> Array:
+    """Return one weight for every row in float64; ones for None."""
     if sample_weight is None:
         return np.ones(rows)
     refuse_masks_and_dates(sample_weight, "sample_weight")
@@ -139,42 +136,41 @@ def row_weights(sample_weight: Any, rows: int) -> Array:
     return weight
 
 
-def learnt(labels: Labels, weight: Array, class_weight: Any, spec: LossSpec) -> tuple[Array, Targets]:
-    """The classes of a fit, which are the labels with some weight, and its targets."""
-    masses = labels.masses(weight)
-    factors = _class_factors(class_weight, labels.names, masses)
+def fit_targets(y: EncodedTarget, weight: Array, class_weight: Any, spec: LossSpec) -> tuple[Array, Targets]:
+    """Return the classes of a fit, which are the labels of positive weight, and its targets."""
+    masses = y.masses(weight)
+    factors = _class_factors(class_weight, y.names, masses)
     kept = masses * factors > 0
-    classes = labels.names[kept]
+    classes = y.names[kept]
     if len(classes) < 2:
         present = repr(classes.tolist()[0]) if len(classes) else "of no weight"
         raise ValueError(
-            f"y holds one class only, {present}; expected labels of at least two, in rows of positive weight; give "
-            "rows of every class that the model shall tell apart"
+            f"y holds one class only, {present}; expected labels of at least two, in rows of positive weight; add "
+            "rows of every class that the model has to distinguish"
         )
-    if labels.probabilities is None:
-        # A label without weight is in no class; its rows count for nothing as whichever they are taken.
-        position = np.maximum(np.cumsum(kept) - 1, 0)
-        index = position[labels.codes]
-        return classes, Targets(len(classes), labels=index, row_weight=weight * factors[labels.codes])
+    if y.probabilities is None:
+        # The rows of a label without weight get the index of some class: their weight is 0.
+        index = np.maximum(np.cumsum(kept) - 1, 0)[y.codes]
+        return classes, Targets(len(classes), labels=index, row_weight=weight * factors[y.codes])
     if not kept.all() and spec.label_smoothing == 0:
-        name = labels.names.tolist()[int(np.argmin(kept))]
+        name = y.names.tolist()[int(np.argmin(kept))]
         raise ValueError(
             f"column {name!r} of y is 0 in every row of positive weight; a class without probability has no finite "
             "optimum; drop the column, or write label_smoothing above 0"
         )
-    return labels.names, Targets(len(labels.names), probabilities=labels.probabilities * factors, row_weight=weight)
+    return y.names, Targets(len(y.names), probabilities=y.probabilities * factors, row_weight=weight)
 
 
-def stream_classes(classes: Any, labels: Labels, known: Array | None) -> Array:
-    """The classes of a stream, sorted: from its first batch on they stay as they are."""
+def partial_fit_classes(classes: Any, y: EncodedTarget, known: Array | None) -> Array:
+    """Return the sorted classes of `partial_fit`, which later batches cannot change."""
     if classes is None:
         if known is not None:
             return known
-        if labels.probabilities is not None:
-            return labels.names
+        if y.probabilities is not None:
+            return y.names
         raise ValueError(
-            "classes is missing at the first call of partial_fit; expected every label that will come; write "
-            f"classes={labels.names.tolist()} if those are all"
+            "classes is missing at the first call of partial_fit; expected the labels of all batches; write "
+            f"classes={y.names.tolist()} if later ones have no others"
         )
     refuse_masks_and_dates(classes, "classes")
     given = np.unique(np.asarray(classes))
@@ -182,52 +178,53 @@ def stream_classes(classes: Any, labels: Labels, known: Array | None) -> Array:
         raise ValueError(f"classes={classes!r} names {len(given)} class; expected at least two")
     if known is not None and given.tolist() != known.tolist():
         raise ValueError(
-            f"classes={given.tolist()}; expected {known.tolist()}, as in the first call of partial_fit, or nothing"
+            f"classes={given.tolist()}; expected {known.tolist()}, as in the first call of partial_fit, or None"
         )
     return given
 
 
-def among(labels: Labels, weight: Array, classes: Array, class_weight: Any = None) -> Targets:
-    """The targets of rows whose classes are known."""
+def targets_for(y: EncodedTarget, weight: Array, classes: Array, class_weight: Any = None) -> Targets:
+    """Return the targets of rows for the classes of a model."""
     if isinstance(class_weight, str):
         raise ValueError(
             f"class_weight={class_weight!r} needs all rows at once; for partial_fit expected None or a dictionary "
             "{label: weight}; sklearn.utils.class_weight.compute_class_weight makes one"
         )
     factors = _class_factors(class_weight, classes, np.ones(len(classes)))
-    if labels.probabilities is not None:
-        columns, expected = labels.names.tolist(), classes.tolist()
+    if y.probabilities is not None:
+        columns, expected = y.names.tolist(), classes.tolist()
         if len(columns) != len(expected):
             raise ValueError(
                 f"y has {len(columns)} columns; expected {len(expected)}, one for every class of the model"
             )
         if columns not in (expected, list(range(len(expected)))):
             raise ValueError(f"the columns of y are named {columns}; expected the classes of the model, {expected}")
-        return Targets(len(classes), probabilities=labels.probabilities * factors, row_weight=weight)
-    index = positions(labels.names, classes)[labels.codes]
+        return Targets(len(classes), probabilities=y.probabilities * factors, row_weight=weight)
+    index = class_indices(y.names, classes)[y.codes]
     if (index < 0).any():
         row = int((index < 0).argmax())
-        name = labels.names.tolist()[labels.codes[row]]  # type: ignore[index]
+        name = y.names.tolist()[y.codes[row]]  # type: ignore[index]
         raise ValueError(
-            f"y[{row}] is {name!r}, which is no class of this model; expected one of {classes.tolist()}; drop such rows"
+            f"y[{row}] is {name!r}, which is not a class of this model; expected one of {classes.tolist()}; drop such "
+            "rows"
         )
     return Targets(len(classes), labels=index, row_weight=weight * factors[index])
 
 
-def target_of(targets: Targets) -> Array:
-    """The labels or the class probabilities, whichever there are."""
+def labels_or_probabilities(targets: Targets) -> Array:
+    """Return the target as the functions of `softgrad` take it."""
     target: Array = targets.labels if targets.probabilities is None else targets.probabilities
     return target
 
 
-def positions(names: Array, classes: Array) -> Array:
-    """Where every name stands among the classes; -1 for those that are none."""
-    known = {name: k for k, name in enumerate(classes.tolist())}
-    return np.array([known.get(name, -1) for name in names.tolist()], np.int64)
+def class_indices(names: Array, classes: Array) -> Array:
+    """Return the index of every name in the classes, -1 for names that are not in them."""
+    index = {name: k for k, name in enumerate(classes.tolist())}
+    return np.array([index.get(name, -1) for name in names.tolist()], np.int64)
 
 
 def check_class_weight(value: Any) -> None:
-    """Refuse what is no class_weight, whatever the labels are."""
+    """Raise TypeError or ValueError if the value cannot be a class_weight for any labels."""
     if value is None or (isinstance(value, str) and value == "balanced"):
         return
     if not isinstance(value, dict):
@@ -246,14 +243,14 @@ def _class_factors(class_weight: Any, names: Array, masses: Array) -> Array:
         return np.divide(masses.sum() / present.sum(), masses, out=np.zeros(len(names)), where=present)
     check_class_weight(class_weight)
     assert isinstance(class_weight, dict)
-    # A label without an entry weighs 1; a label that does not occur may be in another part of the data, unless a
-    # class that does occur has no entry: then one was misspelt.
+    # A label without an entry has weight 1, and an entry without a label may belong to other data. Both together
+    # suggest a misspelt label.
     labels = names.tolist()
     missing = [label for label in labels if label not in class_weight]
     unknown = [label for label in class_weight if label not in labels]
     if missing and unknown:
         raise ValueError(
-            f"class_weight names {unknown[0]!r}, which is no label of y, and leaves out {missing[0]!r}; expected a "
+            f"class_weight names {unknown[0]!r}, which is not a label of y, and leaves out {missing[0]!r}; expected a "
             "weight for every label"
         )
     return np.array([float(class_weight.get(label, 1.0)) for label in labels])

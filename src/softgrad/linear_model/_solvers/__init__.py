@@ -1,1 +1,1 @@
-"""Minimising the objective of a fit."""
+"""Minimising the objective of a fit: the solvers, and the descent that they share."""

@@ -1,106 +1,107 @@
-"""Descent to a minimum: directions from a method, steps from a line search, until the gradient is small."""
+"""Descent to a minimum: directions from a solver, steps from a line search, until the gradient is small."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from softgrad.linear_model._typing import Array
 
 _EVALUATIONS = 25  # in a line search
 _PATIENCE = 30  # iterations without progress
-_DECREASE, _CURVATURE = 1e-4, 0.9  # Wolfe's conditions, the customary values for steps of about 1
+_DECREASE, _CURVATURE = 1e-4, 0.9  # Wolfe's conditions, with the usual constants for steps of about 1
+
+Cause = Literal["converged", "max_iter", "precision"]
 
 
-class Point(NamedTuple):
-    """Where the descent stands."""
+class Iterate(NamedTuple):
+    """A point of the descent, with value and gradient."""
 
     theta: Array
     value: float
     gradient: Array
 
 
-class Method(Protocol):
-    """Chooses the directions."""
+class Solver(Protocol):
+    """A rule for the directions."""
 
-    def direction(self, point: Point) -> Array:
-        """A direction of descent."""
+    def direction(self, iterate: Iterate) -> Array:
+        """Return a descent direction."""
 
-    def advanced(self, before: Point, after: Point) -> None:
-        """Learn from a step."""
+    def update(self, before: Iterate, after: Iterate) -> None:
+        """Update the approximations after a step."""
 
-    def forget(self) -> bool:
-        """Give up what was learnt, after a direction that led nowhere; False if there is nothing to give up."""
+    def reset(self) -> bool:
+        """Discard the approximations after a failed line search; return False if there are none."""
 
 
 def descend(
     evaluate: Callable[[Array], tuple[float, Array]],
-    method: Method,
+    solver: Solver,
     start: Array,
     *,
     norm: Callable[[Array], float],
     tol: float,
     max_iter: int,
     precision: float,
-    report: Callable[[Point], None],
-) -> tuple[Point, str]:
-    """Return the point of the smallest norm of the gradient since the value last fell, and why the descent ended.
+    report: Callable[[Iterate], None],
+) -> tuple[Iterate, Cause]:
+    """Descend from `start`; return the best iterate and why the descent ended.
 
-    That is "converged", "max_iter", or "precision": no direction leads down, or for many iterations neither the
-    value fell by more than rounding nor the gradient to less than before.
+    The best iterate has the smallest gradient norm since the value last decreased by more than rounding. The cause
+    "precision" means that no direction decreases the value, or that neither value nor gradient norm improved for
+    many iterations.
     """
-    point = best = Point(start, *evaluate(start))
+    iterate = best = Iterate(start, *evaluate(start))
     iteration = stalled = 0
-    while not norm(point.gradient) <= tol:  # a NaN is no success
+    while not norm(iterate.gradient) <= tol:  # a NaN has not converged
         if iteration == max_iter:
             return best, "max_iter"
-        after = search(evaluate, point, method.direction(point), precision)
+        after = line_search(evaluate, iterate, solver.direction(iterate), precision)
         if after is None:
-            if not method.forget():
+            if not solver.reset():
                 return best, "precision"
             continue
-        method.advanced(point, after)
-        point = after
+        solver.update(iterate, after)
+        iterate = after
         iteration += 1
-        report(point)
-        fell = point.value < best.value - precision * abs(best.value)
-        stalled = 0 if fell or norm(point.gradient) < norm(best.gradient) else stalled + 1
+        report(iterate)
+        decreased = iterate.value < best.value - precision * abs(best.value)
+        stalled = 0 if decreased or norm(iterate.gradient) < norm(best.gradient) else stalled + 1
         if not stalled:
-            best = point
+            best = iterate
         elif stalled == _PATIENCE:
             return best, "precision"
-    return point, "converged"
+    return iterate, "converged"
 
 
-def search(
-    evaluate: Callable[[Array], tuple[float, Array]], point: Point, direction: Array, precision: float
-) -> Point | None:
-    """The first point tried along the direction that satisfies Wolfe's conditions, or None.
+def line_search(
+    evaluate: Callable[[Array], tuple[float, Array]], iterate: Iterate, direction: Array, precision: float
+) -> Iterate | None:
+    """Return the first trial point along the direction that satisfies Wolfe's conditions, or None.
 
     Where rounding hides the decrease, the slope alone decides: the approximate conditions of Hager & Zhang, SIAM
     Journal on Optimization 16, 2005, §2. The slope of an end that stays twice counts half (the Illinois rule of
     Dowell & Jarratt, BIT 11, 1971), or steps that are far too long would shrink by a tenth at a time. The point
     returned is the one evaluated last.
     """
-    slope = float(np.vdot(point.gradient, direction))
+    slope = float(np.vdot(iterate.gradient, direction))
     if not slope < 0:
         return None
-    noise = precision * abs(point.value)
+    noise = precision * abs(iterate.value)
     low, low_slope, high, high_slope = 0.0, slope, np.inf, np.nan
     step, moved = 1.0, ""
     for _ in range(_EVALUATIONS):
-        theta = point.theta + step * direction
-        after = Point(theta, *evaluate(theta))
+        theta = iterate.theta + step * direction
+        after = Iterate(theta, *evaluate(theta))
         after_slope = float(np.vdot(after.gradient, direction))
-        decrease = after.value - point.value
-        flat = decrease <= noise and after_slope <= (1 - 2 * _DECREASE) * -slope
-        if decrease <= _DECREASE * step * slope or flat:
+        change = after.value - iterate.value
+        flat = change <= noise and after_slope <= (1 - 2 * _DECREASE) * -slope
+        if change <= _DECREASE * step * slope or flat:
             if after_slope >= _CURVATURE * slope:
                 return after
             high_slope /= 2 if moved == "low" else 1
@@ -113,7 +114,7 @@ def search(
 
 
 def _next_step(low: float, low_slope: float, high: float, high_slope: float) -> float:
-    """Between the brackets, where the slope would vanish if it were linear; twice as far without an upper one."""
+    """Return the zero of the linearly interpolated slope, or twice the step while there is no upper bound."""
     if high == np.inf:
         return 2 * low
     part = low_slope / (low_slope - high_slope) if high_slope > 0 else 0.5

@@ -1,12 +1,12 @@
-"""Minimising the objective: which solver runs, where it starts, and what all of them report."""
+"""Minimise an objective: choose the solver and the starting point, and report the iterations."""
 
 from __future__ import annotations
 
-import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from softgrad.linear_model._solvers._descent import Method, Point, descend
+from softgrad.linear_model._solvers._descent import descend
+from softgrad.linear_model._solvers._history import History
 from softgrad.linear_model._solvers._lbfgs import LBFGS
 from softgrad.linear_model._solvers._newton import Newton
 from softgrad.linear_model._solvers._newton_cg import NewtonCG
@@ -14,36 +14,27 @@ from softgrad.linear_model._solvers._newton_cg import NewtonCG
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
     from softgrad.linear_model._problem._objective import Objective
+    from softgrad.linear_model._solvers._descent import Cause, Iterate, Solver
+    from softgrad.linear_model._solvers._history import Iteration
+    from softgrad.linear_model._typing import Array
 
-    Array = NDArray[Any]
-
-SOLVERS = ("lbfgs", "newton-cg", "newton")
-# Products in a Hessian up to which "auto" takes Newton's method: it then costs less than the iterations it saves.
+SolverName = Literal["lbfgs", "newton-cg", "newton"]
+SOLVERS: dict[SolverName, Callable[[Objective], Solver]] = {"lbfgs": LBFGS, "newton-cg": NewtonCG, "newton": Newton}
+# "auto" takes Newton's method up to this many products in a Hessian: it then costs less than the iterations it saves.
 _CHEAP_HESSIAN = 1 << 22
 
 
-class Iteration(NamedTuple):
-    """Where a fit stands after an iteration."""
-
-    objective: float  # nats per unit of weight, with the penalty
-    gradient_norm: float  # as in SoftmaxRegression.gradient_norm_
-    passes: float  # over X so far; a part of the rows counts as that part
-    seconds: float  # since the fit began; NaN in a model from a file
-
-
 class Solution(NamedTuple):
-    """What a solver ends with."""
+    """The result of a solver."""
 
     theta: Array
     objective: float
-    loss: float  # the mean cross-entropy alone
+    loss: float  # the mean cross-entropy without the penalty
     gradient_norm: float
     converged: bool
-    cause: str  # why it stopped: "converged", "max_iter", "precision"
-    solver: str
+    cause: Cause
+    solver: SolverName
     history: list[Iteration]
 
 
@@ -51,38 +42,26 @@ def minimise(
     objective: Objective,
     start: Array,
     *,
-    solver: str = "auto",
+    solver: Literal[SolverName, "auto"] = "auto",
     tol: float,
     max_iter: int,
-    on_iteration: Callable[[Iteration], object] | None = None,
-    began: float | None = None,
+    history: History | None = None,
 ) -> Solution:
-    """Minimise from a starting point; `began` is the perf_counter at which the fit began."""
-    began = time.perf_counter() if began is None else began
-    history: list[Iteration] = []
+    """Minimise from a starting point, recording the iterations in `history`."""
+    history = History() if history is None else history
 
-    def report(point: Point) -> None:
-        history.append(
-            Iteration(point.value, objective.norm(point.gradient), objective.passes, time.perf_counter() - began)
-        )
-        if on_iteration is not None:
-            on_iteration(history[-1])
+    def report(iterate: Iterate) -> None:
+        history.add(iterate.value, objective.norm(iterate.gradient), objective.passes)
 
     if solver == "auto":
         solver = "newton" if objective.x.shape[0] * start.size**2 <= _CHEAP_HESSIAN else "lbfgs"
-    # A shift of all classes changes no probability, and without it the penalty is smaller.
+    # A common shift of all classes changes no probability, and without it the penalty is smaller.
     start = start - start.mean(axis=0)
     evaluate = partial(objective.value_and_grad, keep_probs=solver == "newton-cg")
-    point, cause = descend(
-        evaluate, _method(solver, objective), start,
+    iterate, cause = descend(
+        evaluate, SOLVERS[solver](objective), start,
         norm=objective.norm, tol=tol, max_iter=max_iter, precision=objective.precision, report=report,
     )  # fmt: skip
-    loss = point.value - objective.penalty_at(point.theta)
-    norm = objective.norm(point.gradient)
-    return Solution(point.theta, point.value, loss, norm, cause == "converged", cause, solver, history)
-
-
-def _method(solver: str, objective: Objective) -> Method:
-    if solver == "newton":
-        return Newton(objective)
-    return NewtonCG(objective) if solver == "newton-cg" else LBFGS(objective)
+    loss = iterate.value - objective.penalty_at(iterate.theta)
+    norm = objective.norm(iterate.gradient)
+    return Solution(iterate.theta, iterate.value, loss, norm, cause == "converged", cause, solver, history.iterations)

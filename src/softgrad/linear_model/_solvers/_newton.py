@@ -1,8 +1,8 @@
-"""Newton's method with the Hessian as a matrix: for few coefficients."""
+"""Newton's method with the Hessian as a matrix, for few coefficients."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
@@ -10,12 +10,9 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from softgrad.linear_model._solvers._preconditioner import Plan
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from softgrad.linear_model._problem._objective import Objective
-    from softgrad.linear_model._solvers._descent import Point
-
-    Array = NDArray[Any]
+    from softgrad.linear_model._solvers._descent import Iterate
+    from softgrad.linear_model._typing import Array
 
 _RIDGE = 1e-12
 
@@ -23,21 +20,22 @@ _RIDGE = 1e-12
 class Newton:
     """Steps that solve with the exact Hessian.
 
-    Where they lead nowhere, among rows that are wrong with confidence and have next to no curvature, one
-    step by Böhning's bound takes their place.
+    Rows predicted confidently wrong leave it nearly without curvature. Where the line search fails, the next
+    step uses Böhning's bound instead.
     """
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
-        self._bounded = False
+        self._use_bound = False
 
-    def direction(self, point: Point) -> Array:
-        if self._bounded:
-            return -Plan.of(self._objective).at_start(self._objective).solve(point.gradient)
-        classes, columns = point.theta.shape
-        hessian = self._objective.hessian(point.theta)
+    def direction(self, iterate: Iterate) -> Array:
+        if self._use_bound:
+            return -Plan.of(self._objective).bound(self._objective).solve(iterate.gradient)
+        classes, columns = iterate.theta.shape
+        hessian = self._objective.hessian(iterate.theta)
         scale = float(hessian.diagonal().mean()) or 1.0
-        # A shift of all classes changes no probability: directions along it get a curvature, and no step results.
+        # A common shift of all classes changes no probability. The gradient along it is 0, and with this curvature
+        # so is the step.
         shift = np.full((classes, classes), scale / classes)
         hessian += np.kron(shift, np.eye(columns))
         ridge = _RIDGE * scale
@@ -47,11 +45,11 @@ class Newton:
             except LinAlgError:
                 ridge *= 100
                 continue
-            return -cho_solve(factor, point.gradient.ravel()).reshape(point.theta.shape)
+            return -cho_solve(factor, iterate.gradient.ravel()).reshape(iterate.theta.shape)
 
-    def advanced(self, before: Point, after: Point) -> None:
-        self._bounded = False
+    def update(self, before: Iterate, after: Iterate) -> None:
+        self._use_bound = False
 
-    def forget(self) -> bool:
-        bounded, self._bounded = self._bounded, True
-        return not bounded
+    def reset(self) -> bool:
+        used_bound, self._use_bound = self._use_bound, True
+        return not used_bound

@@ -1,37 +1,34 @@
-r"""Approximate inverses of the Hessian, for steps of about the right length in every direction.
+r"""Approximate inverses of the Hessian.
 
 The Hessian of the mean cross-entropy is :math:`\frac1S \sum_n m_n (\operatorname{Diag}(p_n) - p_n p_n^\top)
-\otimes \tilde x_n \tilde x_n^\top`. Its blocks on the diagonal are Gram matrices, one for each class k, whose rows
-are weighted by m p_k (1 − p_k): near the optimum, where most rows are classified with confidence, they are what
-differs from Böhning's bound ½ (I − 11ᵀ/K) ⊗ X̃ᵀX̃/S, which knows no weights.
+\otimes \tilde x_n \tilde x_n^\top`. Its diagonal blocks are Gram matrices, one for each class k, with row weights
+m p_k (1 − p_k). Near the optimum most rows are classified with confidence and have small weights, which Böhning's
+bound ½ (I − 11ᵀ/K) ⊗ X̃ᵀX̃/S ignores.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
 from softgrad import get_num_threads, softmax
-from softgrad.linear_model._problem import _kernels as _passes
+from softgrad.linear_model._problem._kernels import weighted_grams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import NDArray
-
     from softgrad.linear_model._problem._objective import Objective
-
-    Array = NDArray[Any]
+    from softgrad.linear_model._typing import Array
 
 _CHUNK_ELEMENTS = 1 << 19  # of X, copied at a time
 _SERIAL_BELOW = 1 << 20  # elements of all factors; starting threads costs as much as solving with these
-# A sample's Gram matrix is drawn towards the identity by this part, for columns that vary in few of its rows.
+# Weight of the identity added to a sample's Gram matrix, for columns that vary in few of its rows.
 _SHRINKAGE = 0.01
 _RIDGE = 1e-9
-# Of a product in a Gram matrix, in products of a pass, and of an iteration beside its pass; measured.
+# Measured, in products of a pass: the cost of a product in a Gram matrix, and of an iteration outside its pass.
 _PRODUCT_COST, _OVERHEAD = 2.0, float(1 << 24)
 
 
@@ -39,53 +36,51 @@ class Preconditioner(Protocol):
     """Solves with an approximation of the Hessian."""
 
     def solve(self, vectors: Array) -> Array:
-        """Of the shape (..., K, D + 1), as `vectors`; the classes of each sum to zero."""
+        """Return solutions of the shape of `vectors`, (..., K, D + 1); over the classes, each sums to zero."""
 
 
 class Plan(NamedTuple):
-    """Which approximation suits the problem, and from how many rows it is made."""
+    """The approximation that suits a problem, and the number of rows it is computed from."""
 
-    kind: str  # "class blocks", "one block" or "diagonal"
+    kind: Literal["class blocks", "one block", "diagonal"]
     rows: int
 
     @classmethod
     def of(cls, objective: Objective) -> Plan:
-        """Blocks while they take at most a quarter of X's memory, or 2²⁴ numbers; one for each class if that fits."""
+        """Choose blocks if they take at most a quarter of X's size or 2²⁴ numbers, one per class if those fit."""
         classes, columns = objective.shape
         rows = objective.x.shape[0]
         limit = max(objective.elements // 4, 1 << 24)
         if columns**2 > limit:
             return cls("diagonal", min(rows, max(4096, rows // 8)))
-        enough = min(rows, max(8 * columns, 64 * rows // columns))
-        return cls("class blocks" if classes * columns**2 <= limit else "one block", enough)
+        sample = min(rows, max(8 * columns, 64 * rows // columns))
+        return cls("class blocks" if classes * columns**2 <= limit else "one block", sample)
 
     def cost(self, objective: Objective) -> float:
-        """In iterations, each a pass over X and what surrounds it."""
+        """Return the cost of the approximation in units of an iteration with one pass over X."""
         classes, columns = objective.shape
         blocks = {"class blocks": classes, "one block": 1, "diagonal": 1}[self.kind]
         width = 8 if self.kind == "diagonal" else columns / 2
         lanes = 64 // objective.x.dtype.itemsize
-        products = self.rows * self._kept(objective) * columns * width * blocks
+        kept = 1.0 if self.rows == objective.x.shape[0] else 1 / 3
+        products = self.rows * kept * columns * width * blocks
         return _PRODUCT_COST * products / (2.0 * objective.elements * max(classes, lanes) + _OVERHEAD)
 
-    def _kept(self, objective: Objective) -> float:
-        return 1.0 if self.rows == objective.x.shape[0] else 1 / 3
-
     def larger(self, objective: Objective) -> Plan:
-        """The same from twice as many rows."""
+        """Return the plan with twice as many rows."""
         return self._replace(rows=min(objective.x.shape[0], 2 * self.rows))
 
-    def at_start(self, objective: Objective) -> Preconditioner:
-        """Where nothing is known of the probabilities: Böhning's bound, whose steps never overshoot."""
+    def bound(self, objective: Objective) -> Preconditioner:
+        """Return Böhning's bound, or its diagonal, which depends on no probabilities: see `bounded_step`."""
         sample = Sample(objective, self.rows)
         weights = np.repeat(0.5 * sample.mass[:, None], objective.shape[0], axis=1)
         return (Diagonal if self.kind == "diagonal" else OneBlock)(sample, weights)
 
     def bounded_step(self, objective: Objective, bound: Preconditioner, gradient: Array) -> Array:
-        """The step that Böhning's bound, as `at_start` made it, takes from a gradient.
+        """Return the step from a gradient by Böhning's bound, as `bound` approximates it.
 
-        The diagonal alone is no bound: columns that vary together make its step too long by up to their number. Its
-        length is then where the bound itself is least along it.
+        The diagonal alone is no bound: with columns that vary together its step is too long by up to their number. It
+        is cut to the length at which the bound itself is least.
         """
         step = -bound.solve(gradient)
         if self.kind != "diagonal":
@@ -101,7 +96,7 @@ class Plan(NamedTuple):
         return step * min(1.0, -float(np.vdot(gradient, step)) / curvature)
 
     def at(self, objective: Objective, theta: Array) -> Preconditioner:
-        """The approximation of the Hessian at a point."""
+        """Return the approximation of the Hessian at a point."""
         sample = Sample(objective, self.rows)
         kinds: dict[str, Callable[[Sample, Array], Preconditioner]]
         kinds = {"class blocks": ClassBlocks, "one block": OneBlock, "diagonal": Diagonal}
@@ -109,23 +104,23 @@ class Plan(NamedTuple):
 
 
 class Sample:
-    """Rows of some weight drawn without replacement, always the same ones."""
+    """Rows of positive weight, drawn without replacement and with a fixed seed."""
 
     def __init__(self, objective: Objective, rows: int) -> None:
         self.objective = objective
-        every = np.flatnonzero(objective.mass)
-        chosen = np.random.default_rng(0).permutation(len(every))[:rows]
-        self.rows = every if rows >= len(every) else every[np.sort(chosen)]
+        weighted = np.flatnonzero(objective.mass)
+        chosen = np.random.default_rng(0).permutation(len(weighted))[:rows]
+        self.rows = weighted if rows >= len(weighted) else weighted[np.sort(chosen)]
         mass = objective.mass[self.rows]
         self.mass = mass / (mass.sum() or 1.0) * (objective.mass.sum() / objective.total)
 
     @property
     def is_all(self) -> bool:
-        """Whether no row is left out."""
+        """Whether the sample contains every row."""
         return len(self.rows) == self.objective.x.shape[0]
 
     def chunks(self) -> Iterator[tuple[slice, Any]]:
-        """Parts of the sample, and these rows of X."""
+        """Yield slices of the sample with their rows of X."""
         x = self.objective.x
         step = min(1 << 16, max(64, _CHUNK_ELEMENTS * x.shape[0] // (self.objective.elements + 1)))
         for start in range(0, len(self.rows), step):
@@ -133,16 +128,16 @@ class Sample:
             yield part, x[part if self.is_all else self.rows[part]]
 
     def class_weights(self, theta: Array) -> Array:
-        """The weights m p (1 − p) of every row, one column for each class."""
+        """Return the weights m p (1 − p) of every row, one column per class."""
         W, b = (part.astype(self.objective.x.dtype) for part in self.objective.coefficients(theta))
         p = np.concatenate([softmax(np.asarray(x @ W.T) + b) for _, x in self.chunks()]).astype(np.float64)
         self.objective.passes += len(self.rows) / self.objective.x.shape[0]
         return self.mass[:, None] * p * (1 - p)
 
     def grams(self, weights: Array) -> Array:
-        """Σ_n q_nk x̃_n x̃_nᵀ for every column q_k of the weights: the upper triangles."""
+        """Return the upper triangles of Σ_n q_nk x̃_n x̃_nᵀ for every column q_k of the weights."""
         objective = self.objective
-        grams = _passes.weighted_grams(
+        grams = weighted_grams(
             objective.x, self.rows, weights, objective.mean, objective.scale, objective.fit_intercept
         )
         if not self.is_all:
@@ -171,13 +166,13 @@ class ClassBlocks:
 
 
 class OneBlock:
-    """One Gram matrix, its rows weighted by the sum over the classes, which share it by their parts of the weight."""
+    """One Gram matrix for all classes, of row weights summed over the classes, scaled by the weight of each class."""
 
     def __init__(self, sample: Sample, weights: Array) -> None:
-        of_rows = weights.sum(axis=1, keepdims=True)
-        total = float(of_rows.sum()) or 1.0
+        row_weights = weights.sum(axis=1, keepdims=True)
+        total = float(row_weights.sum()) or 1.0
         self._class_weight = np.maximum(weights.sum(axis=0), _RIDGE * total)[:, None]
-        (self._factor,) = sample.grams(of_rows / total)
+        (self._factor,) = sample.grams(row_weights / total)
         _factorise(self._factor, sample.objective.penalties[0] / self._class_weight.mean())
 
     def solve(self, vectors: Array) -> Array:
@@ -205,19 +200,19 @@ class Diagonal:
 
 
 def _centred(vectors: Array) -> Array:
-    """Less the mean of the classes: a shift of all classes changes no probability, and the optimum has none."""
+    """Subtract the mean over the classes: a common shift changes no probability, and the optimum has none."""
     return vectors - vectors.mean(axis=-2, keepdims=True)
 
 
 def _thinned(weights: Array) -> Array:
-    """Every column with at most a third of its entries left, as many times larger as they were likely to go."""
+    """Keep a random third of every column at most, favouring large entries, scaled to leave its expected sum."""
     threshold = 3 * weights.mean(axis=0)
     kept = np.random.default_rng(0).random(weights.shape) * threshold < weights
     return np.where(kept, np.maximum(weights, threshold), 0)
 
 
 def _factorise(gram: Array, penalty: Array) -> None:
-    """Cholesky factor of gram + Diag(penalty), in its place; a ridge is added where that is singular."""
+    """Replace gram by the Cholesky factor of gram + Diag(penalty), with a ridge if that is singular."""
     largest = float(gram.diagonal().max()) or 1.0
     ridge = max(_RIDGE, 8 * float(np.finfo(gram.dtype).eps)) * largest
     (factorise,) = get_lapack_funcs(("potrf",), (gram,))
@@ -239,7 +234,7 @@ def _solve(factor: Array, vectors: Array) -> Array:
 
 
 def _for_each(task: Callable[[int], None], count: int, elements: int) -> None:
-    """Run task(0) to task(count − 1), on several threads if they have much to do."""
+    """Run task(0) to task(count − 1), on several threads if the factors are large."""
     if elements < _SERIAL_BELOW:
         for k in range(count):
             task(k)
