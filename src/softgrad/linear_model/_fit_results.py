@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from softgrad.linear_model import _fit_options
 from softgrad.linear_model._prediction import LinearSoftmax
-from softgrad.linear_model._problem._design_matrix import validate_rows
+from softgrad.linear_model._problem._design_matrix import convert_rows
 from softgrad.linear_model._problem._objective import Objective
 from softgrad.linear_model._problem._targets import check_sample_weight, encode_target, fit_targets
 
@@ -62,7 +62,7 @@ class FitResults(LinearSoftmax):
                 "copy or a loaded model, and partial_fit keeps none; call fit"
             )
         X, y, sample_weight = self._training
-        x = validate_rows(self, X, reset=False)
+        x = convert_rows(self, X, reset=False)
         _, objective = self._fit_objective(x, y, sample_weight, _fit_options.checked(self, self.C))
         theta = objective.variables(self.coef_, self.intercept_)
         value, _ = objective.value_and_grad(theta)

@@ -76,14 +76,14 @@ class Inference(FitResults):
           x0             1.214     0.9126    1.33   0.183    -0.5746      3.003
           intercept     -3.035      2.546   -1.19   0.233     -8.025      1.954
         """
-        objective, _ = self._objective_at_optimum()
+        objective, theta = self._objective_at_optimum()
         table = np.column_stack([self.coef_, self.intercept_]) if self.fit_intercept else self.coef_
         return CoefficientSummary(
             classes=self.classes_[1:],
             reference=self.classes_[0],
             names=self._column_names(),
             coef=table[1:] - table[0],
-            standard_error=self.standard_errors(),
+            standard_error=np.sqrt(np.diag(self._covariance(objective, theta))).reshape(table[1:].shape),
             rows=objective.x.shape[0],
             log_likelihood=-self.loss_ * objective.total,
             C=float(self.C),

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from softgrad import softmax
 from softgrad.linear_model import _fit_options
 from softgrad.linear_model._fit_results import FitResults
-from softgrad.linear_model._problem._design_matrix import CONSTANT, location_and_scale, validate_rows
+from softgrad.linear_model._problem._design_matrix import CONSTANT, convert_rows, location_and_scale, validate_rows
 from softgrad.linear_model._problem._objective import Objective
 from softgrad.linear_model._problem._targets import check_sample_weight, encode_target, partial_fit_classes, targets_for
 from softgrad.linear_model._solvers._history import History
@@ -95,7 +95,7 @@ class PartialFit(FitResults):
         options = _fit_options.checked(self, self.C)
         history = History(verbose=options.verbose > 0)
         past = self._past()
-        x = validate_rows(self, X, reset=past is None)
+        x = convert_rows(self, X, reset=True) if past is None else validate_rows(self, X, reset=False)
         weight = check_sample_weight(sample_weight, x.shape[0])
         encoded = encode_target(y, x.shape[0], type(self).__name__)
         known = partial_fit_classes(classes, encoded, None if past is None else self.classes_)

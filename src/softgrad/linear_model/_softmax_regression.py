@@ -9,7 +9,7 @@ import numpy as np
 from softgrad.linear_model import _fit_options
 from softgrad.linear_model._inference import Inference
 from softgrad.linear_model._partial_fit import PartialFit
-from softgrad.linear_model._problem._design_matrix import validate_rows
+from softgrad.linear_model._problem._design_matrix import convert_rows
 from softgrad.linear_model._problem._separation import is_separable
 from softgrad.linear_model._problem._sparse_rows import expand_columns, select_columns, used_columns
 from softgrad.linear_model._solvers._history import History
@@ -230,7 +230,7 @@ class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):
         """
         options = _fit_options.checked(self, self.C)
         history = History(on_iteration, verbose=options.verbose > 0)
-        x = validate_rows(self, X, reset=True)
+        x = convert_rows(self, X, reset=True)
         used = used_columns(x)
         if used is not None:
             x = select_columns(x, used)
