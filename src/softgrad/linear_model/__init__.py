@@ -7,15 +7,24 @@ Iteration                         the state of a fit after an iteration
 save_model, load_model            files of a fitted model, without executable content
 to_onnx                           a fitted model as a graph for other runtimes
 
-Needs scikit-learn, SciPy, threadpoolctl and safetensors, which the extra ``softgrad[cli]`` installs.
+Needs scikit-learn, SciPy, threadpoolctl and safetensors: ``pip install "softgrad[sklearn]"``.
 """
 
-from softgrad.linear_model._coefficient_summary import CoefficientSummary
-from softgrad.linear_model._cross_validation import SoftmaxRegressionCV
-from softgrad.linear_model._formats._model_file import load_model, save_model
-from softgrad.linear_model._formats._onnx import to_onnx
-from softgrad.linear_model._softmax_regression import SoftmaxRegression
-from softgrad.linear_model._solvers._history import Iteration
+try:
+    from softgrad.linear_model._coefficient_summary import CoefficientSummary
+    from softgrad.linear_model._cross_validation import SoftmaxRegressionCV
+    from softgrad.linear_model._formats._model_file import load_model, save_model
+    from softgrad.linear_model._formats._onnx import to_onnx
+    from softgrad.linear_model._softmax_regression import SoftmaxRegression
+    from softgrad.linear_model._solvers._history import Iteration
+except ModuleNotFoundError as error:
+    package = (error.name or "").partition(".")[0]
+    if package not in ("safetensors", "scipy", "sklearn", "threadpoolctl"):
+        raise
+    raise ModuleNotFoundError(
+        f'softgrad.linear_model needs {package}, which is not installed; write pip install "softgrad[sklearn]"',
+        name=package,
+    ) from None
 
 __all__ = [
     "CoefficientSummary",
