@@ -18,7 +18,7 @@ def overlapping(rows=300):
     return X / [1.0, 20.0, 0.05], y
 
 
-def streamed(model, X, y, batches, **options):
+def fitted_in_batches(model, X, y, batches, **options):
     for rows in np.array_split(np.arange(len(y)), batches):
         model.partial_fit(X[rows], y[rows], **options)
     return model
@@ -29,26 +29,26 @@ def held_out_loss(model, X, y):
 
 
 @pytest.mark.parametrize("columns", [64, 120], ids=["whole curvature", "diagonal"])
-def test_a_stream_of_digits_comes_near_the_fit_to_all_rows(columns):
+def test_batches_of_digits_come_near_the_fit_to_all_rows(columns):
     X, y = load_digits(return_X_y=True)
     if columns > 64:  # products of pixels, so that there are more than 1000 coefficients
         X = np.column_stack([X, X[:, 10:38] * X[:, 11:39] / 16, X[:, 20:48] * X[:, 28:56] / 16])
     x_train, x_test, y_train, y_test = train_test_split(X / 16, y, test_size=0.3, random_state=0)
     full = SoftmaxRegression().fit(x_train, y_train)
-    stream = streamed(SoftmaxRegression(), x_train, y_train, 20, classes=range(10))
+    batched = fitted_in_batches(SoftmaxRegression(), x_train, y_train, 20, classes=range(10))
     first = SoftmaxRegression().partial_fit(x_train[:62], y_train[:62], classes=range(10))
-    best, reached, start = (held_out_loss(model, x_test, y_test) for model in (full, stream, first))
+    best, reached, start = (held_out_loss(model, x_test, y_test) for model in (full, batched, first))
     assert reached < best + 0.1 * (start - best)
-    assert stream.score(x_test, y_test) > full.score(x_test, y_test) - 0.015
+    assert batched.score(x_test, y_test) > full.score(x_test, y_test) - 0.015
 
 
 @pytest.mark.parametrize("C", [1.0, np.inf])
 def test_many_rows_in_few_batches_give_the_coefficients_of_the_fit(C):
     X, y = overlapping(6000)
     full = SoftmaxRegression(C=C).fit(X, y)
-    stream = streamed(SoftmaxRegression(C=C), X, y, 6, classes=[0, 1, 2])
+    batched = fitted_in_batches(SoftmaxRegression(C=C), X, y, 6, classes=[0, 1, 2])
     errors = full.standard_errors()[:, :3]
-    contrast = (stream.coef_ - stream.coef_[0] - full.coef_ + full.coef_[0])[1:]
+    contrast = (batched.coef_ - batched.coef_[0] - full.coef_ + full.coef_[0])[1:]
     assert np.abs(contrast / errors).max() < 0.25  # in standard errors of the fit itself
 
 
@@ -56,10 +56,10 @@ def test_many_rows_in_few_batches_give_the_coefficients_of_the_fit(C):
 def test_one_batch_is_a_fit(fit_intercept):
     X, y = overlapping()
     options = {"fit_intercept": fit_intercept, "tol": 1e-6}
-    stream = SoftmaxRegression(**options).partial_fit(X, y, classes=[0, 1, 2])
+    batched = SoftmaxRegression(**options).partial_fit(X, y, classes=[0, 1, 2])
     full = SoftmaxRegression(**options).fit(X, y)
-    # The stream's weak prior on b is all that differs.
-    np.testing.assert_allclose(stream.predict_proba(X), full.predict_proba(X), atol=1e-4)
+    # They differ only by the weak prior on b.
+    np.testing.assert_allclose(batched.predict_proba(X), full.predict_proba(X), atol=1e-4)
 
 
 def test_after_a_fit_its_rows_are_the_first_batch():
@@ -84,7 +84,7 @@ def test_after_a_fit_that_left_coefficients_open():
 
 def test_the_objective_is_per_unit_of_all_weight_so_far():
     X, y = overlapping(900)
-    model = streamed(SoftmaxRegression(), X, y, 9, classes=[0, 1, 2])
+    model = fitted_in_batches(SoftmaxRegression(), X, y, 9, classes=[0, 1, 2])
     assert model.loss_ / 9 < model.objective_ < model.loss_ / 8
 
 
@@ -104,11 +104,11 @@ def test_the_diagonal_is_that_of_the_hessian(form, fit_intercept):
     np.testing.assert_allclose(_partial_fit._diagonal(objective, theta), expected, rtol=1e-8)
 
 
-def test_a_stream_goes_on_from_a_pickle():
+def test_partial_fit_continues_after_a_pickle():
     X, y = load_iris(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(y))
     X, y = X[order], y[order]
-    straight = streamed(SoftmaxRegression(), X, y, 5, classes=[0, 1, 2])
+    straight = fitted_in_batches(SoftmaxRegression(), X, y, 5, classes=[0, 1, 2])
     model = SoftmaxRegression()
     for rows in np.array_split(np.arange(len(y)), 5):
         model = pickle.loads(pickle.dumps(model.partial_fit(X[rows], y[rows], classes=[0, 1, 2])))
@@ -118,11 +118,11 @@ def test_a_stream_goes_on_from_a_pickle():
 @pytest.mark.parametrize("C", [1.0, np.inf])
 def test_batches_without_some_classes_stay_finite(C):
     X, y = load_iris(return_X_y=True)
-    model = streamed(SoftmaxRegression(C=C), X, y, 3, classes=[0, 1, 2])  # the rows are sorted by class
+    model = fitted_in_batches(SoftmaxRegression(C=C), X, y, 3, classes=[0, 1, 2])  # the rows are sorted by class
     assert np.isfinite(model.coef_).all()
     assert np.abs(model.coef_).max() < 1e3
     order = np.random.default_rng(0).permutation(len(y))
-    assert streamed(SoftmaxRegression(C=C), X[order], y[order], 30, classes=[0, 1, 2]).score(X, y) > 0.9
+    assert fitted_in_batches(SoftmaxRegression(C=C), X[order], y[order], 30, classes=[0, 1, 2]).score(X, y) > 0.9
 
 
 def test_weights_classes_and_probabilities():

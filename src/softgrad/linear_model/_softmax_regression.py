@@ -121,7 +121,6 @@ class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):
     With an intercept, the weighted sum of a class's probabilities over the training rows of a converged model equals
     the weight of the class, Σ_n s_n p_nk = Σ_n s_n y_nk, within a relative 10 K tol, also for rare classes.
 
-    Class probabilities need not sum to one; the sum of a row acts as its weight, as in `softgrad.cross_entropy`.
 
     The rows are separable if a linear classifier makes no error on them, or, under quasi-complete separation, on some
     of them. Without a penalty no finite W is then optimal: `fit` warns, ``converged_`` is False, and the coefficients
@@ -199,7 +198,7 @@ class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):
             Finite numbers.
         y : array_like of shape (N,) or (N, K)
             Labels of at least two classes: integers, strings or booleans; or class probabilities, a floating matrix
-            or frame with a column per class, at least 0, without a row of zeros.
+            or frame with a column per class, at least 0, without a row of zeros; the sum of a row acts as its weight.
         sample_weight : array_like of shape (N,), optional
             s_n, at least 0; by default 1.
         on_iteration : callable, optional
@@ -250,12 +249,9 @@ class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):
         classes: Array,
         options: FitOptions,
         history: History | None = None,
-        used: Array | None = None,
+        used: Array | None = None,  # the columns of X in the objective, if not all
     ) -> tuple[Cause, bool]:
-        """Fit validated rows; return why the solver stopped, and whether the rows are separable without a penalty.
-
-        `used` are the columns of X that the objective contains, if not all.
-        """
+        """Fit validated rows; return why the solver stopped, and whether the rows are separable without a penalty."""
         solution = minimise(
             objective,
             self._start(objective, classes, used),

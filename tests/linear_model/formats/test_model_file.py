@@ -31,7 +31,7 @@ def path(model, tmp_path):
 
 
 def contents(path):
-    """What any reader of safetensors finds."""
+    """The arrays and the header, as any reader of safetensors finds them."""
     with safe_open(path, framework="np") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not iterable
         return tensors, json.loads(file.metadata()["softgrad"])

@@ -115,7 +115,7 @@ def test_dates_as_labels_and_weights_are_refused(model, call):
             call(model, X, Y, weight)
 
 
-def test_classes_of_a_stream_are_no_dates_and_not_masked():
+def test_classes_of_partial_fit_are_no_dates_and_not_masked():
     with pytest.raises(TypeError, match=r"classes is a masked array.*write classes\.compressed\(\)"):
         SoftmaxRegression().partial_fit(X, Y, np.ma.array([0, 1]))
     with pytest.raises(TypeError, match=r"classes holds dates.*write classes\.astype\(str\)"):

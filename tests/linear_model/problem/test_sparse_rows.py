@@ -46,11 +46,11 @@ def test_sparse_rows_with_entries_given_twice_make_the_model_of_dense_ones(solve
     x, y = rows()
     model, dense = fit(scattered(x), y, solver=solver, tol=1e-10), fit(x, y, solver=solver, tol=1e-10)
     np.testing.assert_allclose(model.coef_, dense.coef_, rtol=1e-7)
-    streamed, of_dense = SoftmaxRegression(), SoftmaxRegression()
+    batched, of_dense = SoftmaxRegression(), SoftmaxRegression()
     for part in (slice(30), slice(30, 60)):
-        streamed.partial_fit(scattered(x[part]), y[part], classes=[0, 1, 2])
+        batched.partial_fit(scattered(x[part]), y[part], classes=[0, 1, 2])
         of_dense.partial_fit(x[part], y[part], classes=[0, 1, 2])
-    np.testing.assert_allclose(streamed.coef_, of_dense.coef_, rtol=1e-4)
+    np.testing.assert_allclose(batched.coef_, of_dense.coef_, rtol=1e-4)
 
 
 def scattered(x):

@@ -26,7 +26,7 @@ def assert_same(model, other, atol=1e-6):
 
 
 def gradient(model, target, weight, C):
-    """Of the summed objective at the coefficients, by the definition."""
+    """The gradient of the summed objective at the coefficients, from its definition."""
     logits = X @ model.coef_.T + model.intercept_
     mass = target.sum(axis=1, keepdims=True)
     g = weight[:, None] * (mass * scipy.special.softmax(logits, axis=1) - target)

@@ -114,29 +114,29 @@ def test_a_rise_above_the_noise_is_no_minimum_whatever_the_slope():
 
 
 def valley(theta):
-    """Of curvature 1 and 1.7, which steps along the gradient do not settle at once."""
+    """A quadratic of curvature 1 and 1.7, which steepest descent does not minimise in one step."""
     return float(theta @ ([1, 1.7] * theta)) / 2 - theta.sum(), [1, 1.7] * theta - 1
 
 
 class Steepest:
-    """The gradient, with something to forget once."""
+    """Steepest descent, which can be reset a few times."""
 
-    def __init__(self, memory=0, sign=-1.0):
-        self.memory, self.sign, self.learnt = memory, sign, []
+    def __init__(self, resets=0, sign=-1.0):
+        self.resets, self.sign, self.updates = resets, sign, []
 
     def direction(self, point):
         return self.sign * point.gradient
 
     def update(self, before, after):
-        self.learnt.append((before, after))
+        self.updates.append((before, after))
 
     def reset(self):
-        self.memory -= 1
-        return self.memory >= 0
+        self.resets -= 1
+        return self.resets >= 0
 
 
 def bowl(theta):
-    """Of curvature 1 and 3 in two directions, least at (1, -1)."""
+    """A quadratic of curvature 1 and 3, with its minimum at (1, -1)."""
     offset = theta - [1.0, -1.0]
     return float(0.5 * offset @ ([1, 3] * offset)), [1, 3] * offset
 
@@ -160,8 +160,8 @@ def test_descent_ends_where_the_gradient_is_small():
     assert cause == "converged"
     assert largest(point.gradient) <= 1e-8 < largest(reported[-2].gradient)
     np.testing.assert_allclose(point.theta, [1, -1], atol=1e-8)
-    assert [after for _, after in method.learnt] == reported
-    assert method.learnt[0][0].theta.tolist() == [0, 0]
+    assert [after for _, after in method.updates] == reported
+    assert method.updates[0][0].theta.tolist() == [0, 0]
     assert reported[-1] is point
     assert all(np.diff([step.value for step in reported]) <= 0)
 
@@ -187,17 +187,17 @@ def test_descent_ends_after_so_many_steps(max_iter):
     assert len(reported) == max_iter
 
 
-@pytest.mark.parametrize("memory", [0, 1, 3])
-def test_descent_ends_once_nothing_is_left_to_forget(memory):
-    method = Steepest(memory, sign=1.0)
+@pytest.mark.parametrize("resets", [0, 1, 3])
+def test_descent_ends_once_resetting_does_not_help(resets):
+    method = Steepest(resets, sign=1.0)
     point, cause, reported = descended(method)
     assert cause == "precision"
-    assert method.memory == -1
+    assert method.resets == -1
     assert reported == []
     assert point.theta.tolist() == [0, 0]
 
 
-def test_what_is_forgotten_may_have_been_what_was_wrong():
+def test_descent_goes_on_after_a_reset():
     class Reformed(Steepest):
         def reset(self):
             self.sign = -1.0

@@ -74,7 +74,7 @@ def test_the_last_change_of_the_gradient_gives_the_last_step_also_after_renewals
     assert np.vdot(method.direction(last), last.gradient) < 0
 
 
-def test_what_was_forgotten_has_no_influence():
+def test_a_reset_discards_all_pairs():
     objective = iris()
     method, fresh = LBFGS(objective), LBFGS(objective)
     before, after = walk(objective, 1)
@@ -86,7 +86,7 @@ def test_what_was_forgotten_has_no_influence():
     assert not method.reset()
 
 
-def test_a_step_along_which_the_gradient_falls_is_not_learnt():
+def test_a_step_along_which_the_gradient_falls_makes_no_pair():
     objective = iris()
     method, fresh = LBFGS(objective), LBFGS(objective)
     before, after = walk(objective, 1)

@@ -131,7 +131,7 @@ def optimum(name, C, fit_intercept):
 
 
 def logits_of(objective, theta):
-    """Less their mean, which is left open where there is no intercept."""
+    """The logits without their mean over the classes, which is not determined without an intercept."""
     W, b = objective.coefficients(theta)
     logits = objective.x @ W.T + b
     return logits - logits.mean(axis=1, keepdims=True)

@@ -220,17 +220,12 @@ def test_rows_of_a_sample_are_counted_as_a_part_of_a_pass():
 
 
 def shaped(rows, columns, classes, density=None):
-    """An objective of that shape, of which nothing but the shape is looked at."""
+    """An objective whose rows are all zero: only its shape matters."""
     x = np.broadcast_to(np.float32(0), (rows, columns)) if density is None else scipy.sparse.csr_array(
         scipy.sparse.random(rows, columns, density, rng=np.random.default_rng(0))
     )  # fmt: skip
-    objective = Objective.__new__(Objective)
-    objective.x, objective.targets, objective.fit_intercept = (
-        x,
-        Targets(classes, None, None, row_weight=np.ones(rows)),
-        True,
-    )
-    return objective
+    targets = Targets(classes, row_weight=np.ones(rows))
+    return Objective(x, targets, C=1.0, fit_intercept=True, mean=np.zeros(columns), scale=np.ones(columns))
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ class Objective:
         scale: Array,
     ) -> None:
         self.x = x
+        self.elements: int = x.size if isinstance(x, np.ndarray) else x.nnz  # that a pass reads
+        self.shape: tuple[int, int] = targets.classes, x.shape[1] + fit_intercept  # of Θ
         self.targets = targets
         self.spec = spec
         self.fit_intercept = fit_intercept
@@ -90,20 +92,10 @@ class Objective:
         return float(np.abs(self._class_factor * gradient).max())
 
     @property
-    def elements(self) -> int:
-        """The number of entries of X that a pass reads."""
-        return int(self.x.size if isinstance(self.x, np.ndarray) else self.x.nnz)
-
-    @property
     def penalties(self) -> Array:
         """The penalty's contribution to the diagonal of the Hessian, with the shape of Θ."""
         row = np.append(self.penalty, 0.0) if self.fit_intercept else self.penalty
         return np.broadcast_to(row, self.shape)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The shape of Θ: K classes, D features and the intercept if there is one."""
-        return self.targets.classes, self.x.shape[1] + self.fit_intercept
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
         """Return W and b in the units of X."""

@@ -111,13 +111,9 @@ class Sample:
         weighted = np.flatnonzero(objective.mass)
         chosen = np.random.default_rng(0).permutation(len(weighted))[:rows]
         self.rows = weighted if rows >= len(weighted) else weighted[np.sort(chosen)]
+        self.is_all = len(self.rows) == objective.x.shape[0]
         mass = objective.mass[self.rows]
         self.mass = mass / (mass.sum() or 1.0) * (objective.mass.sum() / objective.total)
-
-    @property
-    def is_all(self) -> bool:
-        """Whether the sample contains every row."""
-        return len(self.rows) == self.objective.x.shape[0]
 
     def chunks(self) -> Iterator[tuple[slice, Any]]:
         """Yield slices of the sample with their rows of X."""
