@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import warnings
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 
 from softgrad import cross_entropy
-from softgrad.linear_model import _fit_options as _options
+from softgrad.linear_model import _fit_options
 from softgrad.linear_model._prediction import LinearSoftmax
-from softgrad.linear_model._problem._design_matrix import location_and_scale
-from softgrad.linear_model._problem._design_matrix import validate_rows as validated
+from softgrad.linear_model._problem._design_matrix import location_and_scale, validate_rows
 from softgrad.linear_model._problem._objective import Objective
-from softgrad.linear_model._problem._targets import check_sample_weight as row_weights
-from softgrad.linear_model._problem._targets import class_indices as positions
-from softgrad.linear_model._problem._targets import encode_target as labels_of
-from softgrad.linear_model._problem._targets import fit_targets as learnt
-from softgrad.linear_model._problem._targets import labels_or_probabilities as target_of
-from softgrad.linear_model._problem._targets import targets_for as among
+from softgrad.linear_model._problem._targets import (
+    check_sample_weight,
+    class_indices,
+    encode_target,
+    fit_targets,
+    labels_or_probabilities,
+    targets_for,
+)
 from softgrad.linear_model._scoring import scorer_of
 from softgrad.linear_model._softmax_regression import SoftmaxRegression
 from softgrad.linear_model._thread_limits import limited_threads
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from softgrad.linear_model._fit_options import FitOptions as Options
-    from softgrad.linear_model._problem._targets import EncodedTarget as Labels
+    from softgrad.linear_model._fit_options import FitOptions
+    from softgrad.linear_model._problem._targets import EncodedTarget
+    from softgrad.linear_model._solvers._minimise import SolverName
 
     Array = NDArray[Any]
 
@@ -96,9 +98,9 @@ class SoftmaxRegressionCV(LinearSoftmax):
         scoring: str | Callable[..., float] | None = None,
         refit: bool = True,
         fit_intercept: bool = True,
-        class_weight: Mapping[Any, float] | str | None = None,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         label_smoothing: float = 0.0,
-        solver: str = "auto",
+        solver: Literal[SolverName, "auto"] = "auto",
         tol: float = 1e-6,
         max_iter: int = 1000,
         n_threads: int | None = None,
@@ -155,12 +157,12 @@ class SoftmaxRegressionCV(LinearSoftmax):
         probability 0.
         """
         self.Cs_ = _path(self.Cs)
-        options = [_options.checked(self, C) for C in self.Cs_.tolist()]
-        refit = _options.truth(self.refit, "refit")
-        x = validated(self, X, reset=True)
-        weight = row_weights(sample_weight, x.shape[0])
-        labels = labels_of(y, x.shape[0], type(self).__name__)
-        self.classes_, _ = learnt(labels, weight, self.class_weight, options[0].spec)
+        options = [_fit_options.checked(self, C) for C in self.Cs_.tolist()]
+        refit = _fit_options.truth(self.refit, "refit")
+        x = validate_rows(self, X, reset=True)
+        weight = check_sample_weight(sample_weight, x.shape[0])
+        labels = encode_target(y, x.shape[0], type(self).__name__)
+        self.classes_, _ = fit_targets(labels, weight, self.class_weight, options[0].spec)
         given = labels.names[labels.codes] if labels.probabilities is None else labels.probabilities
         score, weighted = None, sample_weight is not None
         if self.scoring is not None:
@@ -168,7 +170,7 @@ class SoftmaxRegressionCV(LinearSoftmax):
         folds = list(check_cv(self.cv, given, classifier=True).split(x, given, groups))
         counts = weight > 0
         if labels.codes is not None:
-            counts &= positions(labels.names, self.classes_)[labels.codes] >= 0
+            counts &= class_indices(labels.names, self.classes_)[labels.codes] >= 0
         shape = len(folds), len(self.Cs_), len(self.classes_)
         self.scores_, self.n_iter_ = np.empty(shape[:2]), np.empty(shape[:2], int)
         self.coefs_path_ = np.zeros((*shape, x.shape[1]))
@@ -180,7 +182,7 @@ class SoftmaxRegressionCV(LinearSoftmax):
             held_x, held_labels = x[rows], labels.part(rows)
             for i, model in enumerate(self._fits(x[training], labels.part(training), weight[training], options, fold)):
                 unfinished += not model.converged_
-                place = positions(model.classes_, self.classes_)
+                place = class_indices(model.classes_, self.classes_)
                 self.coefs_path_[fold, i, place], self.intercepts_path_[fold, i, place] = model.coef_, model.intercept_
                 self.n_iter_[fold, i] = model.n_iter_
                 if score is None:
@@ -232,7 +234,7 @@ class SoftmaxRegressionCV(LinearSoftmax):
             )
         return int(np.nanargmax(means))
 
-    def _undefined(self, fold: int, held_out: Labels, reason: object = None) -> ValueError | None:
+    def _undefined(self, fold: int, held_out: EncodedTarget, reason: object = None) -> ValueError | None:
         """The error of a fold without a score, if its held-out rows lack a class; `reason` is the scorer's."""
         if held_out.codes is None:
             return None
@@ -252,13 +254,13 @@ class SoftmaxRegressionCV(LinearSoftmax):
         return SoftmaxRegression(C=C, warm_start=warm_start, **{name: options[name] for name in shared})
 
     def _fits(
-        self, x: Any, labels: Labels, weight: Array, options: list[Options], fold: int
+        self, x: Any, labels: EncodedTarget, weight: Array, options: list[FitOptions], fold: int
     ) -> Iterator[SoftmaxRegression]:
         """One model for validated rows, fitted with one C after the other."""
         model = self._model(self.Cs_[0], warm_start=True)
         model.n_features_in_ = x.shape[1]
         try:
-            classes, targets = learnt(labels, weight, self.class_weight, options[0].spec)
+            classes, targets = fit_targets(labels, weight, self.class_weight, options[0].spec)
         except ValueError as error:
             raise ValueError(f"the training rows of fold {fold}: {error}; or use other folds") from None
         mean, scale = location_and_scale(x, targets.row_weight, centred=options[0].fit_intercept)
@@ -272,18 +274,18 @@ class SoftmaxRegressionCV(LinearSoftmax):
             yield model
 
 
-def _mean_loss(model: SoftmaxRegression, x: Any, labels: Labels, weight: Array, fold: int) -> float:
+def _mean_loss(model: SoftmaxRegression, x: Any, labels: EncodedTarget, weight: Array, fold: int) -> float:
     """The mean cross-entropy of held-out rows, by weight."""
     if labels.codes is not None:
-        unknown = positions(labels.names, model.classes_)[labels.codes] < 0
+        unknown = class_indices(labels.names, model.classes_)[labels.codes] < 0
         if unknown.any():
             name = labels.names.tolist()[labels.codes[int(unknown.argmax())]]
             raise ValueError(
                 f"fold {fold} holds out every row of class {name!r}, which makes its loss infinite; use fewer folds, "
                 "stratified ones, drop classes of a single row, or choose another scoring, such as 'accuracy'"
             )
-    targets = among(labels, weight, model.classes_)
-    losses = cross_entropy(model._logits_of(x), target_of(targets), reduction="none")
+    targets = targets_for(labels, weight, model.classes_)
+    losses = cross_entropy(model._logits_of(x), labels_or_probabilities(targets), reduction="none")
     return float(weight @ losses / weight.sum()) if weight.any() else np.nan
 
 

@@ -30,7 +30,8 @@ class Newton:
 
     def direction(self, iterate: Iterate) -> Array:
         if self._use_bound:
-            return -Plan.of(self._objective).bound(self._objective).solve(iterate.gradient)
+            plan = Plan.of(self._objective)
+            return plan.bounded_step(self._objective, plan.bound(self._objective), iterate.gradient)
         classes, columns = iterate.theta.shape
         hessian = self._objective.hessian(iterate.theta)
         scale = float(hessian.diagonal().mean()) or 1.0
