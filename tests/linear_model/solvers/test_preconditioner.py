@@ -118,7 +118,7 @@ def test_a_step_by_the_diagonal_ends_where_the_bound_is_least_along_it(form, C):
     gradient = objective.value_and_grad(np.zeros(objective.shape))[1]
     plan = Plan("diagonal", N)
     step = plan.bounded_step(objective, plan.bound(objective), gradient)
-    standard = objective.standardised(objective.x)
+    standard = objective.standardise(objective.x)
     bound = 0.5 * (objective.targets.row_weight[:, None] * standard).T @ standard / objective.total
     curvature = np.vdot(step, step @ bound + objective.penalties * step)
     assert np.vdot(gradient, step) == pytest.approx(-curvature)
