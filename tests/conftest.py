@@ -13,7 +13,7 @@ from tests import browser
 
 # Test files that import such a package as they are read; single tests are marked with `needs`.
 IMPORTED = {
-    "torch": ("torch/test_*.py", "cli/test_bench_torch.py"),
+    "torch": ("torch/test_*.py", "benchmarks/suites/test_torch.py"),
     "onnx": ("linear_model/formats/test_onnx.py",),
 }
 

@@ -31,14 +31,14 @@ WITHIN_A_LEVEL = {
 }
 # Who may import what is neither Python's own nor NumPy.
 OWNERS = {
-    "torch": {"torch", "cli"},
+    "torch": {"torch"},
     "array_api_compat": {"_arrays"},
-    "jax": {"jax", "cli"},
+    "jax": {"jax"},
     "sklearn": {"linear_model", "cli"},
     "scipy": {"linear_model", "cli", "_linear_operators"},
     "sympy": {"derivation"},
     "mpmath": {"derivation"},
-    "threadpoolctl": {"linear_model", "cli"},
+    "threadpoolctl": {"linear_model"},
     "safetensors": {"linear_model", "cli"},
     "onnx": {"linear_model"},
     "matplotlib": {"cli"},

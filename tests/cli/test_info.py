@@ -79,11 +79,11 @@ def test_version(run):
 def test_help_lists_the_commands(run, arguments):
     code, out, err = run(*arguments)
     assert (code, err) == (0, "")
-    for name in ("fit", "derive", "check", "bench", "info", "--version"):
+    for name in ("fit", "derive", "check", "info", "--version"):
         assert name in out
 
 
-@pytest.mark.parametrize("command", ["fit", "derive", "check", "bench", "info"])
+@pytest.mark.parametrize("command", ["fit", "derive", "check", "info"])
 def test_every_command_has_help(run, command):
     code, out, _ = run(command, "--help")
     assert code == 0

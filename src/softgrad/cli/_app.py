@@ -9,7 +9,6 @@ import typer
 import softgrad
 from softgrad import _core
 from softgrad.cli import CommandError
-from softgrad.cli._bench import bench
 from softgrad.cli._check import check
 from softgrad.cli._derive import derive
 from softgrad.cli._evaluate import evaluate
@@ -47,5 +46,4 @@ app.command()(predict)
 app.command()(evaluate)
 app.command()(derive)
 app.command()(check)
-app.command()(bench)
 app.command()(info)

@@ -10,13 +10,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import softgrad as sg
-from softgrad.cli._bench_regression._problem import MOST_ITERATIONS, Problem, Timed
+from benchmarks.suites.regression.problem import MOST_ITERATIONS, Problem, Timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from softgrad.cli._bench_peers import Peers
-    from softgrad.cli._bench_regression._data_sets import DataSet
+    from benchmarks.peers import Peers
+    from benchmarks.suites.regression.csv_folder import DataSet
 
 GAP = 1e-8  # to the optimum, relative; scikit-learn's lbfgs does not reach it
 # A fit of softgrad goes to each of these in turn, until it has passed the objective that is looked for.

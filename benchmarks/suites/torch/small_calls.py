@@ -8,16 +8,17 @@ import numpy as np
 from torch.nn import functional
 
 import softgrad.torch
-from softgrad.cli import _bench_reference
-from softgrad.cli._bench_timing import Case, Goal, Variant
-from softgrad.cli._bench_torch import _cross_entropy, _judgement
+from benchmarks import reference as _bench_reference
+from benchmarks import verdict as _judgement
+from benchmarks.suites.torch import cross_entropy as _cross_entropy
+from benchmarks.timing import Case, Goal, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import torch
 
-    from softgrad.cli._bench_timing import Verdict
+    from benchmarks.timing import Verdict
 
     Function = Callable[[torch.Tensor], torch.Tensor]
 

@@ -1,4 +1,4 @@
-"""`softgrad bench`: what is compared, refused and printed. No test looks at how long anything took."""
+"""`python -m benchmarks`: what is compared, refused and printed. No test looks at how long anything took."""
 
 import functools
 import json
@@ -14,15 +14,13 @@ from scipy import special
 from typer.testing import CliRunner
 
 import softgrad as sg
-from softgrad.cli import (
-    _bench,
-    _bench_accuracy,
-    _bench_core,
-    _bench_curvature,
-    _bench_figures,
-    _bench_reference,
-    _bench_timing,
-)
+from benchmarks import __main__ as _bench
+from benchmarks import reference as _bench_reference
+from benchmarks import tables as _bench_figures
+from benchmarks import timing as _bench_timing
+from benchmarks.suites import accuracy as _bench_accuracy
+from benchmarks.suites import core as _bench_core
+from benchmarks.suites import curvature as _bench_curvature
 
 app = typer.Typer()
 app.command()(_bench.bench)

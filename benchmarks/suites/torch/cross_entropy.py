@@ -9,14 +9,14 @@ import torch
 from torch.nn import functional
 
 import softgrad.torch
-from softgrad.cli import _bench_reference
-from softgrad.cli._bench_timing import Case, Goal, Variant
-from softgrad.cli._bench_torch import _judgement
+from benchmarks import reference as _bench_reference
+from benchmarks import verdict as _judgement
+from benchmarks.timing import Case, Goal, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from softgrad.cli._bench_timing import Verdict
+    from benchmarks.timing import Verdict
 
     Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from softgrad.cli._bench_figures import digits, seconds, times
+from benchmarks.tables import digits, seconds, times
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import softgrad as sg
-from softgrad.cli import _bench_peers, _bench_reference
-from softgrad.cli._bench_timing import Case, Goal, Variant, Verdict
+from benchmarks import peers as _bench_peers
+from benchmarks import reference as _bench_reference
+from benchmarks.timing import Case, Goal, Variant, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from softgrad.cli._bench_peers import Peers
+    from benchmarks.peers import Peers
 
     Array = NDArray[Any]
     Results = list[tuple[Array, Array]]  # of the variant, and exact

@@ -10,17 +10,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from softgrad.cli._bench_regression import _data_sets
-from softgrad.cli._bench_regression._fits import FitCase
-from softgrad.cli._bench_regression._images import warped_digits
-from softgrad.cli._bench_regression._memory import MemoryCase
-from softgrad.cli._bench_regression._one_pass import PassCase
+from benchmarks.memory import MemoryCase
+from benchmarks.suites.regression import csv_folder as _data_sets
+from benchmarks.suites.regression.data_sets import warped_digits
+from benchmarks.suites.regression.fit_costs import PassCase
+from benchmarks.suites.regression.fits import FitCase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from softgrad.cli._bench_peers import Peers
+    from benchmarks.peers import Peers
 
 PEERS = ("scikit-learn", "scikit-learn-intelex")
 ROUNDS = 3

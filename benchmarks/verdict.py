@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from softgrad.cli import _bench_reference
-from softgrad.cli._bench_timing import Verdict
+from benchmarks import reference as _bench_reference
+from benchmarks.timing import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""`softgrad bench --suite regression`: what is fitted, judged and printed. No test looks at how long anything took."""
+"""`python -m benchmarks --suite regression`: what is fitted, judged and printed."""
 
 import functools
 import io
@@ -16,8 +16,17 @@ from scipy.special import log_softmax
 from sklearn import linear_model
 from typer.testing import CliRunner
 
-from softgrad.cli import CommandError, _bench, _bench_regression, _bench_timing
-from softgrad.cli._bench_regression import _data_sets, _fits, _images, _memory, _one_pass, _problem, _table
+from benchmarks import __main__ as _bench
+from benchmarks import memory as _memory
+from benchmarks import timing as _bench_timing
+from benchmarks.suites import regression as _bench_regression
+from benchmarks.suites.regression import csv_folder as _data_sets
+from benchmarks.suites.regression import data_sets as _images
+from benchmarks.suites.regression import fit_costs as _one_pass
+from benchmarks.suites.regression import fits as _fits
+from benchmarks.suites.regression import problem as _problem
+from benchmarks.suites.regression import table as _table
+from softgrad.cli import CommandError
 from softgrad.linear_model import SoftmaxRegression
 
 app = typer.Typer()
@@ -328,7 +337,7 @@ def test_peak_is_what_the_fit_allocates(tmp_path):
     np.save(tmp_path / "y.npy", np.zeros(1000))
     code = """if True:
         import sys, numpy
-        from softgrad.cli._bench_regression import _memory
+        from benchmarks import memory as _memory
         class Greedy:
             def fit(self, x, y):
                 numpy.ones(100 * 2**20, numpy.uint8) if len(x) > 3 else None

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import softgrad as sg
-from softgrad.cli import _bench_peers
-from softgrad.cli._bench_timing import Case, Variant, Verdict
+from benchmarks import peers as _bench_peers
+from benchmarks.timing import Case, Variant, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from softgrad.cli._bench_peers import Peers
+    from benchmarks.peers import Peers
 
     Array = NDArray[Any]
 

@@ -16,9 +16,9 @@ from softgrad.linear_model import SoftmaxRegression
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from softgrad.cli._bench_regression._data_sets import DataSet
+    from benchmarks.suites.regression.csv_folder import DataSet
 
-_CHILD = "import sys; from softgrad.cli._bench_regression._memory import main; main(*sys.argv[1:])"
+_CHILD = "import sys; from benchmarks.memory import main; main(*sys.argv[1:])"
 _STATUS = Path("/proc/self/status")
 
 

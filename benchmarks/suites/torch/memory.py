@@ -13,12 +13,14 @@ from torch.nn import functional
 
 import softgrad as sg
 import softgrad.torch
-from softgrad.cli._bench_torch import _cross_entropy, _judgement, _linear_head
+from benchmarks import verdict as _judgement
+from benchmarks.suites.torch import cross_entropy as _cross_entropy
+from benchmarks.suites.torch import linear_cross_entropy as _linear_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_CHILD = "import sys; from softgrad.cli._bench_torch._memory import main; main(*sys.argv[1:])"
+_CHILD = "import sys; from benchmarks.suites.torch.memory import main; main(*sys.argv[1:])"
 _WORK = {"cross_entropy": "loss + backward", "linear_cross_entropy": "linear head"}
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

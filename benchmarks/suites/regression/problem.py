@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from softgrad.cli import _bench_reference
+from benchmarks import reference as _bench_reference
 from softgrad.linear_model import SoftmaxRegression
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from softgrad.cli._bench_regression._data_sets import DataSet
+    from benchmarks.suites.regression.csv_folder import DataSet
 
     Array = NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""`softgrad bench --suite torch`: what is compared, refused and printed. No test looks at how long anything took."""
+"""`python -m benchmarks --suite torch`: what is compared, refused and printed."""
 
 import functools
 import io
@@ -16,9 +16,15 @@ from torch.nn import functional
 from typer.testing import CliRunner
 
 import softgrad.torch
-from softgrad.cli import CommandError, _bench, _bench_timing, _bench_torch
-from softgrad.cli._bench_timing import Case, Goal, Variant, Verdict
-from softgrad.cli._bench_torch import _judgement, _linear_head, _memory, _table
+from benchmarks import __main__ as _bench
+from benchmarks import timing as _bench_timing
+from benchmarks import verdict as _judgement
+from benchmarks.suites import torch as _bench_torch
+from benchmarks.suites.torch import linear_cross_entropy as _linear_head
+from benchmarks.suites.torch import memory as _memory
+from benchmarks.suites.torch import table as _table
+from benchmarks.timing import Case, Goal, Variant, Verdict
+from softgrad.cli import CommandError
 
 app = typer.Typer()
 app.command()(_bench.bench)
@@ -294,7 +300,7 @@ def test_memory_is_left_out_where_the_system_does_not_tell(monkeypatch, tmp_path
 def test_peak_is_what_the_loss_allocates():
     code = """if True:
         import sys, torch
-        from softgrad.cli._bench_torch import _memory
+        from benchmarks.suites.torch import memory as _memory
         def greedy(logits, target):
             mebibytes = 100 if len(logits) == 8 else 300  # in the run before, which does not count
             torch.ones(mebibytes * 2**18)

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import softgrad as sg
-from softgrad.cli import _bench_peers, _bench_reference
+from benchmarks import peers as _bench_peers
+from benchmarks import reference as _bench_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from softgrad.cli._bench_peers import Peers
+    from benchmarks.peers import Peers
 
     Array = NDArray[Any]
     Rows = tuple[Array, Array]  # logits and class indices

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.timing import Case, Goal
 from softgrad.cli import CommandError
-from softgrad.cli._bench_timing import Case, Goal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from softgrad.cli._bench_peers import Peers
-    from softgrad.cli._bench_torch._memory import MemoryCase
+    from benchmarks.peers import Peers
+    from benchmarks.suites.torch.memory import MemoryCase
 
 PEERS = ("torch",)
 ROUNDS = 12
@@ -25,7 +25,10 @@ def cases(peers: Peers, *, shrink: int = 1) -> Iterator[Case | MemoryCase]:
     """The cases, each with its tensors, one at a time; `shrink` divides every shape (tests use it)."""
     if "torch" not in peers:
         raise CommandError("--suite torch: torch is not installed; write pip install 'softgrad[bench]'")
-    from softgrad.cli._bench_torch import _cross_entropy, _linear_head, _memory, _small_calls  # noqa: PLC0415
+    from benchmarks.suites.torch import cross_entropy as _cross_entropy  # noqa: PLC0415
+    from benchmarks.suites.torch import linear_cross_entropy as _linear_head  # noqa: PLC0415
+    from benchmarks.suites.torch import memory as _memory  # noqa: PLC0415
+    from benchmarks.suites.torch import small_calls as _small_calls  # noqa: PLC0415
 
     def shape(*sizes: int) -> tuple[int, ...]:
         return tuple(max(2, size // shrink) for size in sizes)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from benchmarks import reference as _bench_reference
+from benchmarks.timing import interleaved
 from softgrad._loss_spec import DEFAULT
 from softgrad._targets import Targets
-from softgrad.cli import _bench_reference
-from softgrad.cli._bench_timing import interleaved
 from softgrad.linear_model._problem import _kernels as _passes
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from softgrad.cli._bench_regression._data_sets import DataSet
+    from benchmarks.suites.regression.csv_folder import DataSet
 
     Array = NDArray[Any]
 
