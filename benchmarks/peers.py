@@ -1,4 +1,4 @@
-"""The libraries to compare softgrad with: whichever of them are installed."""
+"""The libraries that softgrad is compared with, as far as they are installed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ import softgrad as sg
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    Peers = dict[str, Any]
+    Peers = dict[str, Any]  # modules by the name of their distribution
 
-# By the name of the distribution.
-MODULES = {
+_MODULES = {
     "SciPy": "scipy.special",
     "torch": "torch",
     "JAX": "jax",
@@ -28,11 +27,10 @@ MODULES = {
 
 @contextmanager
 def loaded(names: Collection[str], threads: int) -> Iterator[Peers]:
-    """Those of the peers that can be imported, by name; they and softgrad keep to `threads` threads meanwhile.
+    """Import the peers that are installed; within the context they and softgrad use `threads` threads.
 
-    SciPy's softmax uses one thread whatever the limit. JAX takes its limit from the environment and
-    once only, when it first computes: one that is at work already keeps the threads it has. scikit-learn's
-    suite limits it fit by fit.
+    SciPy's softmax always uses one thread. JAX reads its limit from the environment when it first computes, and
+    keeps it. The suite "regression" limits scikit-learn's threads fit by fit.
     """
     if "JAX" in names and "jax" not in sys.modules:
         os.environ["NPROC"] = str(threads)  # the size of XLA's thread pool on the CPU
@@ -40,7 +38,7 @@ def loaded(names: Collection[str], threads: int) -> Iterator[Peers]:
     peers = {}
     for name in names:
         try:
-            peers[name] = importlib.import_module(MODULES[name])
+            peers[name] = importlib.import_module(_MODULES[name])
         except ImportError:
             continue
     limits = [(sg.get_num_threads, sg.set_num_threads)]
@@ -57,12 +55,12 @@ def loaded(names: Collection[str], threads: int) -> Iterator[Peers]:
 
 
 def missing(names: Collection[str], peers: Peers) -> list[str]:
-    """The names of the peers that are not installed."""
+    """Name the peers that are not installed."""
     return [name for name in names if name not in peers]
 
 
 def versions(peers: Peers) -> dict[str, str]:
-    """The version of every peer at hand."""
+    """The versions of the peers that are installed."""
     return {name: importlib.metadata.version(name) for name in peers}
 
 

@@ -1,4 +1,4 @@
-"""Timing of several ways to do the same work, round by round in one process."""
+"""Times of several ways to do the same work, taken in turns in one process."""
 
 from __future__ import annotations
 
@@ -13,27 +13,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# Two OpenMP runtimes in one process (torch brings its own) disturb one another: after a parallel region the
+    from benchmarks.verdict import Judge, Verdict
+
+# Seconds. Two OpenMP runtimes in one process (torch brings its own) disturb one another: after a parallel region the
 # workers of each spin for some milliseconds, on the CPUs that the other's next region needs. After a pause of
 # this length they have gone to sleep, and every variant starts on idle CPUs.
 PAUSE = 0.025
 
-# Calls shorter than this are timed in batches that last as long: the clock and the first call after the pause
-# would weigh too much.
+# Seconds. Shorter calls are timed in batches that last as long: the clock and the first call after the pause would
+# weigh too much.
 BATCH = 0.010
 
-# Of calls that last as long (seconds) one is timed alone: what waking the workers costs is lost in it.
+# Seconds. Longer calls are timed once, without a call before: the time to wake the workers is negligible.
 LONG = 0.5
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the comparison of a variant's result with the reference showed."""
-
-    error_ulp: float | None
-    """The largest error; None where the result is no approximation (a copy)."""
-    refused: str | None = None
-    """Why the variant is not timed."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +37,9 @@ class Variant:
     what: str
     """The function called."""
     call: Callable[[], object]
-    """Does the work once, and has done it on return."""
-    check: Callable[[], Verdict]
-    """Does the work once and judges the result."""
+    """Does the work once, and returns its results when they are complete."""
+    judge: Callable[[Any], Verdict] | None = None
+    """Judges the results, where the case's judge does not fit."""
 
 
 @dataclass(frozen=True)
@@ -60,22 +52,33 @@ class Goal:
     text: str
 
 
+def faster(ratio: float, peer: str = "torch") -> Goal:
+    """Softgrad takes at most 1/ratio of the peer's time."""
+    return Goal(peer, ratio, f"≥ {ratio:g}×")
+
+
+def at_most(times: float, peer: str) -> Goal:
+    """Softgrad takes at most so many times as long as a variant that bounds what is possible."""
+    return Goal(peer, 1 / times, f"≤ {times:g}×")
+
+
 @dataclass(frozen=True)
-class Case:
+class TimedCase:
     """A piece of work, the ways to do it, and the goals."""
 
     title: str
     dtype: str
     shape: tuple[int, ...]
+    judge: Judge
     variants: Sequence[Variant]
-    goals: Sequence[Goal]
+    goals: Sequence[Goal] = ()
     one_round_in: int = 1
-    """Work that takes long gets a fraction of the rounds asked for."""
+    """Long work gets a fraction of the rounds asked for."""
 
     def measure(self, rounds: int, progress: Callable[[str], object]) -> dict[str, Any]:
-        """Check every variant, then time those whose result is right; `progress` is told what comes next."""
+        """Check every variant, then time those whose result is right; `progress` receives the current stage."""
         progress("checking")
-        verdicts = {variant.name: variant.check() for variant in self.variants}
+        verdicts = {variant.name: self._verdict(variant) for variant in self.variants}
         accepted = {v.name: v.call for v in self.variants if verdicts[v.name].refused is None}
         rounds = math.ceil(rounds / self.one_round_in)
         seconds = interleaved(accepted, rounds, progress)
@@ -93,9 +96,7 @@ class Case:
                 {
                     "name": variant.name,
                     "what": variant.what,
-                    "median_s": statistics.median(seconds[variant.name]) if variant.name in seconds else None,
-                    "min_s": min(seconds[variant.name]) if variant.name in seconds else None,
-                    "max_s": max(seconds[variant.name]) if variant.name in seconds else None,
+                    **summarised(seconds.get(variant.name, [])),
                     "ratio": ratios.get(variant.name),
                     "error_ulp": verdicts[variant.name].error_ulp,
                     "refused": verdicts[variant.name].refused,
@@ -113,11 +114,24 @@ class Case:
             ],
         }
 
+    def _verdict(self, variant: Variant) -> Verdict:
+        results = variant.call()
+        if variant.judge is not None:
+            return variant.judge(results)
+        return self.judge(results, ours=variant.name == "softgrad")
+
+
+def summarised(seconds: Sequence[float]) -> dict[str, float | None]:
+    """Median, minimum and maximum of times; None where nothing was timed."""
+    if not seconds:
+        return {"median_s": None, "min_s": None, "max_s": None}
+    return {"median_s": statistics.median(seconds), "min_s": min(seconds), "max_s": max(seconds)}
+
 
 def interleaved(
     calls: dict[str, Callable[[], object]], rounds: int, progress: Callable[[str], object]
 ) -> dict[str, list[float]]:
-    """Seconds per call, for every variant one figure a round; each round starts with another variant."""
+    """Seconds per call of every variant, one figure per round; each round starts with another variant."""
     sizes = {name: _batch_size(call) for name, call in calls.items()}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
@@ -130,7 +144,7 @@ def interleaved(
             for name in names[first:] + names[:first]:
                 time.sleep(PAUSE)
                 if not seconds[name] or seconds[name][-1] < LONG:
-                    calls[name]()  # wakes the variant's own workers, as its previous call would in a training loop
+                    calls[name]()  # wakes the variant's own workers, as the call before would in a training loop
                 seconds[name].append(_batch(calls[name], sizes[name]) / sizes[name])
     finally:
         if collecting:

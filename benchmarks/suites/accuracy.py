@@ -1,4 +1,4 @@
-"""The suite "accuracy": the largest error of softgrad and its peers over families of rows.
+"""The suite "accuracy": the largest errors of softgrad and its peers over families of rows.
 
 SciPy has no cross-entropy: its loss is -log_softmax at the target and its gradient softmax - one_hot, as
 its users write them. JAX's loss is written as in Optax.
@@ -10,38 +10,39 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.text import Text
 
 import softgrad as sg
-from benchmarks import peers as _bench_peers
-from benchmarks import reference as _bench_reference
+from benchmarks import reference, tables
+from benchmarks.peers import jax_cross_entropy
+from benchmarks.suites import Suite
+from benchmarks.verdict import ALLOWED_ULP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+    from rich.table import Table
 
     from benchmarks.peers import Peers
+    from benchmarks.suites import Report
 
     Array = NDArray[Any]
     Rows = tuple[Array, Array]  # logits and class indices
     Draw = Callable[[np.random.Generator, tuple[int, int], np.dtype[Any]], Rows]
     Library = Callable[[Array, Array], dict[str, Array]]  # the results of FUNCTIONS
 
-PEERS = ("SciPy", "torch", "JAX")
-ROUNDS = 4
-
-TOLERANCE_ULP = 2.0
 FUNCTIONS = ("softmax", "log_softmax", "loss", "gradient")
 _CLASSES = (10, 1000)
 _ENTRIES = 20_000  # of one array: rows × classes
 
 
-def cases(peers: Peers, *, shrink: int = 1) -> Iterator[Case]:
+def cases(peers: Peers, *, shrink: int = 1) -> Iterator[AccuracyCase]:
     """Every family in every dtype that can be judged; `shrink` divides the number of rows (tests use it)."""
     libraries = _libraries(peers)
-    for title, draw in _FAMILIES.items():
+    for title, draw in FAMILIES.items():
         for dtype in dtypes():
-            yield Case(title, dtype, draw, libraries, _ENTRIES // shrink)
+            yield AccuracyCase(title, dtype, draw, libraries, _ENTRIES // shrink)
 
 
 def dtypes() -> list[np.dtype[Any]]:
@@ -51,7 +52,7 @@ def dtypes() -> list[np.dtype[Any]]:
 
 
 @dataclass(frozen=True)
-class Case:
+class AccuracyCase:
     """One family of rows in one dtype."""
 
     title: str
@@ -61,7 +62,7 @@ class Case:
     entries: int
 
     def measure(self, rounds: int, progress: Callable[[str], object]) -> dict[str, Any]:
-        """The largest error of every library in every function, over `rounds` draws of rows."""
+        """Find the largest error of every library in every function, over `rounds` draws of rows."""
         rng = np.random.default_rng(0)
         errors = {function: dict.fromkeys(self.libraries, 0.0) for function in FUNCTIONS}
         for i in range(rounds):
@@ -69,25 +70,61 @@ class Case:
             for classes in _CLASSES:
                 shape = max(1, self.entries // classes), classes
                 logits, target = self.draw(rng, shape, self.dtype)
-                exact = _exact(logits, target)
+                exact = exact_results(logits, target)
                 for name, library in self.libraries.items():
                     for function, result in library(logits, target).items():
-                        error = _bench_reference.ulp_error(result, exact[function], self.dtype)
+                        error = reference.ulp_error(result, exact[function], self.dtype.name)
                         errors[function][name] = max(errors[function][name], error)
         return {
             "title": self.title,
             "dtype": self.dtype.name,
             "largest_error_ulp": errors,
-            "allowed_ulp": TOLERANCE_ULP,
+            "allowed_ulp": ALLOWED_ULP,
         }
 
 
-def _exact(logits: Array, target: Array) -> dict[str, Array]:
+def notes(report: Report) -> list[str]:
+    """How to read the table."""
+    lines = [
+        "Largest error in ULP of the exact result, in rows of 10 and of 1000 classes.",
+        "At most 0.5: correctly rounded. 1e7 in float32, 1e15 in float64: no digit is right.",
+    ]
+    if not any(case["dtype"] == "float64" for case in report["cases"]):
+        lines.append("float64 is left out: long double is no wider on this platform.")
+    return lines
+
+
+def table(report: Report) -> Table:
+    """A row for each function and family, a column for each dtype and library."""
+    records = report["cases"]
+    libraries = list(records[0]["largest_error_ulp"]["softmax"])
+    names = sorted({record["dtype"] for record in records})
+    found = {(record["title"], record["dtype"]): record for record in records}
+    result = tables.new_table("rows", *(f"{library}\n{dtype}" for dtype in names for library in libraries))
+    for function in FUNCTIONS:
+        tables.add_heading(result, function)
+        for title in dict.fromkeys(record["title"] for record in records):
+            cells = [_error_cell(found[title, dtype], function, library) for dtype in names for library in libraries]
+            result.add_row(f"  {title}", *cells)
+    return result
+
+
+def _error_cell(record: dict[str, Any], function: str, library: str) -> Text:
+    error = record["largest_error_ulp"][function][library]
+    within = "green" if error <= record["allowed_ulp"] else "red"
+    return Text(tables.ulp(error), style=within if library == "softgrad" else "")
+
+
+SUITE = Suite(peers=("SciPy", "torch", "JAX"), rounds=4, cases=cases, notes=notes, table=table)
+
+
+def exact_results(logits: Array, target: Array) -> dict[str, Array]:
+    """The results of `FUNCTIONS` in long double."""
     return {
-        "softmax": _bench_reference.softmax(logits, np.longdouble),
-        "log_softmax": _bench_reference.log_softmax(logits, np.longdouble),
-        "loss": _bench_reference.loss(logits, target, np.longdouble),
-        "gradient": _bench_reference.gradient(logits, target, np.longdouble),
+        "softmax": reference.softmax(logits, np.longdouble),
+        "log_softmax": reference.log_softmax(logits, np.longdouble),
+        "loss": reference.loss(logits, target, np.longdouble),
+        "gradient": reference.gradient(logits, target, np.longdouble),
     }
 
 
@@ -136,7 +173,7 @@ def _torch(torch: Any) -> Library:
 
 
 def _jax(jax: Any) -> Library:
-    cross_entropy = _bench_peers.jax_cross_entropy(jax)
+    cross_entropy = jax_cross_entropy(jax)
     softmax, log_softmax, loss = jax.jit(jax.nn.softmax), jax.jit(jax.nn.log_softmax), jax.jit(cross_entropy)
     gradient = jax.jit(jax.grad(lambda z, y: cross_entropy(z, y).sum()))
 
@@ -186,7 +223,7 @@ def _tails(rng: np.random.Generator, shape: tuple[int, int], dtype: np.dtype[Any
     return logits, rng.integers(shape[1], size=shape[0])
 
 
-_FAMILIES: dict[str, Draw] = {
+FAMILIES: dict[str, Draw] = {
     "normal, scale 1": _normal(1),
     "normal, scale 10": _normal(10),
     "normal, scale 40": _normal(40),

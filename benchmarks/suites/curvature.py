@@ -1,7 +1,7 @@
 """The suite "curvature": Hessian- and Jacobian-vector products, and eigenvalues without a dense matrix.
 
 torch and JAX get H v as their users do: the gradient differentiated again (double backward; jvp of grad,
-compiled). The eigenvalues' peers are given the dense matrix.
+compiled). The eigenvalues' peers get the dense matrix.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import softgrad as sg
-from benchmarks import peers as _bench_peers
-from benchmarks.timing import Case, Variant, Verdict
+from benchmarks import reference, tables
+from benchmarks.peers import jax_cross_entropy
+from benchmarks.suites import Suite
+from benchmarks.suites.core import notes
+from benchmarks.timing import TimedCase, Variant
+from benchmarks.verdict import Exact, Judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,19 +26,13 @@ if TYPE_CHECKING:
     from benchmarks.peers import Peers
 
     Array = NDArray[Any]
+    Call = Callable[[], Any]
 
-PEERS = ("SciPy", "torch", "JAX")
-ROUNDS = 10
-
-# In ULP of p_j (|v_j − v_*| + Σ p_i |v_i − v_*|), as the documentation says; of the largest eigenvalue. A peer only
-# has to be the same function: within 1e-4 of the largest entry.
-TOLERANCE_ULP = 4.0
-PEER_TOLERANCE = 1e-4
-
-_CHECKED_ENTRIES = 2**18
+# In ULP of p_j (|v_j − v_*| + Σ p_i |v_i − v_*|), as softgrad documents.
+_PRODUCT_ULP = 4.0
 
 
-def cases(peers: Peers, *, shrink: int = 1) -> Iterator[Case]:
+def cases(peers: Peers, *, shrink: int = 1) -> Iterator[TimedCase]:
     """The cases, each with its arrays, one at a time; `shrink` divides every shape (tests use it)."""
 
     def shape(rows: int, classes: int) -> tuple[int, int]:
@@ -48,107 +46,93 @@ def cases(peers: Peers, *, shrink: int = 1) -> Iterator[Case]:
     yield _eigenvectors(max(8, 20000 // shrink))
 
 
-def _hvp(peers: Peers, shape: tuple[int, int]) -> Case:
+SUITE = Suite(
+    peers=("SciPy", "torch", "JAX"),
+    rounds=10,
+    cases=cases,
+    notes=notes,
+    table=lambda report: tables.speed_table(report["cases"]),
+)
+
+
+def _hvp(peers: Peers, shape: tuple[int, int]) -> TimedCase:
     logits, v, target = _arrays(shape)
     out = np.empty_like(logits)
-    check = _product_check(logits, v, shape[0])
-
-    def run() -> Any:
-        return sg.cross_entropy_hvp(logits, target, v, out=out)
-
-    variants = [Variant("softgrad", "cross_entropy_hvp", run, check(run, ours=True))]
+    variants = [
+        Variant("softgrad", "cross_entropy_hvp", lambda: sg.cross_entropy_hvp(logits, target, v, out=out)),
+    ]
     if "torch" in peers:
-        torch = peers["torch"]
-        torch_logits = torch.from_numpy(logits).requires_grad_()
-        torch_v, torch_target = torch.from_numpy(v), torch.from_numpy(target)
-
-        def run_torch() -> Any:
-            loss = torch.nn.functional.cross_entropy(torch_logits, torch_target)
-            (gradient,) = torch.autograd.grad(loss, torch_logits, create_graph=True)
-            return torch.autograd.grad(gradient, torch_logits, torch_v)[0]
-
-        variants.append(Variant("torch", "double backward", run_torch, check(run_torch, ours=False)))
+        variants.append(Variant("torch", "double backward", _torch_hvp(peers["torch"], logits, v, target)))
     if "JAX" in peers:
-        jax = peers["JAX"]
-        jax_logits, jax_v, jax_target = (jax.numpy.asarray(x) for x in (logits, v, target.astype(np.int32)))
-        row_wise = _bench_peers.jax_cross_entropy(jax)
-        gradient = jax.grad(lambda z: row_wise(z, jax_target).mean())
-        compiled = jax.jit(lambda z, v: jax.jvp(gradient, (z,), (v,))[1])
-
-        def run_jax() -> Any:
-            return jax.block_until_ready(compiled(jax_logits, jax_v))
-
-        variants.append(Variant("JAX", "jit(jvp(grad))", run_jax, check(run_jax, ours=False)))
-    return Case(f"Hessian · v, {shape[0]} × {shape[1]}, out=", "float32", shape, variants, [])
+        variants.append(Variant("JAX", "jit(jvp(grad))", _jax_hvp(peers["JAX"], logits, v, target)))
+    judge = _product_judge(logits, v, denominator=shape[0])
+    return TimedCase(f"Hessian · v, {tables.shape(shape)}, out=", "float32", shape, judge, variants)
 
 
-def _jacobian(peers: Peers, shape: tuple[int, int]) -> Case:
-    logits, v, _ = _arrays(shape)
-    check = _product_check(logits, v, 1)
-    jacobian = sg.softmax_jacobian(logits)
+def _torch_hvp(torch: Any, logits: Array, v: Array, target: Array) -> Call:
+    z = torch.from_numpy(logits).requires_grad_()
+    direction, y = torch.from_numpy(v), torch.from_numpy(target)
 
     def run() -> Any:
-        return jacobian @ v
+        loss = torch.nn.functional.cross_entropy(z, y)
+        (gradient,) = torch.autograd.grad(loss, z, create_graph=True)
+        return torch.autograd.grad(gradient, z, direction)[0]
 
-    variants = [Variant("softgrad", "softmax_jacobian(logits) @ v", run, check(run, ours=True))]
+    return run
+
+
+def _jax_hvp(jax: Any, logits: Array, v: Array, target: Array) -> Call:
+    z, direction, y = (jax.numpy.asarray(x) for x in (logits, v, target.astype(np.int32)))
+    row_wise = jax_cross_entropy(jax)
+    gradient = jax.grad(lambda z: row_wise(z, y).mean())
+    compiled = jax.jit(lambda z, v: jax.jvp(gradient, (z,), (v,))[1])
+    return lambda: jax.block_until_ready(compiled(z, direction))
+
+
+def _jacobian(peers: Peers, shape: tuple[int, int]) -> TimedCase:
+    logits, v, _ = _arrays(shape)
+    jacobian = sg.softmax_jacobian(logits)
+    variants = [Variant("softgrad", "softmax_jacobian(logits) @ v", lambda: jacobian @ v)]
     if "torch" in peers:
         torch = peers["torch"]
-        torch_v = torch.from_numpy(v)
-        torch_logits = torch.from_numpy(logits).requires_grad_()
-        probs = torch.softmax(torch_logits, -1)
+        z, direction = torch.from_numpy(logits).requires_grad_(), torch.from_numpy(v)
+        probs = torch.softmax(z, -1)
+        variants.append(
+            Variant(
+                "torch",
+                "backward of softmax",
+                lambda: torch.autograd.grad(probs, z, direction, retain_graph=True)[0],
+            )
+        )
+    title = f"Jacobian · v, p given, {tables.shape(shape)}"
+    return TimedCase(title, "float32", shape, _product_judge(logits, v, denominator=1), variants)
 
-        def run_torch() -> Any:
-            return torch.autograd.grad(probs, torch_logits, torch_v, retain_graph=True)[0]
 
-        variants.append(Variant("torch", "backward of softmax", run_torch, check(run_torch, ours=False)))
-    return Case(f"Jacobian · v, p given, {shape[0]} × {shape[1]}", "float32", shape, variants, [])
-
-
-def _eigenvalues(peers: Peers, classes: int) -> Case:
+def _eigenvalues(peers: Peers, classes: int) -> TimedCase:
     jacobian = sg.softmax_jacobian(_scattered(classes))
     dense = jacobian.to_dense()
-    exact = np.linalg.eigvalsh(dense)
-
-    def check(outputs: Callable[[], Any]) -> Callable[[], Verdict]:
-        def verdict() -> Verdict:
-            error = float(np.max(abs(np.asarray(outputs()) - exact)) / np.spacing(exact[-1]))
-            # The reference has this error itself.
-            allowed = float(classes)
-            return Verdict(error, None if error <= allowed else f"{error:.3g} ULP of the largest off")
-
-        return verdict
-
-    variants = [Variant("softgrad", "eigvalsh()", jacobian.eigvalsh, check(jacobian.eigvalsh))]
-
-    def run_numpy() -> Any:
-        return np.linalg.eigvalsh(dense)
-
-    variants.append(Variant("NumPy", "linalg.eigvalsh", run_numpy, check(run_numpy)))
+    variants = [
+        Variant("softgrad", "eigvalsh()", jacobian.eigvalsh),
+        Variant("NumPy", "linalg.eigvalsh", lambda: np.linalg.eigvalsh(dense)),
+    ]
     if "torch" in peers:
-        torch_dense = peers["torch"].from_numpy(dense)
-
-        def run_torch() -> Any:
-            return peers["torch"].linalg.eigvalsh(torch_dense)
-
-        variants.append(Variant("torch", "linalg.eigvalsh", run_torch, check(run_torch)))
-    return Case(f"eigenvalues, {classes} classes, in float64", "float64", (classes,), variants, [])
+        eigvalsh, tensor = peers["torch"].linalg.eigvalsh, peers["torch"].from_numpy(dense)
+        variants.append(Variant("torch", "linalg.eigvalsh", lambda: eigvalsh(tensor)))
+    judge = _judge_of_largest(np.linalg.eigvalsh(dense))
+    return TimedCase(f"eigenvalues, {classes} classes, in float64", "float64", (classes,), judge, variants)
 
 
-def _eigenvectors(classes: int) -> Case:
+def _eigenvectors(classes: int) -> TimedCase:
     jacobian = sg.softmax_jacobian(_scattered(classes))
     v = np.random.default_rng(1).normal(size=classes)
-    exact = jacobian @ v
 
     def run() -> Any:
         values, vectors = jacobian.eigh()
         return vectors @ (values * (vectors.T @ v))
 
-    def check() -> Verdict:
-        error = float(np.max(abs(run() - exact)) / np.spacing(np.max(abs(exact))))
-        return Verdict(error, None if error <= classes else f"{error:.3g} ULP of the largest off")
-
-    variants = [Variant("softgrad", "eigh(), then Q Λ Qᵀ v", run, check)]
-    return Case(f"eigenvectors, {classes} classes, in float64", "float64", (classes,), variants, [])
+    variants = [Variant("softgrad", "eigh(), then Q Λ Qᵀ v", run)]
+    judge = _judge_of_largest(jacobian @ v)
+    return TimedCase(f"eigenvectors, {classes} classes, in float64", "float64", (classes,), judge, variants)
 
 
 def _arrays(shape: tuple[int, int]) -> tuple[Array, Array, Array]:
@@ -161,26 +145,13 @@ def _scattered(classes: int) -> Array:
     return 3 * np.random.default_rng(0).standard_normal(classes)
 
 
-def _product_check(logits: Array, v: Array, denominator: int) -> Callable[..., Callable[[], Verdict]]:
-    """Compares some rows of a product with p∘(v − pᵀv)/denominator in float64."""
-    count = min(len(logits), max(2, _CHECKED_ENTRIES // logits.shape[1]))
-    rows = np.linspace(0, len(logits) - 1, count).astype(np.intp)
-    z, u = logits[rows].astype(np.float64), v[rows].astype(np.float64)
-    p = np.exp(z - z.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    away = u - np.take_along_axis(u, z.argmax(axis=1)[:, None], 1)
-    exact = p * (away - (p * away).sum(axis=1, keepdims=True)) / denominator
-    magnitude = p * (abs(away) + (p * abs(away)).sum(axis=1, keepdims=True)) / denominator
+def _product_judge(logits: Array, v: Array, denominator: int) -> Judge:
+    rows = reference.sampled_rows(*logits.shape)
+    product, magnitude = reference.hessian_product(logits[rows], v[rows])
+    return Judge([Exact(product / denominator, rows, magnitude / denominator)], allowed_ulp=_PRODUCT_ULP)
 
-    def check(outputs: Callable[[], Any], *, ours: bool) -> Callable[[], Verdict]:
-        def verdict() -> Verdict:
-            off = abs(np.asarray(outputs())[rows] - exact)
-            error = float(np.max(off / np.spacing(magnitude.astype(np.float32))))
-            if ours:
-                return Verdict(error, None if error <= TOLERANCE_ULP else f"{error:.3g} ULP off")
-            distance = float(np.max(off) / np.max(abs(exact)))
-            return Verdict(error, None if distance <= PEER_TOLERANCE else f"{distance:.1e} of the largest entry off")
 
-        return verdict
-
-    return check
+def _judge_of_largest(exact: Array) -> Judge:
+    """Errors in ULP of the largest entry; as many as there are entries are allowed, for LAPACK errs as much."""
+    largest = np.full_like(exact, np.max(abs(exact)))
+    return Judge([Exact(exact, magnitude=largest)], "float64", allowed_ulp=len(exact))

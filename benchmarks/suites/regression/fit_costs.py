@@ -1,56 +1,61 @@
-"""One pass of the loss and its gradient over X, beside one read of X."""
+"""The costs of a fit beside those of reading its data: one pass over X, and the memory."""
 
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import reference as _bench_reference
+from benchmarks import memory, reference
 from benchmarks.timing import interleaved
 from softgrad._loss_spec import DEFAULT
 from softgrad._targets import Targets
-from softgrad.linear_model._problem import _kernels as _passes
+from softgrad.linear_model import SoftmaxRegression
+from softgrad.linear_model._problem import _kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from benchmarks.suites.regression.csv_folder import DataSet
+    from benchmarks.suites import Record
+    from benchmarks.suites.regression.data_sets import DataSet
 
     Array = NDArray[Any]
 
-# Each lasts milliseconds: for one round of fits, this many of these.
+# Each lasts milliseconds: as many are timed per round of fits.
 _ROUNDS = 5
 _TOLERANCE = 1e-4  # of the largest entry of the gradient, which sums float32 products
-_BLOCK = 10000  # rows of the float64 reference: bounds its memory
 
 
-class PassCase(NamedTuple):
-    """What every iteration of a fit does at least once, and the least that it could take."""
+@dataclass(frozen=True)
+class PassCase:
+    """One pass of the loss and its gradient over X, which every iteration of a fit needs, beside one read of X."""
 
     data: DataSet
 
     @property
     def title(self) -> str:
-        """What is timed."""
+        """The name of the work."""
         return f"one pass, {self.data.name}"
 
-    def measure(self, rounds: int, progress: Callable[[str], object]) -> dict[str, Any]:
+    def measure(self, rounds: int, progress: Callable[[str], object]) -> Record:
         """Time passes and reads in turns; the read is NumPy's maximum, which is as fast as memory."""
-        x = self.data.x
-        classes, labels = np.unique(self.data.y, return_inverse=True)
-        targets = Targets(len(classes), labels.astype(np.int64), row_weight=np.ones(len(x)))
-        W = 0.1 * np.random.default_rng(0).standard_normal((len(classes), x.shape[1]))
-        b = np.zeros(len(classes))
-        calls = {"pass": lambda: _passes.gradient(x, W, b, targets, DEFAULT), "read": x.max}
-        seconds = interleaved(calls, _ROUNDS * rounds, progress)
-        error = _error(_passes.gradient(x, W, b, targets, DEFAULT), x, W, labels)
+        x, target = self.data.x, self.data.target
+        classes = len(self.data.classes)
+        targets = Targets(classes, target, row_weight=np.ones(len(x)))
+        W, b = 0.1 * np.random.default_rng(0).standard_normal((classes, x.shape[1])), np.zeros(classes)
+
+        def run() -> tuple[float, Array, Array]:
+            return _kernels.gradient(x, W, b, targets, DEFAULT)
+
+        seconds = interleaved({"pass": run, "read": x.max}, _ROUNDS * rounds, progress)
+        error = _error(run(), x, W, target)
         return {
             "title": self.title,
-            "shape": [*x.shape, len(classes)],
+            "shape": list(self.data.shape),
             "dtype": x.dtype.name,
             "pass_s": statistics.median(seconds["pass"]),
             "read_s": statistics.median(seconds["read"]),
@@ -59,13 +64,49 @@ class PassCase(NamedTuple):
         }
 
 
-def _error(result: tuple[float, Array, Array], x: Array, W: Array, labels: Array) -> float:
+def _error(result: tuple[float, Array, Array], x: Array, W: Array, target: Array) -> float:
     """The largest difference from float64, relative to the loss or the gradient's largest entry."""
     loss, gradient = 0.0, np.zeros_like(W)
-    for start in range(0, len(x), _BLOCK):
-        rows, target = x[start : start + _BLOCK].astype(np.float64), labels[start : start + _BLOCK]
+    for block in reference.row_blocks(*x.shape):
+        rows = x[block].astype(np.float64)
         logits = rows @ W.T
-        loss += float(_bench_reference.loss(logits, target, np.float64).sum())
-        gradient += _bench_reference.gradient(logits, target, np.float64).T @ rows
+        loss += float(reference.loss(logits, target[block], np.float64).sum())
+        gradient += reference.gradient(logits, target[block], np.float64).T @ rows
     of_gradient = np.abs(result[1] - gradient).max() / np.abs(gradient).max()
     return float(np.max([of_gradient, abs(result[0] - loss) / loss]))  # NaN stays
+
+
+@dataclass(frozen=True)
+class FitMemoryCase:
+    """The peak of the resident memory of a process that does nothing but fit."""
+
+    data: DataSet
+
+    @property
+    def title(self) -> str:
+        """The name of the work."""
+        return f"memory, {self.data.name}"
+
+    def measure(self, _rounds: int, progress: Callable[[str], object]) -> Record:
+        """Fit once in a new process; without figures where the system does not tell the peak."""
+        progress("fit in a process of its own")
+        size = self.data.x.nbytes
+        peak = None
+        if memory.can_measure():
+            warm_up = np.arange(3.0)[:, None], np.arange(3)
+            peak = memory.peak_of(prepare_fit, warm_up, (self.data.x, self.data.y)).bytes
+        return {
+            "title": self.title,
+            "x_bytes": size,
+            "peak_bytes": peak,
+            "peak_in_x": None if peak is None else peak / size,
+        }
+
+
+def prepare_fit(x: Array, y: Array) -> Callable[[], None]:
+    """A fit whose memory is measured."""
+
+    def run() -> None:
+        SoftmaxRegression().fit(x, y)
+
+    return run

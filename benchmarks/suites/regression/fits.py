@@ -1,28 +1,47 @@
-"""Time to the objective that a peer ends with, to a small gap, and of a whole fit."""
+"""Times of fits: until they are as good as a peer's, until they are near the optimum, and whole."""
 
 from __future__ import annotations
 
 import bisect
-import statistics
+import time
+import warnings
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 import softgrad as sg
-from benchmarks.suites.regression.problem import MOST_ITERATIONS, Problem, Timed
+from benchmarks import reference
+from benchmarks.timing import summarised
+from softgrad.linear_model import SoftmaxRegression
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmarks.peers import Peers
-    from benchmarks.suites.regression.csv_folder import DataSet
+    from numpy.typing import NDArray
 
+    from benchmarks.peers import Peers
+    from benchmarks.suites import Record
+    from benchmarks.suites.regression.data_sets import DataSet
+
+    Array = NDArray[Any]
+
+C = 1.0
 GAP = 1e-8  # to the optimum, relative; scikit-learn's lbfgs does not reach it
+MOST_ITERATIONS = 10000
 # A fit of softgrad goes to each of these in turn, until it has passed the objective that is looked for.
 _TOLERANCES = 1e-6, 1e-8, 1e-10
 _LONG = 5.0  # seconds; a peer's fit that takes longer is timed once
 _TRIAL_ITERATIONS = 20
+
+
+class TimedFit(NamedTuple):
+    """A fitted model and how long its fit took."""
+
+    model: Any
+    seconds: float
 
 
 class Stop(NamedTuple):
@@ -32,7 +51,8 @@ class Stop(NamedTuple):
     max_iter: int
 
 
-class FitCase(NamedTuple):
+@dataclass(frozen=True)
+class FitCase:
     """One data set, and the peers to fit it with."""
 
     data: DataSet
@@ -43,28 +63,28 @@ class FitCase(NamedTuple):
         """The data set's name."""
         return self.data.name
 
-    def measure(self, rounds: int, progress: Callable[[str], object]) -> dict[str, Any]:
-        """Fit with every peer and with softgrad, in turns; `progress` is told what comes next."""
-        problem = Problem(self.data)
+    def measure(self, rounds: int, progress: Callable[[str], object]) -> Record:
+        """Fit with every peer and with softgrad, in turns; `progress` receives the current stage."""
+        data = self.data
         progress("softgrad to the optimum")
-        optimum = _optimum(self.data)
-        peers = [_against(problem, name, library, rounds, progress) for name, library in self.peers.items()]
-        whole = [problem.softgrad() for _ in range(rounds)]
-        reached = problem.objective(whole[0].model)
+        optimum = _optimum(data)
+        peers = [against(data, name, library, rounds, progress) for name, library in self.peers.items()]
+        whole = [fit_softgrad(data) for _ in range(rounds)]
+        reached = objective(data, whole[0].model)
         # Where a fit in float32 or a peer happens to end lower, by rounding, that is the optimum.
         optimum = min(optimum, reached, *(peer["objective"] for peer in peers))
         for peer in peers:
             peer["gap"] = peer["objective"] / optimum - 1
         progress(f"softgrad to a gap of {GAP:g}")
-        near = _first_within(problem, optimum * (1 + GAP))
+        near = first_within(data, optimum * (1 + GAP))
         return {
             "title": self.title,
-            "shape": list(problem.shape),
-            "dtype": problem.x.dtype.name,
-            "sparse": not isinstance(problem.x, np.ndarray),
+            "shape": list(data.shape),
+            "dtype": data.x.dtype.name,
+            "sparse": not isinstance(data.x, np.ndarray),
             "optimum": optimum,
             "peers": peers,
-            "to_gap": None if near is None else {"gap": GAP} | _figures([_run(problem, near) for _ in range(rounds)]),
+            "to_gap": None if near is None else {"gap": GAP} | _figures([fit_until(data, near) for _ in range(rounds)]),
             "whole_fit": _figures(whole)
             | {"gap": reached / optimum - 1, "solver": whole[0].model.solver_, "converged": whole[0].model.converged_},
             "problems": [
@@ -73,76 +93,107 @@ class FitCase(NamedTuple):
         }
 
 
-def _optimum(data: DataSet) -> float:
-    """The least objective: of a fit in float64, whose gradient says that nothing is left."""
-    problem = Problem(data._replace(x=data.x.astype(np.float64, copy=False)))
-    return problem.objective(problem.softgrad(tol=_TOLERANCES[-1]).model)
+def objective(data: DataSet, model: Any) -> float:
+    """(Σ_n CE(W x_n + b, y_n) + ‖W‖²/(2C)) / N of a model's coefficients, in float64, independent of both solvers."""
+    W, b = _coefficients_of_all_classes(model)
+    rows, features = data.x.shape
+    loss = 0.0
+    for block in reference.row_blocks(rows, features + len(b)):
+        logits = data.x[block] @ W.T + b  # in float64, as W is
+        loss += float(reference.loss(logits, data.target[block], np.float64).sum())
+    return (loss + float((W**2).sum()) / (2 * C)) / rows
 
 
-def _against(
-    problem: Problem, name: str, library: Any, rounds: int, progress: Callable[[str], object]
-) -> dict[str, Any]:
-    trials = {n: _peer(problem, library, n, _TRIAL_ITERATIONS).seconds for n in sorted({1, sg.get_num_threads()})}
+def fit_softgrad(data: DataSet, **options: Any) -> TimedFit:
+    """Fit softgrad's model."""
+    return _timed(SoftmaxRegression(C, **options), data)
+
+
+def fit_until(data: DataSet, stop: Stop) -> TimedFit:
+    """Fit softgrad's model until it passes an objective."""
+    return fit_softgrad(data, tol=stop.tol, max_iter=stop.max_iter)
+
+
+def fit_peer(data: DataSet, library: Any, threads: int, max_iter: int = MOST_ITERATIONS) -> TimedFit:
+    """Fit scikit-learn's model, or one with its interface, at its default tolerance.
+
+    Of two classes it fits the difference w of the rows alone: W = ±w/2 has half of w's squared norm.
+    """
+    strength = 2 * C if len(data.classes) == 2 else C
+    with threadpool_limits(threads):
+        return _timed(library.LogisticRegression(C=strength, max_iter=max_iter), data)
+
+
+def first_within(data: DataSet, bound: float) -> Stop | None:
+    """The fewest iterations whose coefficients reach an objective; None if rounding keeps them above it."""
+    for tol in _TOLERANCES:
+        model = fit_softgrad(data, tol=tol).model
+        if objective(data, model) > bound:
+            continue
+
+        def reaches(max_iter: int, tol: float = tol) -> bool:
+            return objective(data, fit_until(data, Stop(tol, max_iter)).model) <= bound
+
+        return Stop(tol, 1 + bisect.bisect_left(range(1, model.n_iter_), True, key=reaches))
+    return None
+
+
+def against(data: DataSet, name: str, library: Any, rounds: int, progress: Callable[[str], object]) -> Record:
+    """Time a peer's fits, and softgrad's until they are as good."""
+    trials = {n: fit_peer(data, library, n, _TRIAL_ITERATIONS).seconds for n in sorted({1, sg.get_num_threads()})}
     threads = min(trials, key=lambda n: trials[n])
     progress(f"{name}, round 1 of {rounds}")
-    theirs = [_peer(problem, library, threads)]
+    theirs = [fit_peer(data, library, threads)]
     model = theirs[0].model
-    objective = problem.objective(model)
+    bound = objective(data, model)
     progress("softgrad to the same objective")
-    stop = _first_within(problem, objective)
+    stop = first_within(data, bound)
     ours = []
     for i in range(rounds):
         if i and theirs[0].seconds < _LONG:
             progress(f"{name}, round {i + 1} of {rounds}")
-            theirs.append(_peer(problem, library, threads))
+            theirs.append(fit_peer(data, library, threads))
         if stop is not None:
-            ours.append(_run(problem, stop))
+            ours.append(fit_until(data, stop))
     iterations = int(np.max(model.n_iter_))
-    return {
+    record: Record = {
         "name": name,
         "threads": threads,
         "trial_s": trials,
         **_seconds(theirs),
         "iterations": iterations,
         "converged": iterations < MOST_ITERATIONS,
-        "objective": objective,
+        "objective": bound,
         "softgrad": _figures(ours) if ours else None,
-        "ratio": _median(theirs) / _median(ours) if ours else None,
     }
+    record["ratio"] = record["median_s"] / record["softgrad"]["median_s"] if ours else None
+    return record
 
 
-def _peer(problem: Problem, library: Any, threads: int, max_iter: int = MOST_ITERATIONS) -> Timed:
-    with threadpool_limits(threads):
-        return problem.peer(library, max_iter)
+def _optimum(data: DataSet) -> float:
+    """The least objective, of a tight fit in float64."""
+    wide = replace(data, x=data.x.astype(np.float64, copy=False))
+    return objective(wide, fit_softgrad(wide, tol=_TOLERANCES[-1]).model)
 
 
-def _run(problem: Problem, stop: Stop) -> Timed:
-    return problem.softgrad(tol=stop.tol, max_iter=stop.max_iter)
+def _coefficients_of_all_classes(model: Any) -> tuple[Array, Array]:
+    W, b = np.asarray(model.coef_, np.float64), np.asarray(model.intercept_, np.float64)
+    return (np.vstack([-W, W]) / 2, np.append(-b, b) / 2) if len(W) == 1 else (W, b)
 
 
-def _first_within(problem: Problem, objective: float) -> Stop | None:
-    """The fewest iterations whose coefficients reach the objective; None if rounding keeps them above it."""
-    for tol in _TOLERANCES:
-        model = problem.softgrad(tol=tol).model
-        if problem.objective(model) > objective:
-            continue
-
-        def reaches(max_iter: int, tol: float = tol) -> bool:
-            return problem.objective(_run(problem, Stop(tol, max_iter)).model) <= objective
-
-        return Stop(tol, 1 + bisect.bisect_left(range(1, model.n_iter_), True, key=reaches))
-    return None
+def _timed(model: Any, data: DataSet) -> TimedFit:
+    with warnings.catch_warnings():
+        # Fits that stop early are measured on purpose.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        begin = time.perf_counter()
+        model.fit(data.x, data.y)
+        return TimedFit(model, time.perf_counter() - begin)
 
 
-def _figures(fits: list[Timed]) -> dict[str, Any]:
+def _figures(fits: list[TimedFit]) -> Record:
     model = fits[0].model
     return _seconds(fits) | {"iterations": model.n_iter_, "passes": model.n_passes_}
 
 
-def _median(fits: list[Timed]) -> float:
-    return statistics.median(fit.seconds for fit in fits)
-
-
-def _seconds(fits: list[Timed]) -> dict[str, float]:
-    seconds = [fit.seconds for fit in fits]
-    return {"median_s": _median(fits), "min_s": min(seconds), "max_s": max(seconds)}
+def _seconds(fits: list[TimedFit]) -> Record:
+    return summarised([fit.seconds for fit in fits])

@@ -8,49 +8,56 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.timing import Case, Goal
-from softgrad.cli import CommandError
+from rich.console import Group
+from rich.text import Text
+
+from benchmarks import tables
+from benchmarks.suites import Suite
+from benchmarks.suites.torch import cross_entropy, linear_cross_entropy, memory
+from benchmarks.timing import at_most, faster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.console import RenderableType
+    from rich.table import Table
+
     from benchmarks.peers import Peers
-    from benchmarks.suites.torch.memory import MemoryCase
-
-PEERS = ("torch",)
-ROUNDS = 12
+    from benchmarks.suites import Case, Record, Report
 
 
-def cases(peers: Peers, *, shrink: int = 1) -> Iterator[Case | MemoryCase]:
+def cases(_peers: Peers, *, shrink: int = 1) -> Iterator[Case]:
     """The cases, each with its tensors, one at a time; `shrink` divides every shape (tests use it)."""
-    if "torch" not in peers:
-        raise CommandError("--suite torch: torch is not installed; write pip install 'softgrad[bench]'")
-    from benchmarks.suites.torch import cross_entropy as _cross_entropy  # noqa: PLC0415
-    from benchmarks.suites.torch import linear_cross_entropy as _linear_head  # noqa: PLC0415
-    from benchmarks.suites.torch import memory as _memory  # noqa: PLC0415
-    from benchmarks.suites.torch import small_calls as _small_calls  # noqa: PLC0415
 
     def shape(*sizes: int) -> tuple[int, ...]:
         return tuple(max(2, size // shrink) for size in sizes)
 
-    yield _cross_entropy.gradient(shape(512, 50257), [_faster(3)])
-    yield _cross_entropy.gradient(shape(1024, 1000), [])
-    yield _cross_entropy.gradient(shape(65536, 10), [_faster(4)])
-    yield _cross_entropy.gradient(shape(64, 10), [_faster(1)])
-    yield _cross_entropy.gradient(shape(512, 50257), [], dtype="bfloat16")
-    yield _cross_entropy.hessian_product(shape(512, 50257))
-    of_gemms = Goal("three GEMMs", ratio=1 / 1.25, text="≤ 1.25×")
-    yield _linear_head.gradient(shape(1024, 512, 50257), [_faster(1.4), _faster(4, _linear_head.CHUNKED), of_gemms])
-    yield from _small_calls.cases([_faster(0.5)])
-    yield _memory.cross_entropy(shape(512, 50257))
-    yield _memory.linear_cross_entropy(shape(2048, 256, 100000))
+    yield cross_entropy.gradient(shape(512, 50257), [faster(3)])
+    yield cross_entropy.gradient(shape(1024, 1000))
+    yield cross_entropy.gradient(shape(65536, 10), [faster(4)])
+    yield cross_entropy.gradient(shape(64, 10), [faster(1)])
+    yield cross_entropy.gradient(shape(512, 50257), dtype="bfloat16")
+    yield cross_entropy.hessian_product(shape(512, 50257))
+    goals = [faster(1.4), faster(4, linear_cross_entropy.CHUNKED), at_most(1.25, "three GEMMs")]
+    yield linear_cross_entropy.gradient(shape(1024, 512, 50257), goals)
+    yield from cross_entropy.small_calls([faster(0.5)])
+    yield memory.of_cross_entropy(shape(512, 50257))
+    yield memory.of_linear_cross_entropy(shape(2048, 256, 100000))
 
 
-def _faster(ratio: float, peer: str = "torch") -> Goal:
-    return Goal(peer, ratio=ratio, text=f"≥ {ratio:g}×")
+def notes(report: Report) -> list[str]:
+    """The conditions of the measurement."""
+    threads = tables.counted(report["threads"], "thread")
+    return [
+        f"float32 unless stated; {threads} for softgrad and torch; gradients in new memory.",
+        f"{tables.counted(report['rounds'], 'round')} in which the variants take turns (linear_cross_entropy: half of "
+        "them);",
+        "results checked against float64.",
+        *tables.load_warning(report),
+    ]
 
 
-def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(records: list[Record]) -> dict[str, Any]:
     """Every goal of the records, and whether it is reached; None where the system does not tell."""
     goals = []
     for record in records:
@@ -60,3 +67,37 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
             name = f"{record['title']}: {goal['peer']}"
             goals.append({"name": name, "value": value, "text": goal["text"], "reached": goal["reached"]})
     return {"goals": goals}
+
+
+def table(report: Report) -> RenderableType:
+    """Times, memory, and the goals that are missed."""
+    speed = [record for record in report["cases"] if "rounds" in record]
+    peaks = [record for record in report["cases"] if "gradient_bytes" in record]
+    return Group(tables.speed_table(speed), "", _memory_table(peaks), "", *goal_lines(report["summary"]["goals"]))
+
+
+def _memory_table(records: list[Record]) -> Table:
+    result = tables.new_table("peak above what the process holds before", "", "in gradients", "goal")
+    for record in records:
+        tables.add_heading(result, record["title"], "" if record["variants"] else "not told by this system")
+        for variant in record["variants"]:
+            result.add_row(
+                tables.library_name(variant["name"]),
+                f"{tables.digits(max(variant['peak_bytes'] / 2**20, 0.1), 3)} MiB",
+                tables.times(max(variant["peak_bytes"] / record["gradient_bytes"], 0.01)),
+                tables.goal_cell(record["goals"][0] if variant["name"] == "softgrad" else None),
+            )
+    return result
+
+
+def goal_lines(goals: list[dict[str, Any]]) -> list[Text]:
+    """The number of goals reached, and the others by name."""
+    judged = [goal for goal in goals if goal["reached"] is not None]
+    reached = sum(goal["reached"] for goal in judged)
+    lines = [f"{reached} of {len(judged)} goals reached."]
+    lines += [f"Missed: {goal['name']}, {goal['text']}" for goal in judged if not goal["reached"]]
+    lines += [f"Not measured: {goal['name']}, {goal['text']}" for goal in goals if goal["reached"] is None]
+    return [Text(line) for line in lines]
+
+
+SUITE = Suite(peers=("torch",), rounds=12, cases=cases, notes=notes, table=table, summary=summary)
