@@ -150,7 +150,7 @@ def test_objective_that_is_not_reached_is_a_failure(monkeypatch, rows):
 
 @pytest.mark.parametrize("wrong", [np.nan, 1.001])
 def test_wrong_pass_is_a_failure(monkeypatch, measured, rows, wrong):
-    right = fit_costs._passes.gradient
+    right = fit_costs._kernels.gradient
 
     def off(*arguments):
         loss, gradient, of_b = right(*arguments)
@@ -158,7 +158,7 @@ def test_wrong_pass_is_a_failure(monkeypatch, measured, rows, wrong):
 
     case = fit_costs.PassCase(rows)
     assert measured(case)["problems"] == []
-    monkeypatch.setattr(fit_costs._passes, "gradient", off)
+    monkeypatch.setattr(fit_costs._kernels, "gradient", off)
     assert "off" in measured(case)["problems"][0]
 
 
