@@ -7,7 +7,7 @@ from softgrad import _core
 from tests import oracle
 
 FLOAT32, FLOAT64 = _core.DType.float32, _core.DType.float64
-MAX_ERROR = 0.68  # ULP, as native/exp.h says
+MAX_ERROR = 0.68  # ULP, as native/math/exp.h says
 CHUNK = 1 << 22
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ZLoss:
-    """The z-loss ζ lse² and its derivatives by lse: `native/z_loss.h`."""
+    """The z-loss ζ lse² and its derivatives by lse: `native/ops/z_loss.h`."""
 
     def __init__(self, spec: LossSpec) -> None:
         self._factor = spec.z_loss
@@ -42,7 +42,7 @@ class ZLoss:
 
 
 class Statistics(NamedTuple):
-    """Statistics of a row, or of a block of its classes, that determine its loss: `native/row_statistics.h`.
+    """Statistics of a row, or of a block of its classes, that determine its loss: `native/layout/row_statistics.h`.
 
     One number for every row, in float64 where the device has it, with the axis of classes kept at length one.
     """

@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossSpec:
-    """The options of the loss, except arrays (see `Targets`); `native/loss_spec.h` has the same struct."""
+    """The options of the loss, except arrays (see `Targets`); `native/ops/loss_spec.h` has the same struct."""
 
     reduction: Reduction = Reduction.mean
     ignore_index: int | None = None

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "number_format.h"
-#include "rows.h"
+#include "layout/rows.h"
 
 namespace softgrad::native_tests {
 

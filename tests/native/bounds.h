@@ -1,7 +1,7 @@
 // The largest error that each kernel is allowed, in ULP of the result or of the larger of its terms, and why.
 #pragma once
 
-#include "kernels.h"
+#include "module/kernels.h"
 #include "oracle.h"
 
 namespace softgrad::native_tests {
@@ -26,7 +26,7 @@ struct Bound {
 };
 
 inline constexpr Bound bounds[] = {
-    // Half a unit for the one rounding, the rest for the polynomial and the table; native/exp.h.
+    // Half a unit for the one rounding, the rest for the polynomial and the table; native/math/exp.h.
     {Quantity::exponential, "exp(z)", 0.68, 0.68},
     // The remainder of m is rounded too, and subtracted. Largest seen over 6 million pairs: 0.712.
     {Quantity::exponential_of_difference, "exp(z - m)", 0.75, 0.75},

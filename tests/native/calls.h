@@ -1,10 +1,10 @@
-// Calls of the kernels with a test's arrays: the one place that fills in the structs of native/kernels.h.
+// Calls of the kernels with a test's arrays: the one place that fills in the structs of native/module/kernels.h.
 #pragma once
 
 #include <optional>
 
 #include "arrays.h"
-#include "kernels.h"
+#include "module/kernels.h"
 
 namespace softgrad::native_tests {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels.h"
+#include "module/kernels.h"
 
 namespace softgrad::native_tests {
 

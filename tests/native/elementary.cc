@@ -1,8 +1,8 @@
 // Compiled once for every instruction set, with SOFTGRAD_COMPILE_<SET> defined.
 #include "elementary.h"
 
-#include "log1p.h"
-#include "statistics.h"
+#include "math/log1p.h"
+#include "layout/merge_statistics.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "check.h"
-#include "isa.h"
+#include "module/isa.h"
 
 namespace softgrad::native_tests {
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "dtype.h"
+#include "simd/dtype.h"
 
 namespace softgrad::native_tests {
 

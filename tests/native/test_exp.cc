@@ -9,7 +9,7 @@ namespace {
 
 struct Range {
   DType dtype;
-  double reach;      // z - m runs from -reach to 0, as native/exp.h states
+  double reach;      // z - m runs from -reach to 0, as native/math/exp.h states
   double vanishing;  // below -vanishing the result is 0
   int headroom;
   std::vector<double> maxima;  // on both sides of where z and m are shifted before they are reduced

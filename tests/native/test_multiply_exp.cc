@@ -1,4 +1,4 @@
-// a·exp(-d) of native/statistics.h, which brings the sums of a block to the row's maximum, held to the relative error
+// a·exp(-d) of native/layout/merge_statistics.h, which brings the sums of a block to the row's maximum, held to the relative error
 // that it states.
 //
 // The exact results are sums of two long doubles, to about 2^-110: the Taylor series of exp(-d/2^14), squared 14 times,

@@ -6,7 +6,7 @@
 #include "bounds.h"
 #include "calls.h"
 #include "families.h"
-#include "targets.h"
+#include "ops/targets.h"
 
 namespace softgrad::native_tests {
 namespace {
@@ -189,7 +189,7 @@ Results matrix_results(const Kernels& kernels, const Matrix<double>& x, int thre
   return results;
 }
 
-// native/targets.cc, which is the same for every instruction set.
+// native/ops/targets.cc, which is the same for every instruction set.
 Results target_results(const Array& q, int threads) {
   Results results(q.count());
   sum_probabilities(q.rows(), q.dtype(), nullptr, results.data(), threads);

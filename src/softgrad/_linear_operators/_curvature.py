@@ -114,7 +114,7 @@ class Curvature(Operator):
     def eigvalsh(self) -> Array:
         """The eigenvalues, of the shape of the logits, ascending along the class axis.
 
-        Roots of the secular equation (``native/secular.h``), in O(C²) time and O(C) memory: 20 000 classes
+        Roots of the secular equation (``native/ops/secular.h``), in O(C²) time and O(C) memory: 20 000 classes
         take about a second. Repeated probabilities are deflated. Where a > 0 every one is accurate to a few ULP of
         itself, however small: they come as distances from the nearest a·p_i.
         """
