@@ -1,8 +1,10 @@
-// One row per lane, class after class: for few classes, and for class axes whose neighbouring rows
-// are contiguous (softmax along axis 0 of a C-ordered matrix).
+// A tile with one row in each lane: for few classes, and for class axes whose neighbouring rows are contiguous (softmax
+// along axis 0 of a C-ordered matrix).
 #pragma once
 
+#include "layout/gather.h"
 #include "layout/merge_statistics.h"
+#include "layout/row_passes.h"
 #include "layout/tuning.h"
 
 namespace softgrad::SOFTGRAD_ISA {
@@ -33,7 +35,7 @@ class ColumnTile {
     count_ = count;
     const char* rows[W];
     for (int i = 0; i < W; ++i)
-      rows[i] = logits_.row(first + (i < count ? i : count - 1));  // spare lanes: the last row
+      rows[i] = logits_.row(first + (i < count ? i : count - 1));  // spare lanes repeat the last row
     if (adjacent(logits_))
       for (int64_t c = 0; c < n_; ++c)
         V::load(reinterpret_cast<const S*>(rows[0] + c * logits_.class_stride)).store(tile_ + c * W);
@@ -47,9 +49,9 @@ class ColumnTile {
       }
   }
 
-  // From the logits or, where the logits are a block of the classes, from statistics that are given.
+  // From the logits or, if they are a block of the classes, from the given statistics.
   template <bool keep>
-  void statistics(Batch& batch, const RowStatistics* given = nullptr) {
+  void statistics(BatchStatistics& batch, const RowStatistics* given = nullptr) {
     if (given) {
       for (int i = 0; i < W; ++i) set_statistics(given[i < count_ ? i : count_ - 1], i, batch);
       if constexpr (keep) keep_exponentials(batch);
@@ -57,18 +59,18 @@ class ColumnTile {
     }
     V m = V::load(tile_);
     for (int64_t c = 1; c < n_; ++c) m = maximum(V::load(tile_ + c * W), m);
-    if (any(equal(maximum(m, V(0) - m), V(T(__builtin_inf())))))  // which could hide a NaN
+    if (any(equal(maximum(m, V(0) - m), V(T(__builtin_inf())))))  // it could hide NaN
       for (int64_t c = 0; c < n_; ++c) {
         V z = V::load(tile_ + c * W);
         m = select(equal(z, z), m, z);
       }
     V headroom = load_narrow<V>(batch.headroom);
-    Pivot<V> pivot(m, headroom);
+    ReducedMaximum<V> reduced(m, headroom);
     Sum<V> sum;
     V ties = 0;
     for (int64_t c = 0; c < n_; ++c) {
       V z = V::load(tile_ + c * W);
-      Exponential<V> x = exp_difference(z, pivot);
+      Exponential<V> x = exp_difference(z, reduced);
       if constexpr (keep) x.value.store(exponentials_ + c * W);
       auto at_maximum = equal(z, m);
       ties = ties + select(at_maximum, V(1), V(0));
@@ -79,8 +81,8 @@ class ColumnTile {
     store_rest(sum, batch);
   }
 
-  // Keeps the elements in place of their exponentials; the batch gets the rows' largest.
-  void keep_as_is(Batch& batch) {
+  // Keeps the elements themselves instead of exponentials, and the largest of each row.
+  void keep_as_is(BatchStatistics& batch) {
     V m = V::load(tile_);
     for (int64_t c = 0; c < n_; ++c) {
       V p = V::load(tile_ + c * W);
@@ -96,8 +98,8 @@ class ColumnTile {
   V exponentials(int64_t c) const { return V::load(exponentials_ + c * W); }
   void replace(int64_t c, V value) { value.store(tile_ + c * W); }
 
-  // out = e·scale, then out[column] = value for rows with a column of their own (>= 0).
-  void write_scaled(const Batch& batch, const Rows& out, bool, const int64_t* column, const double* value) {
+  // out = e·scale, then out[column] = value in rows whose column is not negative.
+  void write_scaled(const BatchStatistics& batch, const Rows& out, bool, const int64_t* column, const double* value) {
     V leading = load_narrow<V>(batch.scale_hi);
     V trailing = scale_remainder(batch, leading);
     for (int64_t c = 0; c < n_; ++c) scaled(V::load(exponentials_ + c * W), {leading, trailing}).store(tile_ + c * W);
@@ -109,8 +111,8 @@ class ColumnTile {
 
   void flush() {}
 
-  // What the tile holds; zeros for the rows that the batch skips.
-  void write(const Batch& batch, const Rows& out) {
+  // Writes the tile, and zeros for the rows that the batch skips.
+  void write(const BatchStatistics& batch, const Rows& out) {
     if (adjacent(out) && !any_skipped(batch)) {
       char* p = out.row(first_);
       for (int64_t c = 0; c < n_; ++c) V::load(tile_ + c * W).store(reinterpret_cast<S*>(p + c * out.class_stride));
@@ -128,35 +130,35 @@ class ColumnTile {
       if (batch.skip[i]) zero_row(out, first_ + i, sizeof(S));
   }
 
-  void write_log_softmax(const Batch& batch, const Rows& out, bool) {
+  void write_log_softmax(const BatchStatistics& batch, const Rows& out, bool) {
     LogSoftmax<V> log_softmax = LogSoftmax<V>::of_lanes(batch);
     for (int64_t c = 0; c < n_; ++c) log_softmax(V::load(tile_ + c * W)).store(tile_ + c * W);
     write(batch, out);
   }
 
  private:
-  void keep_exponentials(const Batch& batch) {
-    Pivot<V> pivot(load_narrow<V>(batch.maximum), load_narrow<V>(batch.headroom));
-    for (int64_t c = 0; c < n_; ++c) exp_difference(V::load(tile_ + c * W), pivot).value.store(exponentials_ + c * W);
+  void keep_exponentials(const BatchStatistics& batch) {
+    ReducedMaximum<V> reduced(load_narrow<V>(batch.maximum), load_narrow<V>(batch.headroom));
+    for (int64_t c = 0; c < n_; ++c) exp_difference(V::load(tile_ + c * W), reduced).value.store(exponentials_ + c * W);
   }
 
-  // All lanes filled by rows that lie side by side on the innermost of the other axes.
+  // Whether all lanes have rows that are adjacent in memory.
   bool adjacent(const Rows& rows) const {
     if (count_ < W || rows.neighbour_stride() != static_cast<int64_t>(sizeof(S))) return false;
     int64_t inner = rows.outer_shape[rows.outer_axes - 1];
     return first_ % inner + W <= inner;
   }
 
-  static void store_rest(const Sum<F32>& sum, Batch& batch) {
+  static void store_rest(const Sum<F32>& sum, BatchStatistics& batch) {
     sum.low.store(batch.rest_hi);
     sum.high.store(batch.rest_hi + F64::lanes);
   }
-  static void store_rest(const Sum<F64>& sum, Batch& batch) {
+  static void store_rest(const Sum<F64>& sum, BatchStatistics& batch) {
     store(fast_two_sum(sum.value, sum.error), batch.rest_hi, batch.rest_lo);
   }
 
-  static V scale_remainder(const Batch& batch, V leading) {
-    alignas(64) double wide[Batch::rows];
+  static V scale_remainder(const BatchStatistics& batch, V leading) {
+    alignas(64) double wide[batch_rows];
     store_wide(leading, wide);
     for (int i = 0; i < W; i += F64::lanes) {
       F64 rest = (F64::load(batch.scale_hi + i) - F64::load(wide + i)) + F64::load(batch.scale_lo + i);
@@ -176,7 +178,7 @@ class ColumnTile {
     });
   }
 
-  void write_transposed(const Batch& batch, const Rows& out) {
+  void write_transposed(const BatchStatistics& batch, const Rows& out) {
     for_vectors<V>(n_, [&](int64_t c, auto lanes) {
       V square[W];
 #pragma GCC unroll 16
@@ -188,7 +190,7 @@ class ColumnTile {
     });
   }
 
-  bool any_skipped(const Batch& batch) const {
+  bool any_skipped(const BatchStatistics& batch) const {
     bool skipped = false;
     for (int i = 0; i < count_; ++i) skipped |= batch.skip[i];
     return skipped;

@@ -1,18 +1,40 @@
-// Runs a body over all rows, in groups of rows that are fixed by the shape alone:
-// whatever the thread count, every row and every group's sum comes out the same, bit for bit.
+// Groups of rows, which threads share. The shape alone determines them, so the results of rows and the sums of groups
+// are the same for every number of threads, bit for bit.
 #pragma once
 
 #include <cstdint>
 #include <cstdlib>
 #include <new>
 
-#include "layout/batch_statistics.h"
-#include "module/threads.h"
+#include "layout/rows.h"
 #include "layout/tuning.h"
+#include "simd/lanes.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 namespace softgrad::SOFTGRAD_ISA {
 
-// Uninitialised memory on cache-line boundaries.
+// Calls body(i, thread) for i = 0 to count - 1, which the threads share.
+template <class Body>
+inline void for_shared(int64_t count, [[maybe_unused]] int threads, Body body) {
+#ifdef _OPENMP
+  if (threads > 1) {
+#pragma omp parallel num_threads(threads)
+    {
+      int thread = omp_get_thread_num();
+#pragma omp for schedule(static)
+      for (int64_t i = 0; i < count; ++i) body(i, thread);
+      store_fence();
+    }
+    return;
+  }
+#endif
+  for (int64_t i = 0; i < count; ++i) body(i, 0);
+}
+
+// Uninitialised memory on a cache-line boundary.
 class Scratch {
  public:
   explicit Scratch(int64_t bytes)
@@ -29,7 +51,6 @@ class Scratch {
   char* data_;
 };
 
-// How rows are divided: a property of the shape, never of the thread count.
 struct Groups {
   int64_t rows = 0, size = 1, count = 0;
 
@@ -37,36 +58,25 @@ struct Groups {
   Groups(int64_t all, int64_t in_group) : rows(all), size(in_group), count((all + in_group - 1) / in_group) {}
 
   Groups(const Rows& all, int capacity) {
-    int64_t batches = all.classes ? group_elements / (all.classes * capacity) : batches_of_empty_rows;
+    int64_t tiles = all.classes ? group_elements / (all.classes * capacity) : tiles_of_empty_rows;
     int64_t several_long_rows = left_of(all.count / groups_of_long_rows, 0, long_rows_in_group);
     rows = all.count;
-    size = capacity * (batches < 1 ? 1 : batches);
+    size = capacity * (tiles < 1 ? 1 : tiles);
     if (size < several_long_rows) size = several_long_rows;
     count = (rows + size - 1) / size;
   }
 };
 
-// body(group, first, end, scratch): rows first to end - 1, the groups shared out among threads.
+// Calls body(group, first, end, scratch) for every group, rows first to end - 1; the threads share the groups.
 template <class Body>
 inline void for_groups(const Groups& groups, int64_t scratch_bytes, int threads, Body body) {
   if (threads > groups.count) threads = groups.count < 1 ? 1 : static_cast<int>(groups.count);
   int64_t bytes = threads == 1 ? scratch_bytes : (scratch_bytes + page_bytes - 1) / page_bytes * page_bytes;
   Scratch scratch(bytes * threads);
-  auto run_group = [&](int64_t group, char* mine) {
-    int64_t end = (group + 1) * groups.size < groups.rows ? (group + 1) * groups.size : groups.rows;
-    body(group, group * groups.size, end, mine);
-  };
-  if (threads == 1) {
-    for (int64_t group = 0; group < groups.count; ++group) run_group(group, scratch.data());
-    return;
-  }
-#pragma omp parallel num_threads(threads)
-  {
-    char* mine = scratch.data() + bytes * thread_index();
-#pragma omp for schedule(static)
-    for (int64_t group = 0; group < groups.count; ++group) run_group(group, mine);
-    store_fence();
-  }
+  for_shared(groups.count, threads, [&](int64_t group, int thread) {
+    int64_t first = group * groups.size, end = first + groups.size < groups.rows ? first + groups.size : groups.rows;
+    body(group, first, end, scratch.data() + bytes * thread);
+  });
 }
 
 }  // namespace softgrad::SOFTGRAD_ISA

@@ -1,12 +1,11 @@
-// One row too long for the nearest caches: blocks of fixed size, shared out among threads, their statistics merged in
-// order. Exponentials are not kept but computed again where they are needed: two reads and one write, whatever the
-// element type, and nothing allocated.
+// A row too long for the second-level cache: blocks of fixed size, which threads share and whose statistics are merged
+// in order. Exponentials are not kept but computed a second time: two reads and one write.
 #pragma once
 
+#include "layout/gather.h"
 #include "layout/groups.h"
-#include "layout/row_passes.h"
 #include "layout/merge_statistics.h"
-#include "layout/tuning.h"
+#include "layout/row_passes.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
@@ -32,41 +31,34 @@ class LongRow {
     for_blocks([&](int64_t b, const S* z, int64_t n, int) { partial[b].maximum = row_maximum<V>(z, n); });
     T top = static_cast<T>(largest_of(partial));
     if (top - top == 0) return top;
-    // An infinity in one block could hide a NaN in another.
+    // An infinity in one block could hide NaN in another.
     for_blocks([&](int64_t b, const S* z, int64_t n, int) {
       if (holds_nan<V>(z, n)) partial[b].maximum = __builtin_nan("");
     });
     return static_cast<T>(largest_of(partial));
   }
 
-  // Lane 0 of the batch, from the logits or from statistics that are given.
-  void statistics(Batch& batch, const RowStatistics* given = nullptr) {
+  // Fills row 0 of the batch, from the logits or from the given statistics.
+  void statistics(BatchStatistics& batch, const RowStatistics* given = nullptr) {
     if (given) return set_statistics(*given, 0, batch);
     RowStatistics* partial = reinterpret_cast<RowStatistics*>(partial_.data());
     T headroom = static_cast<T>(batch.headroom[0]);
     for_blocks([&](int64_t b, const S* z, int64_t n, int) {
       T m = row_maximum<V>(z, n);
       ExpSum sum = row_exponentials<false>(z, n, V(m), V(headroom), static_cast<T*>(nullptr), [](int64_t) {});
-      partial[b] = RowStatistics();
-      partial[b].maximum = m;
-      partial[b].rest_hi = sum.rest.hi;
-      partial[b].rest_lo = sum.rest.lo;
-      partial[b].ties = static_cast<double>(sum.ties);
+      partial[b] = {m, sum.rest.hi, sum.rest.lo, static_cast<double>(sum.ties)};
     });
     RowStatistics row = merged(partial, blocks_, 1, headroom);
-    batch.maximum[0] = row.maximum;
-    batch.rest_hi[0] = row.rest_hi;
-    batch.rest_lo[0] = row.rest_lo;
-    batch.ties[0] = row.ties;
+    batch.set_row(0, row.maximum, row.rest_hi, row.rest_lo, row.ties);
   }
 
-  void write_scaled(const Batch& batch, char* out, int64_t out_stride, bool stream) {
+  void write_scaled(const BatchStatistics& batch, char* out, int64_t out_stride, bool stream) {
     Scale<V> scale = narrow_scale<V>(batch.scale_hi[0], batch.scale_lo[0]);
-    Pivot<V> pivot(V(static_cast<T>(batch.maximum[0])), V(static_cast<T>(batch.headroom[0])));
-    write(out, out_stride, stream, [=](V z) { return scaled(exp_difference(z, pivot).value, scale); });
+    ReducedMaximum<V> reduced(V(static_cast<T>(batch.maximum[0])), V(static_cast<T>(batch.headroom[0])));
+    write(out, out_stride, stream, [=](V z) { return scaled(exp_difference(z, reduced).value, scale); });
   }
 
-  void write_log_softmax(const Batch& batch, char* out, int64_t out_stride, bool stream) {
+  void write_log_softmax(const BatchStatistics& batch, char* out, int64_t out_stride, bool stream) {
     write(out, out_stride, stream, LogSoftmax<V>::of_row(batch, 0));
   }
 
@@ -81,25 +73,15 @@ class LongRow {
   int64_t blocks() const { return blocks_; }
   int threads() const { return threads_; }
 
-  // body(b, z, n, thread) for every block of n logits.
+  // Calls body(b, z, n, thread) for every block of n logits.
   template <class Body>
   void for_blocks(Body body) {
-    auto run_block = [&](int64_t b, int thread) {
+    for_shared(blocks_, threads_, [&](int64_t b, int thread) {
       int64_t begin = b * block_classes<V>;
       int64_t n = left_of(n_, begin, block_classes<V>);
       S* buffer = reinterpret_cast<S*>(packed_.data()) + (direct() ? 0 : thread * block_classes<V>);
       body(b, contiguous(row_ + begin * stride_, stride_, n, buffer), n, thread);
-    };
-    if (threads_ == 1) {
-      for (int64_t b = 0; b < blocks_; ++b) run_block(b, 0);
-      return;
-    }
-#pragma omp parallel num_threads(threads_)
-    {
-#pragma omp for schedule(static)
-      for (int64_t b = 0; b < blocks_; ++b) run_block(b, thread_index());
-      store_fence();
-    }
+    });
   }
 
  private:

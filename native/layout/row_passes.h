@@ -1,78 +1,19 @@
-// Passes over one row, or one block of a long row: its lanes are neighbouring classes.
+// Passes over one row, or over one block of a long row, with neighbouring classes in the lanes.
 #pragma once
 
+#include "layout/rows.h"
+#include "layout/tuning.h"
 #include "math/exp.h"
+#include "math/scale.h"
+#include "math/sums.h"
 #include "simd/lanes.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
-// A wide sum of positive vectors: of float in double, of double with the rounding errors kept.
-template <class V>
-struct Sum;
-
-template <>
-struct Sum<F32> {
-  F64 low = 0, high = 0;
-
-  void add(F32 value, F32) {
-    low = low + lower(value);
-    high = high + upper(value);
-  }
-};
-
-template <>
-struct Sum<F64> {
-  F64 value = 0, error = 0;
-
-  void add(F64 x, F64 residual) {
-    Twofold<F64> s = two_sum(value, x);
-    value = s.hi;
-    error = error + (s.lo + residual);
-  }
-};
-
-struct ScalarDD {
-  double hi = 0, lo = 0;
-
-  void add(double x) {
-    Twofold<double> s = two_sum(hi, x);
-    s = fast_two_sum(s.hi, s.lo + lo);
-    hi = s.hi;
-    lo = s.lo;
-  }
-  void add(ScalarDD x) {
-    add(x.hi);
-    lo += x.lo;
-  }
-};
-
-[[gnu::always_inline]] inline ScalarDD total_of_lanes(F64 value, F64 error) {
-  double values[F64::lanes], errors[F64::lanes];
-  value.store(values);
-  error.store(errors);
-  ScalarDD total;
-  for (int i = 0; i < F64::lanes; ++i) total.add(ScalarDD{values[i], errors[i]});
-  return total;
-}
-inline ScalarDD total(const Sum<F64>& sum) { return total_of_lanes(sum.value, sum.error); }
-inline double sum_of_lanes(F64 v) {
-  double lanes[F64::lanes];
-  v.store(lanes);
-  for (int half = F64::lanes / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-  return lanes[0];
-}
-inline ScalarDD total(const Sum<F32>& sum) { return {sum_of_lanes(sum.low + sum.high), 0}; }
-
-// The exponentials below the maximum, summed, and the number of elements equal to it.
+// The sum of the exponentials of the elements below the maximum, and the number of elements equal to it.
 struct ExpSum {
   ScalarDD rest;
   int64_t ties = 0;
-
-  void add(const ExpSum& other) {
-    rest.add(other.rest);
-    ties += other.ties;
-  }
 };
 
 template <class V, class S>
@@ -85,7 +26,7 @@ inline bool holds_nan(const S* z, int64_t n) {
   return nan;
 }
 
-// Passes over NaN, which turns up again in the exponentials; only an infinite maximum could hide it.
+// Ignores NaN, since it makes the sum of exponentials NaN; except beside an infinite maximum, where it would be lost.
 template <class V, class S>
 inline typename V::Scalar row_maximum(const S* z, int64_t n) {
   constexpr int L = V::lanes;
@@ -104,7 +45,7 @@ inline typename V::Scalar row_maximum(const S* z, int64_t n) {
   return infinite && holds_nan<V>(z, n) ? static_cast<typename V::Scalar>(__builtin_nan("")) : m;
 }
 
-// The elements of a row, a vector at a time; see for_vectors.
+// The elements of a row as vectors; see for_vectors.
 template <class V, class E>
 struct Stored {
   const E* e;
@@ -115,28 +56,19 @@ struct Stored {
   }
 };
 
-// A factor in two parts: e·hi + e·lo rounds once.
-template <class V>
-struct Scale {
-  V hi, lo;
-};
-
-template <class V>
-inline V scaled(V e, Scale<V> scale) {
-  if constexpr (fused_multiply_add) {
-    return multiply_add(e, scale.hi, e * scale.lo);
-  } else if constexpr (sizeof(typename V::Scalar) == 4) {
-    return join(lower(e) * (lower(scale.hi) + lower(scale.lo)), upper(e) * (upper(scale.hi) + upper(scale.lo)));
-  } else {
-    return fused_by_lane(e, scale.hi, e * scale.lo);
-  }
+// Whether stores that bypass the caches pay: for results larger than the last-level cache, in rows of many cache
+// lines, of which the first and the last are shared. Not in place, since the lines have just been read.
+inline bool should_stream(const Rows& from, const Rows& to, int64_t element_bytes) {
+  int64_t row_bytes = to.classes * element_bytes;
+  return from.data != to.data && row_bytes >= streamed_row_bytes && to.count * row_bytes >= last_level_cache;
 }
 
-// out = f(e), a vector at a time, so that the work can be spread over another loop.
-// stream: with stores that bypass the caches.
+// Writes out = f(e), one vector in each step, which another loop can interleave with its own. stream: with stores that
+// bypass the caches.
 template <class V, class E, class S, class F>
 class RowWriter {
  public:
+  RowWriter() = default;
   RowWriter(const E* e, int64_t n, S* out, bool stream, F f) : e_(e), n_(n), out_(out), stream_(stream), f_(f) {
     uintptr_t past = reinterpret_cast<uintptr_t>(out) % vector_bytes;
     if (stream && past) {
@@ -188,17 +120,17 @@ struct MultiplyBy {
   V operator()(V e) const { return scaled(e, scale); }
 };
 
-// Sums 2^headroom·exp(z - m) over the elements below m. keep: also stores every exponential.
-// alongside(i) is called before the vector at i: for memory traffic to go on during the arithmetic.
+// Sums 2^headroom·exp(z - m) over the elements below m. keep: also stores every exponential in e. Calls alongside(i)
+// before the vector at i, so that memory traffic goes on during the arithmetic.
 template <bool keep, class V, class S, class Alongside>
 inline ExpSum row_exponentials(const S* z, int64_t n, V m, V headroom, typename V::Scalar* e, Alongside alongside) {
-  Pivot<V> pivot(m, headroom);
+  ReducedMaximum<V> reduced(m, headroom);
   Sum<V> sum;
   ExpSum result;
   for_vectors<V>(n, [&](int64_t i, auto lanes) {
     alongside(i);
     V v = lanes.load(z + i, -__builtin_inf());
-    Exponential<V> x = exp_difference(v, pivot);
+    Exponential<V> x = exp_difference(v, reduced);
     if constexpr (keep) lanes.store(x.value, e + i);
     auto at_maximum = equal(v, m);
     if (__builtin_expect(any(at_maximum), 0)) {

@@ -1,28 +1,30 @@
-// Rows with their lanes along the classes, as many at a time as stay in the nearest cache.
+// A tile with neighbouring classes in the lanes: as many rows as stay in the first-level cache.
 //
-// A long row whose result bypasses the caches is not written when it is finished, but alongside the
-// exponentials of the next one: arithmetic and memory then work at the same time.
+// If a tile is a single row and its result bypasses the caches, the result is written during the exponentials of the
+// next row, so that arithmetic and memory work at the same time.
 #pragma once
 
+#include "layout/gather.h"
 #include "layout/merge_statistics.h"
+#include "layout/row_passes.h"
 #include "layout/tuning.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
 template <class V, class S>
-class RowBatch {
+class RowTile {
  public:
   using T = typename V::Scalar;
 
   static int capacity(int64_t classes) {
-    int64_t rows = classes ? batch_elements / classes : Batch::rows;
-    return static_cast<int>(rows < 1 ? 1 : rows > Batch::rows ? Batch::rows : rows);
+    int64_t rows = classes ? row_tile_elements / classes : batch_rows;
+    return static_cast<int>(rows < 1 ? 1 : rows > batch_rows ? batch_rows : rows);
   }
   static int64_t scratch_bytes(int64_t classes) {
     return padded(classes) * (buffers(classes) * int64_t(sizeof(T)) + capacity(classes) * int64_t(sizeof(S)));
   }
 
-  RowBatch(const Rows& logits, char* scratch)
+  RowTile(const Rows& logits, char* scratch)
       : logits_(logits),
         n_(logits.classes),
         exponentials_(reinterpret_cast<T*>(scratch)),
@@ -35,9 +37,9 @@ class RowBatch {
       rows_[i] = contiguous(logits_.row(first + i), logits_.class_stride, n_, packed_ + i * padded(n_));
   }
 
-  // From the logits or, where the logits are a block of the classes, from statistics that are given.
+  // From the logits or, if they are a block of the classes, from the given statistics.
   template <bool keep>
-  void statistics(Batch& batch, const RowStatistics* given = nullptr) {
+  void statistics(BatchStatistics& batch, const RowStatistics* given = nullptr) {
     for (int i = 0; i < count_; ++i) {
       if (batch.skip[i]) continue;
       V headroom(static_cast<T>(batch.headroom[i]));
@@ -48,15 +50,12 @@ class RowBatch {
       }
       T m = row_maximum<V>(rows_[i], n_);
       ExpSum sum = exponentials_of_row<keep>(i, V(m), headroom);
-      batch.maximum[i] = m;
-      batch.rest_hi[i] = sum.rest.hi;
-      batch.rest_lo[i] = sum.rest.lo;
-      batch.ties[i] = static_cast<double>(sum.ties);
+      batch.set_row(i, m, sum.rest.hi, sum.rest.lo, static_cast<double>(sum.ties));
     }
   }
 
-  // Keeps the elements in place of their exponentials; the batch gets the rows' largest.
-  void keep_as_is(Batch& batch) {
+  // Keeps the elements themselves instead of exponentials, and the largest of each row.
+  void keep_as_is(BatchStatistics& batch) {
     for (int i = 0; i < count_; ++i) {
       row_map<V>(rows_[i], n_, kept(i), false, [](V p) { return p; });
       batch.maximum[i] = row_maximum<V>(rows_[i], n_);
@@ -68,11 +67,13 @@ class RowBatch {
   const S* logits(int i) const { return rows_[i]; }
   Stored<V, T> exponentials(int i) const { return {kept(i)}; }
 
-  // out = e·scale, then out[column] = value for rows with a column of their own (>= 0).
-  void write_scaled(const Batch& batch, const Rows& out, bool stream, const int64_t* column, const double* value) {
+  // out = e·scale, then out[column] = value in rows whose column is not negative.
+  void write_scaled(const BatchStatistics& batch, const Rows& out, bool stream, const int64_t* column,
+                    const double* value) {
     if (stream && capacity(n_) == 1 && out.class_stride == static_cast<int64_t>(sizeof(S)) && !batch.skip[0]) {
       S* to = reinterpret_cast<S*>(out.row(first_));
-      pending_.emplace(kept(0), n_, to, true, MultiplyBy<V>{narrow_scale<V>(batch.scale_hi[0], batch.scale_lo[0])});
+      pending_ = Writer(kept(0), n_, to, true, {narrow_scale<V>(batch.scale_hi[0], batch.scale_lo[0])});
+      is_pending_ = true;
       if (column && column[0] >= 0) pending_target_ = to + column[0], pending_value_ = value[0];
       spare_ = !spare_;
       return;
@@ -81,23 +82,23 @@ class RowBatch {
       MultiplyBy<V> multiply{narrow_scale<V>(batch.scale_hi[i], batch.scale_lo[i])};
       write(batch, i, out, stream, kept(i), multiply);
       if (!column || column[i] < 0) continue;
-      if (stream) store_fence();  // what follows overwrites what was streamed
+      if (stream) store_fence();  // the next store overwrites a streamed one
       store_element(out.row(first_ + i) + column[i] * out.class_stride, value[i]);
     }
   }
 
-  // Writes what is still to be written.
+  // Finishes a pending write.
   void flush() {
-    if (!pending_) return;
-    pending_->finish();
-    pending_.reset();
+    if (!is_pending_) return;
+    pending_.finish();
+    is_pending_ = false;
     if (!pending_target_) return;
     store_fence();
     store_element(reinterpret_cast<char*>(pending_target_), pending_value_);
     pending_target_ = nullptr;
   }
 
-  void write_log_softmax(const Batch& batch, const Rows& out, bool stream) {
+  void write_log_softmax(const BatchStatistics& batch, const Rows& out, bool stream) {
     for (int i = 0; i < count_; ++i) write(batch, i, out, stream, rows_[i], LogSoftmax<V>::of_row(batch, i));
   }
 
@@ -114,13 +115,13 @@ class RowBatch {
     auto fetch = [=](int64_t c) {
       if (next) __builtin_prefetch(next + c, 0, 2);
     };
-    if (!pending_) return row_exponentials<keep>(rows_[i], n_, m, headroom, kept(i), fetch);
-    Writer writer = *pending_;  // in registers for the loop
+    if (!is_pending_) return row_exponentials<keep>(rows_[i], n_, m, headroom, kept(i), fetch);
+    Writer writer = pending_;  // in registers for the loop
     ExpSum sum = row_exponentials<keep>(rows_[i], n_, m, headroom, kept(i), [&](int64_t c) {
       fetch(c);
       writer.step();
     });
-    *pending_ = writer;
+    pending_ = writer;
     flush();
     return sum;
   }
@@ -132,7 +133,7 @@ class RowBatch {
   }
 
   template <class E, class F>
-  void write(const Batch& batch, int i, const Rows& out, bool stream, const E* from, F f) {
+  void write(const BatchStatistics& batch, int i, const Rows& out, bool stream, const E* from, F f) {
     char* row = out.row(first_ + i);
     bool direct = out.class_stride == static_cast<int64_t>(sizeof(S));
     S* to = direct ? reinterpret_cast<S*>(row) : packed_ + i * padded(n_);
@@ -151,9 +152,10 @@ class RowBatch {
   S* packed_;
   int64_t first_ = 0;
   int count_ = 0;
-  const S* rows_[Batch::rows];
-  Maybe<Writer> pending_;
-  bool spare_ = false;  // which of two buffers a long row's exponentials go to
+  const S* rows_[batch_rows];
+  Writer pending_;
+  bool is_pending_ = false;
+  bool spare_ = false;  // which of the two buffers takes the exponentials of a single row
   S* pending_target_ = nullptr;
   double pending_value_ = 0;
 };

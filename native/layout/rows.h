@@ -1,4 +1,4 @@
-// A strided array seen as rows along one axis: what bindings.cc hands to the kernels.
+// A strided array as rows along one axis.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct Rows {
   int64_t outer_shape[max_outer_axes];
   int64_t outer_stride[max_outer_axes];
 
-  char* row(int64_t index) const {
+  [[gnu::always_inline]] char* row(int64_t index) const {
     if (outer_axes == 1) return data + index * outer_stride[0];
     char* p = data;
     for (int axis = outer_axes - 1; axis >= 0; --axis) {
@@ -26,14 +26,8 @@ struct Rows {
     return p;
   }
 
-  // Bytes between row `index` and the next ones, as long as they lie on the innermost outer axis.
-  int64_t neighbour_stride() const { return outer_axes ? outer_stride[outer_axes - 1] : 0; }
+  // Bytes between neighbouring rows on the innermost outer axis.
+  [[gnu::always_inline]] int64_t neighbour_stride() const { return outer_axes ? outer_stride[outer_axes - 1] : 0; }
 };
-
-// Zeros, for a row that the target ignores.
-inline void zero_row(const Rows& rows, int64_t index, int64_t element_bytes) {
-  char* p = rows.row(index);
-  for (int64_t c = 0; c < rows.classes; ++c) __builtin_memset(p + c * rows.class_stride, 0, element_bytes);
-}
 
 }  // namespace softgrad

@@ -1,5 +1,5 @@
-// What RowBatch and ColumnTile have in common: a few rows whose passes run together and whose statistics a
-// Batch holds. Kernels that work on either are templates over it.
+// A tile: rows that are loaded together and whose passes run together. Kernels are templates over RowTile, with the
+// classes in the lanes, and ColumnTile, with the rows in the lanes.
 #pragma once
 
 #include <concepts>
@@ -9,18 +9,18 @@
 
 namespace softgrad::SOFTGRAD_ISA {
 
-template <class F>
-concept Family = requires(F rows, const F& loaded, const Rows& out, char* scratch, int64_t n, int i, Batch& batch,
-                          const Batch& finished, const RowStatistics* given, bool stream, const int64_t* column,
-                          const double* value) {
-  // For rows of n classes: how many are loaded at once, and the memory that the constructor takes for them.
-  { F::capacity(n) } -> std::same_as<int>;
-  { F::scratch_bytes(n) } -> std::same_as<int64_t>;
-  F(out, scratch);
+template <class R>
+concept Tile = requires(R rows, const R& loaded, const Rows& out, char* scratch, int64_t n, int i,
+                        BatchStatistics& batch, const BatchStatistics& finished, const RowStatistics* given,
+                        bool stream, const int64_t* column, const double* value) {
+  // For rows of n classes: how many fit, and the memory that the constructor takes.
+  { R::capacity(n) } -> std::same_as<int>;
+  { R::scratch_bytes(n) } -> std::same_as<int64_t>;
+  R(out, scratch);
   rows.load(n, i);
 
-  // Both fill the batch; statistics<true> and keep_as_is also keep exponentials, or what stands in their place.
-  // The statistics come from the logits or, where they are given, from there.
+  // Fill the batch, from the logits or from given statistics. statistics<true> also keeps the exponentials, keep_as_is
+  // the elements themselves.
   rows.template statistics<true>(batch, given);
   rows.template statistics<false>(batch, given);
   rows.keep_as_is(batch);
@@ -29,7 +29,7 @@ concept Family = requires(F rows, const F& loaded, const Rows& out, char* scratc
 
   rows.write_scaled(finished, out, stream, column, value);
   rows.write_log_softmax(finished, out, stream);
-  rows.flush();  // writes that may have been put off
+  rows.flush();  // finishes a pending write
 };
 
 }  // namespace softgrad::SOFTGRAD_ISA

@@ -1,11 +1,13 @@
-// Sums of two doubles that together carry about 106 bits: hi + lo, |lo| <= ulp(hi)/2.
+// Double-doubles, unevaluated sums hi + lo of about 106 bits: |lo| <= ulp(hi)/2.
 //
 // Error-free transformations: Knuth's TwoSum, Dekker's FastTwoSum and TwoProduct (T. J. Dekker,
 // "A floating-point technique for extending the available precision", Numer. Math. 18, 1971).
 // V is F64 or F32; every function works lane by lane.
 #pragma once
 
-#include "simd/vec.h"
+#include <type_traits>
+
+#include "simd/convert.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
@@ -29,7 +31,7 @@ inline Twofold<V> fast_two_sum(V a, V b) {
   return {s, b - (s - a)};
 }
 
-// a * b exactly, barring overflow and underflow.
+// a * b exactly, unless it overflows or underflows.
 template <class V>
 inline Twofold<V> two_product(V a, V b) {
   V p = a * b;
@@ -78,8 +80,8 @@ inline DD select(F64::Mask m, DD a, DD b) { return {select(m, a.hi, b.hi), selec
 
 inline DD ldexp_floor(DD a, F64 y) { return {ldexp_floor(a.hi, y), ldexp_floor(a.lo, y)}; }
 
-// The same names for plain doubles: formulas are templates over Number, which is DD where the rows
-// are double, and F64, with bits to spare, where they are float.
+// The same operations on plain doubles: formulas are templates over Number, which is DD for double rows, and F64,
+// with bits to spare, for float rows.
 inline F64 negative(F64 a) { return F64(0) - a; }
 inline F64 add(F64 a, F64 b) { return a + b; }
 inline F64 multiply(F64 a, F64 b) { return a * b; }
@@ -103,6 +105,9 @@ inline Number difference(F64 a, F64 b) {
   }
 }
 
+inline DD broadcast(double hi, double lo) { return {F64(hi), F64(lo)}; }
+inline DD broadcast_first(DD x) { return broadcast(first_lane(x.hi), first_lane(x.lo)); }
+
 inline F64 rounded(F64 a) { return a; }
 inline F64 rounded(DD a) { return a.hi + a.lo; }
 
@@ -116,14 +121,6 @@ inline void store(DD a, double* hi, double* lo) {
 }
 
 template <class V>
-struct NumberOf;
-template <>
-struct NumberOf<F32> {
-  using type = F64;
-};
-template <>
-struct NumberOf<F64> {
-  using type = DD;
-};
+using NumberOf = std::conditional_t<sizeof(typename V::Scalar) == 4, F64, DD>;
 
 }  // namespace softgrad::SOFTGRAD_ISA

@@ -1,18 +1,19 @@
-// exp(z - m) for a whole row, m its maximum, to 0.72 ULP of the exact difference (0.68 where m = 0).
+// exp(z - m) for the logits z of a row and their maximum m, to 0.72 ULP of the exact result (0.68 if m = 0).
 //
 // z = shift + n·s + r with s = log(2)/8 and |r| <= s/2, and the same for m; then
 //
 //   exp(z - m) = 2^((n - n_m)/8) · exp(r - r_m)
 //
-// so the difference z - m is never rounded. shift is 0 while m is small; it is m once |m| is so
-// large that z - m is exact by Sterbenz' lemma for every z whose exponential does not vanish.
-// exp(r - r_m) = 1 + q has a polynomial for q, and 2^(k/8) = 2^⌊k/8⌋ · T[k mod 8] a table in two
-// parts: T_hi + (T_hi·q + T_lo) rounds once. Adding 1.5·2^23 (2^52) to x/s rounds it to n and leaves n
-// in the low bits, where k indexes the table and becomes an exponent.
+// so the difference z - m is never rounded. shift is 0 for small |m|, and m for |m| so large that z - m is exact by
+// Sterbenz' lemma for every z whose exponential does not vanish.
+//
+// exp(r - r_m) = 1 + q, where q is a polynomial; 2^(k/8) = 2^⌊k/8⌋ · T[k mod 8], k = n - n_m, where the table T has two
+// parts: T_hi + (T_hi·q + T_lo) rounds once. Adding 1.5·2^23 (double: 1.5·2^52) to x/s rounds it to n and leaves n in
+// the low bits, from where k indexes the table and is shifted into the exponent.
 //
 //   lanes  range of z - m                max error (tests/test_exp.py, tests/native/test_exp.cc)
-//   F32    [-104, 0], every float32      0.68 ULP, m = 0; 0.72 elsewhere
-//   F64    [-745, 0], sampled            0.68 ULP, m = 0; 0.71 elsewhere
+//   F32    [-104, 0], every float32      0.68 ULP if m = 0, else 0.72
+//   F64    [-745, 0], sampled            0.68 ULP if m = 0, else 0.71
 #pragma once
 
 #include "math/double_double.h"
@@ -20,7 +21,7 @@
 
 namespace softgrad::SOFTGRAD_ISA {
 
-// Beyond exact_shift, z - m is exact for every z that Pivot::floor does not cut off.
+// For |m| > exact_shift, z - m is exact for every z that ReducedMaximum::floor does not set to 0.
 template <class Scalar>
 struct FloatFormat;
 
@@ -53,25 +54,24 @@ template <class V>
   }
 }
 
-// Without fused multiply-add float cannot hold 0.68 ULP; its lanes then go through double.
+// Without fused multiply-add, float arithmetic cannot reach 0.68 ULP: floats are computed in double.
 template <class V>
 inline constexpr bool through_double = sizeof(typename V::Scalar) == 4 && !fused_multiply_add;
 
-// What a row needs to know of its maximum m. Results carry a factor 2^headroom: it keeps the tails
-// out of the subnormal range until they are multiplied by their scale, once, at the end. Whatever
-// would be subnormal even so is 0.
+// The maximum m of a row, reduced like z. Exponentials carry a factor 2^headroom, which keeps the tails out of the
+// subnormal range until the row's scale multiplies them. A result that would be subnormal nevertheless is 0.
 template <class V, bool = through_double<V>>
-struct Pivot {
+struct ReducedMaximum {
   V shift, floor, n_bits, r;
 
-  Pivot(V m, V headroom) {
+  ReducedMaximum(V m, V headroom) {
     using Format = FloatFormat<typename V::Scalar>;
     constexpr typename V::Scalar log2 = 0.693147180559945309;
     const V magic = Format::integer_magic, bias = Format::exponent_bias;
     shift = select(less(V(Format::exact_shift), maximum(m, V(0) - m)), m, V(0));
-    V reduced_maximum = m - shift;
-    floor = reduced_maximum - (headroom + bias - V(2)) * V(log2);
-    ReducedArgument<V> a = reduce(reduced_maximum);
+    V shifted = m - shift;
+    floor = shifted - (headroom + bias - V(2)) * V(log2);
+    ReducedArgument<V> a = reduce(shifted);
     V exponent = subtract_bits(magic + V(8) * (headroom + bias), magic);
     n_bits = subtract_bits(a.n_bits, exponent);
     r = a.r;
@@ -79,25 +79,25 @@ struct Pivot {
 };
 
 template <class V>
-struct Pivot<V, true> {
-  Pivot<F64> low, high;
+struct ReducedMaximum<V, true> {
+  ReducedMaximum<F64> low, high;
 
-  Pivot(V m, V headroom) : low(lower(m), lower(headroom)), high(upper(m), upper(headroom)) {}
+  ReducedMaximum(V m, V headroom) : low(lower(m), lower(headroom)), high(upper(m), upper(headroom)) {}
 };
 
 template <class V>
 struct Exponential {
   V value;
-  V residual;  // what rounding took from value
+  V residual;  // the rounding error of value
 };
 
 template <class V>
-[[gnu::always_inline]] inline Exponential<V> exp_difference(V z, const Pivot<V, false>& pivot) {
+[[gnu::always_inline]] inline Exponential<V> exp_difference(V z, const ReducedMaximum<V, false>& reduced) {
   using K = ExpConstants<typename V::Scalar>;
-  V x = z - pivot.shift;
+  V x = z - reduced.shift;
   ReducedArgument<V> a = reduce(x);
-  V k_bits = subtract_bits(a.n_bits, pivot.n_bits);
-  V r = a.r - pivot.r;
+  V k_bits = subtract_bits(a.n_bits, reduced.n_bits);
+  V r = a.r - reduced.r;
 
   V polynomial = V(K::polynomial[0]);
   for (int i = 1; i <= K::degree; ++i) polynomial = multiply_add(polynomial, r, V(K::polynomial[i]));
@@ -108,13 +108,13 @@ template <class V>
   V residual = rest - (value - high);
 
   V power = exponent_field(k_bits);
-  auto vanishes = less(x, pivot.floor);
+  auto vanishes = less(x, reduced.floor);
   return {select(vanishes, V(0), value * power), select(vanishes, V(0), residual * power)};
 }
 
 template <class V>
-[[gnu::always_inline]] inline Exponential<V> exp_difference(V z, const Pivot<V, true>& pivot) {
-  F64 low = exp_difference(lower(z), pivot.low).value, high = exp_difference(upper(z), pivot.high).value;
+[[gnu::always_inline]] inline Exponential<V> exp_difference(V z, const ReducedMaximum<V, true>& reduced) {
+  F64 low = exp_difference(lower(z), reduced.low).value, high = exp_difference(upper(z), reduced.high).value;
   return {join(low, high), V(0)};
 }
 

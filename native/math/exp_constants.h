@@ -10,7 +10,7 @@ template <>
 struct ExpConstants<float> {
   static constexpr float inverse_step = 0xb8aa3bp-20f;
   static constexpr float step[2] = {0x162e43p-24f, -0x105c61p-52f};
-  // With this few bits, products with a reduced integer are exact without fused multiply-add.
+  // So few bits that products with n are exact without fused multiply-add.
   static constexpr float short_step[3] = {0x163p-12f, -0x1bdp-24f, -0x105c61p-52f};
   static constexpr float table_high[8] = {0x1p0f,        0x45cae1p-22f, 0x9837fp-19f,  0xa5fed7p-23f,
                                           0xb504f3p-23f, 0x62b395p-22f, 0xd744fdp-23f, 0xeac0c7p-23f};
@@ -26,7 +26,7 @@ template <>
 struct ExpConstants<double> {
   static constexpr double inverse_step = 0xb8aa3b295c17fp-48;
   static constexpr double step[2] = {0x162e42fefa39efp-56, 0x1abc9e3b39803fp-111};
-  // With this few bits, products with a reduced integer are exact without fused multiply-add.
+  // So few bits that products with n are exact without fused multiply-add.
   static constexpr double short_step[3] = {0xb17217f7dp-39, 0xe7bcd5e4fp-78, 0xece600fcbdabdp-133};
   static constexpr double table_high[8] = {0x1p0,
                                            0x1172b83c7d517bp-52,

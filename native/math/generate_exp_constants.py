@@ -1,4 +1,4 @@
-"""Writes exp_constants.h: the constants of exp.h, computed with mpmath at 60 digits.
+"""Write exp_constants.h: the constants of exp.h, computed with mpmath to 60 digits.
 
 python native/math/generate_exp_constants.py > native/math/exp_constants.h
 """
@@ -64,7 +64,7 @@ template <>
 struct ExpConstants<{scalar}> {{
   static constexpr {scalar} inverse_step = {row([1 / STEP], bits, suffix)};
   static constexpr {scalar} step[2] = {{{row(step, bits, suffix)}}};
-  // With this few bits, products with a reduced integer are exact without fused multiply-add.
+  // So few bits that products with n are exact without fused multiply-add.
   static constexpr {scalar} short_step[3] = {{{row(short, bits, suffix)}}};
   static constexpr {scalar} table_high[8] = {{{row(high, bits, suffix)}}};
   static constexpr {scalar} table_low[8] = {{{row(low, bits, suffix)}}};

@@ -4,9 +4,9 @@
 //
 //   log(1 + w) = 2 atanh f = 2f + 2f³(1/3 + f²/5 + f⁴/7 + ...)
 //
-// e = 0 takes w = s itself, so small s loses nothing (subnormal s one unit).
+// If e = 0, w is s itself, so that small s keep all digits (a subnormal s is off by one unit).
 //
-// The plain double version has fewer terms, and an error of 2^-47: plenty for float rows.
+// The version for plain doubles has fewer terms and a relative error of 2^-47, enough for float rows.
 #pragma once
 
 #include "math/double_double.h"
@@ -39,7 +39,7 @@ inline F64 twice_atanh_series(F64 x) {
 }
 
 inline DD log1p(DD s) {
-  // 32 significant bits, so that a product with e is exact; the remainder follows.
+  // ln2_high has 32 significant bits, so that its product with e is exact.
   constexpr double ln2_high = 0x1.62e42feep-1, ln2_low = 0x1.a39ef35793c76p-33;
   BinaryParts<DD> u(add(s, F64(1)));
   DD w = select(equal(u.e, F64(0)), s, fast_two_sum(u.v.hi - F64(1), u.v.lo));

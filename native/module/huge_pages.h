@@ -1,4 +1,4 @@
-// Fresh memory in pages of 2 MiB instead of 4 KiB: the first write to each page is what costs.
+// Requests pages of 2 MiB for fresh memory, because the first write to each page is expensive.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ inline void prefer_huge_pages(uintptr_t address, uintptr_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   constexpr uintptr_t page = page_bytes;
   uintptr_t begin = (address + page - 1) / page * page, end = (address + bytes) / page * page;
-  // A refusal (a kernel without huge pages) leaves the memory as it is.
+  // May fail, if the system has no huge pages.
   if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
 #endif
 }

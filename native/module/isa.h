@@ -1,4 +1,4 @@
-// The instruction sets compiled in, and the one in use.
+// The choice of the instruction set.
 #pragma once
 
 #include <string>
@@ -8,11 +8,11 @@
 
 namespace softgrad {
 
-// The sets that this machine can run, best first; "generic" is always the last.
+// The kernels that this machine can run, best first; "generic" is always the last.
 std::vector<const Kernels*> supported_kernels();
 
-// The set in use: the best one, or the one that the environment variable SOFTGRAD_ISA names.
-// Throws std::invalid_argument if this machine cannot run that one.
+// The kernels in use: the best, or those that the environment variable SOFTGRAD_ISA names.
+// Throws std::invalid_argument if this machine cannot run them.
 const Kernels& kernels_in_use();
 
 void use_kernels(const std::string& name);

@@ -1,140 +1,106 @@
-// Compiled once for every instruction set, with SOFTGRAD_COMPILE_<SET> defined.
+// Compiled once for each instruction set, with SOFTGRAD_COMPILE_<SET> defined.
 #include "module/kernels.h"
 
-#include "ops/moments.h"
 #include "ops/cross_entropy.h"
+#include "ops/gram.h"
 #include "ops/hvp.h"
 #include "ops/linear_head.h"
+#include "ops/moments.h"
 #include "ops/operators.h"
 #include "ops/row_sums.h"
 #include "ops/secular.h"
 #include "ops/softmax.h"
 #include "ops/statistics.h"
-#include "ops/gram.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 namespace {
 
-void softmax(const SoftmaxArguments& a) {
-  switch (a.dtype) {
+// The element type of an array, and the vectors in which it is computed.
+template <class V, class S>
+struct Elements {};
+
+template <class Body>
+auto with_elements(DType dtype, Body body) {
+  switch (dtype) {
     case DType::float16:
-      return softmax_rows<F32, Half>(a);
+      return body(Elements<F32, Half>());
     case DType::bfloat16:
-      return softmax_rows<F32, BFloat16>(a);
+      return body(Elements<F32, BFloat16>());
     case DType::float32:
-      return softmax_rows<F32, float>(a);
+      return body(Elements<F32, float>());
     case DType::float64:
-      return softmax_rows<F64, double>(a);
+      return body(Elements<F64, double>());
   }
+  __builtin_unreachable();
 }
 
-void row_statistics(const StatisticsArguments& a) {
-  switch (a.dtype) {
-    case DType::float16:
-      return statistics_rows<F32, Half>(a);
-    case DType::bfloat16:
-      return statistics_rows<F32, BFloat16>(a);
-    case DType::float32:
-      return statistics_rows<F32, float>(a);
-    case DType::float64:
-      return statistics_rows<F64, double>(a);
-  }
+// For kernels that take float32 and float64 only.
+template <class Body>
+auto with_vectors(DType dtype, Body body) {
+  return dtype == DType::float32 ? body(Elements<F32, float>()) : body(Elements<F64, double>());
 }
 
-double cross_entropy(const CrossEntropyArguments& a) {
-  switch (a.dtype) {
-    case DType::float16:
-      return cross_entropy_rows<F32, Half>(a);
-    case DType::bfloat16:
-      return cross_entropy_rows<F32, BFloat16>(a);
-    case DType::float32:
-      return cross_entropy_rows<F32, float>(a);
-    case DType::float64:
-      return cross_entropy_rows<F64, double>(a);
-  }
-  return 0;
+void softmax(const SoftmaxArguments& args) {
+  with_elements(args.dtype, [&]<class V, class S>(Elements<V, S>) { softmax_rows<V, S>(args); });
+}
+
+void row_statistics(const StatisticsArguments& args) {
+  with_elements(args.dtype, [&]<class V, class S>(Elements<V, S>) { statistics_rows<V, S>(args); });
+}
+
+double cross_entropy(const CrossEntropyArguments& args) {
+  return with_elements(args.dtype, [&]<class V, class S>(Elements<V, S>) { return cross_entropy_rows<V, S>(args); });
+}
+
+void hvp(const HvpArguments& args) {
+  with_elements(args.dtype, [&]<class V, class S>(Elements<V, S>) { hvp_rows<V, S>(args); });
+}
+
+void softmax_vjp(const SoftmaxVjpArguments& args) {
+  with_elements(args.dtype, [&]<class V, class S>(Elements<V, S>) { softmax_vjp_rows<V, S>(args); });
 }
 
 template <class V>
-void apply_operator_in(const OperatorArguments& a) {
-  switch (a.kind) {
+void apply_operator_in(const OperatorArguments& args) {
+  switch (args.kind) {
     case OperatorKind::curvature:
-      return OperatorProduct<V, OperatorKind::curvature>(a).run();
+      return OperatorProduct<V, OperatorKind::curvature>(args).run();
     case OperatorKind::log_softmax:
-      return OperatorProduct<V, OperatorKind::log_softmax>(a).run();
+      return OperatorProduct<V, OperatorKind::log_softmax>(args).run();
     case OperatorKind::log_softmax_transposed:
-      return OperatorProduct<V, OperatorKind::log_softmax_transposed>(a).run();
+      return OperatorProduct<V, OperatorKind::log_softmax_transposed>(args).run();
   }
 }
 
-void apply_operator(const OperatorArguments& a) {
-  if (a.dtype == DType::float32)
-    apply_operator_in<F32>(a);
-  else
-    apply_operator_in<F64>(a);
+void apply_operator(const OperatorArguments& args) {
+  with_vectors(args.dtype, [&]<class V, class T>(Elements<V, T>) { apply_operator_in<V>(args); });
 }
 
-void hvp(const HvpArguments& a) {
-  switch (a.dtype) {
-    case DType::float16:
-      return hvp_rows<F32, Half>(a);
-    case DType::bfloat16:
-      return hvp_rows<F32, BFloat16>(a);
-    case DType::float32:
-      return hvp_rows<F32, float>(a);
-    case DType::float64:
-      return hvp_rows<F64, double>(a);
-  }
+double linear_head_gradient(const LinearHeadGradientArguments& args) {
+  return with_vectors(args.head.dtype, [&]<class V, class T>(Elements<V, T>) {
+    return linear_head_pass(args.head, GradientOfRows<V>{args});
+  });
 }
 
-void softmax_vjp(const SoftmaxVjpArguments& a) {
-  switch (a.dtype) {
-    case DType::float16:
-      return softmax_vjp_rows<F32, Half>(a);
-    case DType::bfloat16:
-      return softmax_vjp_rows<F32, BFloat16>(a);
-    case DType::float32:
-      return softmax_vjp_rows<F32, float>(a);
-    case DType::float64:
-      return softmax_vjp_rows<F64, double>(a);
-  }
+void linear_head_hvp(const LinearHeadHvpArguments& args) {
+  with_vectors(args.head.dtype,
+               [&]<class V, class T>(Elements<V, T>) { linear_head_pass(args.head, HessianOfRows<V>{args}); });
 }
 
-double linear_head_gradient(const LinearHeadGradientArguments& a) {
-  return a.head.dtype == DType::float32 ? linear_head_pass(a.head, GradientOfRows<F32>{a})
-                                        : linear_head_pass(a.head, GradientOfRows<F64>{a});
+void weighted_grams(const GramArguments& args) {
+  with_vectors(args.dtype, [&]<class V, class T>(Elements<V, T>) { weighted_grams_in<V>(args); });
 }
 
-void linear_head_hvp(const LinearHeadHvpArguments& a) {
-  if (a.head.dtype == DType::float32)
-    linear_head_pass(a.head, HessianOfRows<F32>{a});
-  else
-    linear_head_pass(a.head, HessianOfRows<F64>{a});
-}
-
-void weighted_grams(const GramArguments& a) {
-  if (a.dtype == DType::float32)
-    weighted_grams_in<F32>(a);
-  else
-    weighted_grams_in<F64>(a);
-}
-
-double column_moments(const MomentArguments& a) {
-  return a.dtype == DType::float32 ? ColumnMoments<float>(a).run() : ColumnMoments<double>(a).run();
-}
-
-template <class V>
-void exp_of(const typename V::Scalar* z, double m, typename V::Scalar* out, int64_t n) {
-  using T = typename V::Scalar;
-  Pivot<V> pivot(V(static_cast<T>(m)), V(static_cast<T>(headroom_for<T>(1))));
-  row_map<V>(z, n, out, false, [&](V x) { return exp_difference(x, pivot).value; });
+double column_moments(const MomentArguments& args) {
+  return with_vectors(args.dtype, [&]<class V, class T>(Elements<V, T>) { return ColumnMoments<T>(args).run(); });
 }
 
 void exp_difference_of(DType dtype, const void* z, double m, void* out, int64_t n) {
-  if (dtype == DType::float32)
-    exp_of<F32>(static_cast<const float*>(z), m, static_cast<float*>(out), n);
-  else
-    exp_of<F64>(static_cast<const double*>(z), m, static_cast<double*>(out), n);
+  with_vectors(dtype, [&]<class V, class T>(Elements<V, T>) {
+    ReducedMaximum<V> reduced(V(static_cast<T>(m)), V(static_cast<T>(headroom_for<T>(1))));
+    auto exp_of = [&](V x) { return exp_difference(x, reduced).value; };
+    row_map<V>(static_cast<const T*>(z), n, static_cast<T*>(out), false, exp_of);
+  });
 }
 
 void log1p_of(const double* s, double* out, int64_t n) {
@@ -144,9 +110,7 @@ void log1p_of(const double* s, double* out, int64_t n) {
 }  // namespace
 
 extern const Kernels kernels;
-#define SOFTGRAD_STRING(x) #x
-#define SOFTGRAD_NAME(x) SOFTGRAD_STRING(x)
-const Kernels kernels = {SOFTGRAD_NAME(SOFTGRAD_ISA),
+const Kernels kernels = {set_name,
                          softmax,
                          row_statistics,
                          merge_statistics,

@@ -1,4 +1,4 @@
-// softgrad._loss_spec.LossSpec, a frozen dataclass whose values have been checked, as the struct of the same name.
+// Converts LossSpec of Python, a frozen dataclass that has checked its values, to the struct of the same name.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -11,7 +11,7 @@ template <>
 struct type_caster<softgrad::LossSpec> {
   NB_TYPE_CASTER(softgrad::LossSpec, const_name("softgrad._loss_spec.LossSpec"))
 
-  // Most calls pass the same object as the one before, which is kept: reading its fields takes as long as a small loss.
+  // Keeps the last object, because most calls pass it again and reading its fields takes as long as a small loss.
   bool from_python(handle spec, uint8_t, cleanup_list*) noexcept {
     static PyObject* last = nullptr;
     static softgrad::LossSpec last_value;

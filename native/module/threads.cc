@@ -1,9 +1,9 @@
 #include "module/threads.h"
 
-#include "layout/tuning.h"
-
 #include <atomic>
 #include <cstdlib>
+
+#include "layout/tuning.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -53,18 +53,9 @@ void set_num_threads(int n) { limit = n; }
 int threads_for(int64_t elements) {
 #ifdef _OPENMP
   if (elements < serial_below || forked || omp_in_parallel()) return 1;
-  int n = limit < omp_get_max_threads() ? limit.load() : omp_get_max_threads();
-  return n;
+  return limit < omp_get_max_threads() ? limit.load() : omp_get_max_threads();
 #else
   return 1;
-#endif
-}
-
-int thread_index() {
-#ifdef _OPENMP
-  return omp_get_thread_num();
-#else
-  return 0;
 #endif
 }
 

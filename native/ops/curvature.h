@@ -1,59 +1,62 @@
-// (a·(Diag(p) - p pᵀ) + b·p pᵀ)·v for rows of probabilities p: the softmax Jacobian (a = 1, b = 0) and
-// the Hessian of the cross-entropy (b ≠ 0 under a z-loss).
+// H v for H = a·(Diag(p) - p pᵀ) + b·p pᵀ and rows of probabilities p: the softmax Jacobian (a = 1, b = 0) and the
+// Hessian of the cross-entropy (b ≠ 0 with a z-loss).
 //
 //   c = pᵀv,  result_j = p_j·(a·(v_j - c) + b·c)
 //
-// With v_* the value at a most probable class, v_j - c = (v_j - v_*) - Σ p_i (v_i - v_*). Constants lie in
-// the null space of the Jacobian, and this way they do so exactly: a confident row, whose p_* is 1 to the
-// last bit, does not lose its digits in v_* - p_* v_*.
+// The pivot v_* is the element of v at a most probable class: v_j - c = (v_j - v_*) - Σ p_i (v_i - v_*). So a constant
+// v gives exactly 0, and a row whose p_* rounds to 1 keeps the digits that v_* - p_* v_* would lose.
 //
-// p comes as e·scale: probabilities, or exponentials that are still to be normalised. float rows are
-// computed in double and rounded once; double rows carry the errors of differences and sums along.
+// p = e·scale: the e are probabilities, or exponentials to be normalised. float rows are computed in double and rounded
+// once; double rows keep the rounding errors of differences and sums.
 #pragma once
 
 #include "layout/batch_statistics.h"
+#include "math/sums.h"
+#include "simd/lanes.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
-// What a direction v adds to a batch: in, for each row,
-struct Curvature {
-  alignas(64) double pivot[Batch::rows];   // v_*
-  alignas(64) double dot_hi[Batch::rows];  // Σ e_i (v_i - v_*)
-  alignas(64) double dot_lo[Batch::rows];
-  alignas(64) double jacobian[Batch::rows];  // a
-  alignas(64) double outer[Batch::rows];     // b
-  alignas(64) double row_scale[Batch::rows];
-  // and out: result_j = e_j·(slope·((v_j - pivot) - mean) + offset)·scale, the scale in the batch.
-  alignas(64) double mean_hi[Batch::rows];  // c - v_*
-  alignas(64) double mean_lo[Batch::rows];
-  alignas(64) double slope[Batch::rows];
-  alignas(64) double offset[Batch::rows];
+// The product of each row of a batch with its v.
+struct BatchProducts {
+  // Input:
+  alignas(64) double pivot[batch_rows];   // v_*
+  alignas(64) double dot_hi[batch_rows];  // Σ e_i (v_i - v_*)
+  alignas(64) double dot_lo[batch_rows];
+  alignas(64) double a[batch_rows];
+  alignas(64) double b[batch_rows];
+  alignas(64) double row_scale[batch_rows];
+  // Output, with the scale of the batch: result_j = e_j·(slope·((v_j - pivot) - mean) + offset)·scale.
+  alignas(64) double mean_hi[batch_rows];  // c - v_*
+  alignas(64) double mean_lo[batch_rows];
+  alignas(64) double slope[batch_rows];
+  alignas(64) double offset[batch_rows];
 
-  Curvature() { __builtin_memset(this, 0, sizeof *this); }
+  BatchProducts() { __builtin_memset(this, 0, sizeof *this); }
 };
 
-// Without b, a goes into the scale, whose two parts round it away once; with b it multiplies first.
+// If b = 0, the scale contains a, which then adds no rounding error: the scale has two parts. Else the slope is a.
 template <class Number>
-inline void finish_curvature(Number sum, Number a, F64 headroom, int i, Batch& batch, Curvature& curvature) {
+inline void finish_curvature(Number sum, Number a, F64 headroom, int i, BatchStatistics& batch,
+                             BatchProducts& products) {
   const F64 zero(0), one(1), unit = zero - headroom;
-  Number dot = number<Number>(F64::load(curvature.dot_hi + i), F64::load(curvature.dot_lo + i));
+  Number dot = number<Number>(F64::load(products.dot_hi + i), F64::load(products.dot_lo + i));
   Number mean = ldexp_floor(divide(dot, sum), unit);
-  store(mean, curvature.mean_hi + i, curvature.mean_lo + i);
-  F64 b = F64::load(curvature.outer + i);
+  store(mean, products.mean_hi + i, products.mean_lo + i);
+  F64 b = F64::load(products.b + i);
   auto plain = equal(b, zero);
-  F64 c = rounded(mean) + F64::load(curvature.pivot + i);
-  select(plain, one, rounded(a)).store(curvature.slope + i);
-  select(plain, zero, b * c).store(curvature.offset + i);
+  F64 c = rounded(mean) + F64::load(products.pivot + i);
+  select(plain, one, rounded(a)).store(products.slope + i);
+  select(plain, zero, b * c).store(products.offset + i);
   Number scale = divide(select(plain, a, number<Number>(one)), sum);
   store(ldexp_floor(scale, unit), batch.scale_hi + i, batch.scale_lo + i);
 }
 
-// The same for the first `count` rows where the e are probabilities.
+// The same for the first `count` rows, if the e are probabilities.
 template <class Number>
-inline void finish_normalised(int count, Batch& batch, Curvature& curvature) {
+inline void finish_normalised(int count, BatchStatistics& batch, BatchProducts& products) {
   const Number one = number<Number>(F64(1));
   for (int i = 0; i < count; i += F64::lanes)
-    finish_curvature<Number>(one, number<Number>(F64::load(curvature.jacobian + i)), F64(0), i, batch, curvature);
+    finish_curvature<Number>(one, number<Number>(F64::load(products.a + i)), F64(0), i, batch, products);
 }
 
 template <class V>
@@ -71,7 +74,7 @@ struct CurvatureSum<F32> {
     high = high + upper(e) * (upper(v) - pivot[1]);
   }
   ScalarDD total() const { return {sum_of_lanes(low + high), 0}; }
-  void store_lanes(Curvature& to) const {
+  void store_lanes(BatchProducts& to) const {
     low.store(to.dot_hi);
     high.store(to.dot_hi + F64::lanes);
   }
@@ -89,7 +92,7 @@ struct CurvatureSum<F64> {
     sum.add(product.hi, product.lo + e * difference.lo);
   }
   ScalarDD total() const { return SOFTGRAD_ISA::total(sum); }
-  void store_lanes(Curvature& to) const { store(fast_two_sum(sum.value, sum.error), to.dot_hi, to.dot_lo); }
+  void store_lanes(BatchProducts& to) const { store(fast_two_sum(sum.value, sum.error), to.dot_hi, to.dot_lo); }
 };
 
 template <>
@@ -99,14 +102,14 @@ struct CurvatureMap<F32> {
     F64 operator()(F64 e, F64 v) const { return e * (slope * ((v - pivot) - mean) + offset) * scale; }
   } low, high;
 
-  static Half half_of_lanes(const Batch& b, const Curvature& c, int i) {
+  static Half half_of_lanes(const BatchStatistics& b, const BatchProducts& c, int i) {
     return {F64::load(c.pivot + i), F64::load(c.mean_hi + i), F64::load(c.slope + i), F64::load(c.offset + i),
             F64::load(b.scale_hi + i)};
   }
-  static CurvatureMap of_lanes(const Batch& b, const Curvature& c) {
+  static CurvatureMap of_lanes(const BatchStatistics& b, const BatchProducts& c) {
     return {half_of_lanes(b, c, 0), half_of_lanes(b, c, F64::lanes)};
   }
-  static CurvatureMap of_row(const Batch& b, const Curvature& c, int i) {
+  static CurvatureMap of_row(const BatchStatistics& b, const BatchProducts& c, int i) {
     Half half = {c.pivot[i], c.mean_hi[i], c.slope[i], c.offset[i], b.scale_hi[i]};
     return {half, half};
   }
@@ -120,14 +123,14 @@ struct CurvatureMap<F64> {
   F64 slope, offset;
   Scale<F64> scale;
 
-  static CurvatureMap of_lanes(const Batch& b, const Curvature& c) {
+  static CurvatureMap of_lanes(const BatchStatistics& b, const BatchProducts& c) {
     return {F64::load(c.pivot),
             {F64::load(c.mean_hi), F64::load(c.mean_lo)},
             F64::load(c.slope),
             F64::load(c.offset),
             {F64::load(b.scale_hi), F64::load(b.scale_lo)}};
   }
-  static CurvatureMap of_row(const Batch& b, const Curvature& c, int i) {
+  static CurvatureMap of_row(const BatchStatistics& b, const BatchProducts& c, int i) {
     return {c.pivot[i], {c.mean_hi[i], c.mean_lo[i]}, c.slope[i], c.offset[i], {b.scale_hi[i], b.scale_lo[i]}};
   }
   F64 operator()(F64 e, F64 v) const {
@@ -140,8 +143,8 @@ struct CurvatureMap<F64> {
   }
 };
 
-// Σ e_i (v_i - pivot) over a block of one row: lanes along the classes. source(i, lanes) holds e_i and the
-// next ones; see for_vectors.
+// Σ e_i (v_i - pivot) over a block of one row, with classes in the lanes. source(i, lanes): e_i and the next ones; see
+// for_vectors.
 template <class V, class S, class Source>
 inline ScalarDD curvature_dot(Source source, const S* v, int64_t n, double pivot) {
   using T = typename V::Scalar;

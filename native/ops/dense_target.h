@@ -1,67 +1,67 @@
-// Softmax cross-entropy with a weight y_c for every class: class probabilities, and smoothed labels.
+// Softmax cross-entropy with a weight y_c for every class: class probabilities and smoothed labels.
 //
 //   y_c = w_c·((1 - ε)·q_c + ε/C), M = Σ y_c
 //   loss = M·log1p(s') + Σ y_c·(m - z_c) + ζ·lse²
 //   g_c  = (M + 2ζ·lse)·p_c - y_c
 //
-// g_c is a difference that may cancel, so everything is computed in double whatever the logits'
-// type, y and the products as double-doubles. At the only maximum even p_c = 1 - tiny cancels:
-// there g = (Σ_{j≠c} y_j - y_c·s')/(1 + s') + 2ζ·lse·p_c, which does not.
+// g_c is a difference that may cancel. So logits of every type are computed in double, y and the products in
+// double-double. If the maximum is unique, p_c there may round to 1 and the difference lose its digits;
+// g_c = (Σ_{j≠c} y_j - y_c·s')/(1 + s') + 2ζ·lse·p_c keeps them.
 #pragma once
 
+#include "layout/gather.h"
 #include "layout/groups.h"
-#include "simd/lanes.h"
+#include "layout/merge_statistics.h"
+#include "layout/row_passes.h"
 #include "ops/loss_sum.h"
-#include "ops/softmax.h"
-#include "layout/tuning.h"
 #include "ops/z_loss.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
-// One block of a row, widened to double: logits and targets.
+// Logits and targets of one block of a row, in double.
 struct DenseBlock {
-  double* z;  // the gradient may take its place
+  double* z;  // may be overwritten by the gradient
   const double* y_hi;
   const double* y_lo;
   int64_t begin, n;
 };
 
-// What the statistics of a row make of its loss, and of every element of its gradient.
+// The loss of a row, and the terms of its gradient that all elements share.
 struct DenseFormula {
   ScalarDD loss;
   double maximum;
-  DD scale;     // c/(1 + s') without the headroom: what e_k is multiplied by
+  DD scale;     // of e_k: (M + 2ζ·lse)/(1 + s'), the headroom divided out
   DD upstream;  // row_scale/denominator
   bool only_maximum;
 
-  DenseFormula(const CrossEntropyArguments& a, int64_t row, const RowStatistics& statistics)
+  DenseFormula(const CrossEntropyArguments& args, int64_t row, const RowStatistics& statistics)
       : maximum(statistics.maximum),
         only_maximum(statistics.ties == 1),
         below_(broadcast(statistics.below_hi, statistics.below_lo)) {
-    Batch batch;
+    BatchStatistics batch;
     batch.headroom[0] = RowStatistics::headroom;
     set_statistics(statistics, 0, batch);
-    Normalizer<DD> normalizer(batch, 0);
-    excess_ = broadcast_first(normalizer.excess);
-    sum_ = broadcast_first(normalizer.sum);
-    DD log_sum = normalizer.log_sum(), mass = broadcast(statistics.mass_hi, statistics.mass_lo), factor = mass;
+    Normaliser<DD> normaliser(batch, 0);
+    excess_ = broadcast_first(normaliser.excess);
+    sum_ = broadcast_first(normaliser.sum);
+    DD log_sum = normaliser.log_sum(), mass = broadcast(statistics.mass_hi, statistics.mass_lo), factor = mass;
     DD total = add(multiply(log_sum, mass), broadcast(statistics.dot_hi, statistics.dot_lo));
     F64 plain = log_sum.hi * mass.hi + F64(statistics.dot_hi);
-    if (ZLoss z_loss(a.spec); z_loss) {
-      DD lse = add(log_sum, normalizer.maximum);
+    if (ZLoss z_loss(args.spec); z_loss) {
+      DD lse = add(log_sum, normaliser.maximum);
       total = add(total, z_loss.value(lse));
       plain = plain + z_loss.value(lse.hi);
       slope_ = broadcast_first(z_loss.slope(lse));
       factor = add(factor, slope_);
     }
-    // The second part of an infinite sum is not a number; the sum is.
+    // The second part of an infinite sum would be NaN.
     if (first_lane(plain) == __builtin_inf()) total = {plain, F64(0)};
     loss = {first_lane(total.hi), first_lane(total.lo)};
-    upstream = divide(broadcast(a.row_scale ? a.row_scale[row] : 1, 0), denominator_of<DD>(a.targets));
-    scale = broadcast_first(ldexp_floor(divide(factor, normalizer.sum), F64(-RowStatistics::headroom)));
+    upstream = divide(broadcast(args.row_scale ? args.row_scale[row] : 1, 0), denominator_of<DD>(args.targets));
+    scale = broadcast_first(ldexp_floor(divide(factor, normaliser.sum), F64(-RowStatistics::headroom)));
   }
 
-  // The gradient at the only maximum.
+  // The gradient at a unique maximum.
   F64 at_maximum(DD y) const {
     DD others = add(add(below_, negative(multiply(y, excess_))), slope_);
     DD g = multiply(divide(others, sum_), upstream);
@@ -90,7 +90,7 @@ class DenseRow {
         spread_(divide(broadcast(spec.label_smoothing, 0),
                        broadcast(double(targets.classes ? targets.classes : logits.classes), 0))) {}
 
-  // Block b in scratch; logits and targets are read anew each time.
+  // Reads block b into scratch.
   DenseBlock block(int64_t b, char* scratch) const {
     int64_t begin = b * dense_block, n = left_of(logits_.classes, begin, dense_block);
     int64_t step = scratch_bytes(logits_.classes) / (4 * int64_t(sizeof(double)));
@@ -103,21 +103,21 @@ class DenseRow {
     return {z, hi, lo, begin, n};
   }
 
-  // The block's, with exponentials and Σ y·(m - z) about its own maximum.
+  // The statistics of a block, m being its own maximum.
   RowStatistics statistics(const DenseBlock& block) const {
     RowStatistics result;
     const double m = row_maximum<F64>(block.z, block.n);
     const F64 infinity(__builtin_inf()), zero(0), top(m);
-    Pivot<F64> pivot{top, F64(RowStatistics::headroom)};
+    ReducedMaximum<F64> reduced{top, F64(RowStatistics::headroom)};
     Sum<F64> exponentials, mass, below_maximum, dot;
-    F64 plain_dot(0);         // where overflow is infinite and not NaN
-    bool impossible = false;  // y > 0 where m - z is infinite: so is the loss
-    // Inlined, so that what it refers to stays in registers.
+    F64 plain_dot(0);         // overflows to infinity, and not to NaN
+    bool impossible = false;  // y > 0 where m - z is infinite: the loss is infinite
+    // Inlined, so that the sums stay in registers.
     for_vectors<F64>(block.n, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       F64 z = lanes.load(block.z + i, -__builtin_inf());
       F64 hi = lanes.load(block.y_hi + i, 0), lo = lanes.load(block.y_lo + i, 0);
       auto at_maximum = equal(z, top);
-      Exponential<F64> x = exp_difference(z, pivot);
+      Exponential<F64> x = exp_difference(z, reduced);
       exponentials.add(select(at_maximum, zero, x.value), select(at_maximum, zero, x.residual));
       mass.add(hi, lo);
       below_maximum.add(select(at_maximum, zero, hi), select(at_maximum, zero, lo));
@@ -125,7 +125,7 @@ class DenseRow {
       DD product = two_product(hi, below.hi);
       F64 rest = product.lo + (hi * below.lo + lo * below.hi);
       auto nothing = equal(below.hi, infinity);
-      // A maximum of -inf has no difference from itself that is a number.
+      // m - m is NaN if m is -inf.
       auto finite = [&](F64 v) { return select(at_maximum, zero, select(nothing, zero, v)); };
       dot.add(finite(product.hi), finite(rest));
       plain_dot = plain_dot + finite(product.hi);
@@ -145,14 +145,14 @@ class DenseRow {
     return result;
   }
 
-  // (c·p - y)·upstream for the block.
+  // Writes (e·scale - y)·upstream for the block.
   void write_gradient(const DenseBlock& block, const DenseFormula& formula, const Rows& gradient) const {
-    Pivot<F64> pivot{F64(formula.maximum), F64(RowStatistics::headroom)};
+    ReducedMaximum<F64> reduced{F64(formula.maximum), F64(RowStatistics::headroom)};
     const DD scale = formula.scale, upstream = formula.upstream;
-    // Inlined, so that what it refers to stays in registers.
+    // Inlined, so that the factors stay in registers.
     for_vectors<F64>(block.n, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       F64 z = lanes.load(block.z + i, -__builtin_inf());
-      F64 e = exp_difference(z, pivot).value;
+      F64 e = exp_difference(z, reduced).value;
       F64 y_hi = lanes.load(block.y_hi + i, 0), y_lo = lanes.load(block.y_lo + i, 0);
       DD product = two_product(e, scale.hi);
       DD difference = two_sum(product.hi, F64(0) - y_hi);
@@ -165,7 +165,7 @@ class DenseRow {
     char* out = gradient.row(row_) + block.begin * gradient.class_stride;
     for (int64_t i = 0; i < block.n; i += V::lanes) {
       int n = lanes_left<V>(block.n, i);
-      double wide[Batch::rows] = {};
+      double wide[batch_rows] = {};
       __builtin_memcpy(wide, block.z + i, n * sizeof(double));
       S narrow[V::lanes];
       load_narrow<V>(wide).store(narrow);
@@ -180,7 +180,7 @@ class DenseRow {
   static void widen(const char* row, int64_t stride, int64_t n, double* to, E* buffer) {
     const E* from = contiguous(row, stride, n, buffer);
     for_vectors<U>(n, [&](int64_t i, auto lanes) {
-      double wide[Batch::rows];
+      double wide[batch_rows];
       store_wide(lanes.load(from + i, 0), wide);
       __builtin_memcpy(to + i, wide, lanes.count * sizeof(double));
     });
@@ -207,7 +207,7 @@ class DenseRow {
     }
   }
 
-  // y = w·((1 - ε)·q + ε/C) in place, and what rounding y to double leaves.
+  // Replaces q in hi by y = w·((1 - ε)·q + ε/C), in two parts.
   void weigh_target(int64_t begin, int64_t n, double* hi, double* lo) const {
     bool smooth = spec_.label_smoothing != 0;
     const double* weight = targets_.class_weight;
@@ -231,20 +231,7 @@ class DenseRow {
   DD kept_, spread_;
 };
 
-// Blocks of one row, each handed to body(b, block), on one thread or several.
-template <class Row, class Body>
-inline void for_dense_blocks(const Row& row, int64_t blocks, char* scratch, int64_t scratch_bytes, int threads,
-                             Body body) {
-  if (threads == 1) {
-    for (int64_t b = 0; b < blocks; ++b) body(b, row.block(b, scratch));
-    return;
-  }
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t b = 0; b < blocks; ++b) body(b, row.block(b, scratch + thread_index() * scratch_bytes));
-}
-
-// Runs a body over rows with dense targets: body(group, row index, row, rows' memory), several rows at a time or
-// several blocks of one row.
+// A pass over rows with dense targets. Threads share rows, or the blocks of a row if there are fewer rows than threads.
 template <class V, class S>
 class DensePass {
  public:
@@ -256,7 +243,6 @@ class DensePass {
     groups = Groups(logits, 1);
   }
 
-  // One row, its statistics not yet known.
   struct Row {
     const DensePass& pass;
     int64_t index;
@@ -271,12 +257,13 @@ class DensePass {
 
     template <class Body>
     void for_blocks(Body body) const {
-      for_dense_blocks(row, pass.blocks_, scratch, DenseRow<V, S>::scratch_bytes(pass.logits_.classes), pass.inner_,
-                       body);
+      int64_t bytes = DenseRow<V, S>::scratch_bytes(pass.logits_.classes);
+      for_shared(pass.blocks_, pass.inner_,
+                 [&](int64_t b, int thread) { body(b, row.block(b, scratch + thread * bytes)); });
     }
   };
 
-  // body(group, row) for every row that the target does not ignore; ignored(group, index) for the others.
+  // Calls ignored(group, index) for rows that the target ignores, body(group, row) for all others.
   template <class Body, class Ignored>
   void run(Body body, Ignored ignored) const {
     int64_t partial_bytes = (blocks_ * int64_t(sizeof(RowStatistics)) + 63) / 64 * 64;
@@ -302,27 +289,28 @@ class DensePass {
   int inner_ = 1, outer_ = 1;
 };
 
-inline void emit_row_loss(const CrossEntropyArguments& a, int64_t r, ScalarDD loss, LossSum& sum) {
-  alignas(64) double hi[Batch::rows] = {loss.hi}, lo[Batch::rows] = {loss.lo};
-  emit_losses(a, r, 1, hi, lo, sum);
+inline void emit_row_loss(const CrossEntropyArguments& args, int64_t r, ScalarDD loss, LossSum& sum) {
+  alignas(64) double hi[batch_rows] = {loss.hi}, lo[batch_rows] = {loss.lo};
+  emit_losses(args, r, 1, hi, lo, sum);
 }
 
 template <class V, class S>
-inline double dense_rows(const CrossEntropyArguments& a) {
-  DensePass<V, S> pass(a.spec, a.targets, a.logits, a.threads);
+inline double dense_rows(const CrossEntropyArguments& args) {
+  DensePass<V, S> pass(args.spec, args.targets, args.logits, args.threads);
   GroupSums sums(pass.groups.count);
   pass.run(
       [&](int64_t group, const typename DensePass<V, S>::Row& row) {
-        DenseFormula formula(a, row.index, a.statistics ? a.statistics[row.index] : row.statistics());
-        if (a.gradient.data)
-          row.for_blocks([&](int64_t, const DenseBlock& block) { row.row.write_gradient(block, formula, a.gradient); });
-        emit_row_loss(a, row.index, formula.loss, sums[group]);
+        DenseFormula formula(args, row.index, args.statistics ? args.statistics[row.index] : row.statistics());
+        if (args.gradient.data)
+          row.for_blocks(
+              [&](int64_t, const DenseBlock& block) { row.row.write_gradient(block, formula, args.gradient); });
+        emit_row_loss(args, row.index, formula.loss, sums[group]);
       },
       [&](int64_t group, int64_t r) {
-        if (a.gradient.data) zero_row(a.gradient, r, sizeof(S));
-        emit_row_loss(a, r, {}, sums[group]);
+        if (args.gradient.data) zero_row(args.gradient, r, sizeof(S));
+        emit_row_loss(args, r, {}, sums[group]);
       });
-  return a.loss ? 0 : sums.mean(a);
+  return args.loss ? 0 : sums.mean(args);
 }
 
 }  // namespace softgrad::SOFTGRAD_ISA

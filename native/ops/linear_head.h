@@ -1,119 +1,26 @@
-// One pass over the rows x_n of a linear head: with logits W x_n + b and a function g of them,
+// One pass over the rows x_n of a linear head, for a function g of the logits W x_n + b:
 //
 //   Σ_n g_n x_nᵀ,  Σ_n g_n
 //
-//   GradientOfRows   g = s (M p - y), and the loss Σ s CE; p is kept if wanted
-//   HessianOfRows    g = s p ∘ (u - pᵀu), u = V x + v: the Hessian, times (V, v)
+//   GradientOfRows   g = s (M p - y), and the loss Σ s CE
+//   HessianOfRows    g = s p ∘ (u - pᵀu), u = V x + v: the Hessian times (V, v)
 //
-// by chunks of rows that stay in the cache from the logits to the sums, so X is read from memory once. Sums over
-// rows are double, in an order that the shape alone decides.
+// Chunks of rows stay in the cache from the logits to the sums, so that X is read from memory once. Sums over rows are
+// double, in an order that depends on the shape alone.
 #pragma once
 
 #include "layout/groups.h"
 #include "ops/cross_entropy.h"
-#include "module/kernels.h"
-#include "ops/panel_product.h"
+#include "ops/design_matrix.h"
 #include "ops/softmax.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
-// The classes that one panel covers: `vectors` vectors, of which the last may reach past the last class.
+// `vectors` vectors of classes; the last one may have spare lanes.
 template <int panel_vectors>
 struct Panel {
   static constexpr int vectors = panel_vectors;
   int64_t first_class;
-};
-
-template <class T>
-struct DenseRows {
-  Matrix<T> x;
-  int64_t features;
-
-  explicit DenseRows(const DesignMatrix& m)
-      : x{m.dense.data, m.dense.neighbour_stride(), m.dense.class_stride}, features(m.features) {}
-
-  static int64_t bytes(const DesignMatrix& m) { return m.rows * m.features * int64_t(sizeof(T)); }
-
-  // The first n entries of a row.
-  void copy_row(int64_t row, int64_t n, T* to) const {
-    if (x.column_stride == int64_t(sizeof(T)))
-      std::memcpy(to, x.at(row, 0), n * sizeof(T));
-    else
-      for (int64_t d = 0; d < n; ++d) to[d] = *reinterpret_cast<const T*>(x.at(row, d));
-  }
-
-  // logits(i, c) += Σ_d x(first + i, d) panel(d, c)
-  template <class V, int vectors>
-  void add_logits(int64_t first, int count, const T* panel, T* logits, int64_t step) const {
-    constexpr int64_t depth = product_depth;
-    for (int64_t d = 0; d < features; d += depth) {
-      Matrix<T> part{x.at(first, d), x.row_stride, x.column_stride};
-      int64_t n = left_of(features, d, depth);
-      constexpr int width = vectors * V::lanes;
-      panel_product<V, vectors>(part, 0, count, n, panel + d * width, width, [&](int64_t i, const V* sum) {
-        T* to = logits + i * step;
-        for (int v = 0; v < vectors; ++v) (V::load(to + v * V::lanes) + sum[v]).store(to + v * V::lanes);
-      });
-    }
-  }
-
-  // total(d, c) += Σ_i x(first + i, d) g(i, c)
-  template <class V, int vectors>
-  void add_outer(int64_t first, int count, const T* g, double* total) const {
-    Matrix<T> transposed{x.at(first, 0), x.column_stride, x.row_stride, count * x.row_stride};
-    panel_product<V, vectors>(transposed, 0, features, count, g, vectors * V::lanes, [&](int64_t d, const V* sum) {
-      for (int v = 0; v < vectors; ++v) add_to(total + (d * vectors + v) * V::lanes, sum[v]);
-    });
-  }
-};
-
-// Compressed sparse rows.
-template <class T, class Index>
-struct SparseRows {
-  const T* data;
-  const Index* indices;
-  const Index* starts;
-  int64_t features;
-
-  explicit SparseRows(const DesignMatrix& m)
-      : data(static_cast<const T*>(m.data)),
-        indices(static_cast<const Index*>(m.indices)),
-        starts(static_cast<const Index*>(m.starts)),
-        features(m.features) {}
-
-  static int64_t bytes(const DesignMatrix& m) { return m.entries * int64_t(sizeof(T) + sizeof(Index)); }
-
-  void copy_row(int64_t row, int64_t n, T* to) const {
-    for (int64_t d = 0; d < n; ++d) to[d] = 0;
-    for (int64_t e = starts[row]; e < starts[row + 1]; ++e)
-      if (indices[e] < n) to[indices[e]] += data[e];
-  }
-
-  template <class V, int vectors>
-  void add_logits(int64_t first, int count, const T* panel, T* logits, int64_t step) const {
-    for (int i = 0; i < count; ++i) {
-      T* to = logits + i * step;
-      V sum[vectors];
-      for (int v = 0; v < vectors; ++v) sum[v] = V::load(to + v * V::lanes);
-      for (int64_t e = starts[first + i]; e < starts[first + i + 1]; ++e) {
-        const T* w = panel + int64_t(indices[e]) * vectors * V::lanes;
-        for (int v = 0; v < vectors; ++v) sum[v] = multiply_add(V(data[e]), V::load(w + v * V::lanes), sum[v]);
-      }
-      for (int v = 0; v < vectors; ++v) sum[v].store(to + v * V::lanes);
-    }
-  }
-
-  template <class V, int vectors>
-  void add_outer(int64_t first, int count, const T* g, double* total) const {
-    constexpr int width = vectors * V::lanes;
-    for (int i = 0; i < count; ++i)
-      for (int64_t e = starts[first + i]; e < starts[first + i + 1]; ++e) {
-        double* to = total + int64_t(indices[e]) * width;
-        F64 x(static_cast<double>(data[e]));
-        for (int c = 0; c < width; c += F64::lanes)
-          multiply_add(x, F64::load(g + i * width + c), F64::load(to + c)).store(to + c);
-      }
-  }
 };
 
 // Rows of a matrix in row-major order, `step` elements apart.
@@ -135,14 +42,14 @@ template <class Vector>
 struct GradientOfRows {
   using V = Vector;
   using T = typename V::Scalar;
-  const LinearHeadGradientArguments& a;
+  const LinearHeadGradientArguments& args;
 
-  // Returns Σ s CE of the chunk; row_loss has room for a number for each of its rows.
+  // Returns Σ s CE of the chunk; row_loss: memory for the losses of its rows.
   double replace(int64_t first, int count, T* logits, int64_t step, T* row_loss) const {
-    Rows tile = matrix_rows(logits, count, a.head.classes, step);
-    if (a.probs) keep_softmax(tile, first);
+    Rows tile = matrix_rows(logits, count, args.head.classes, step);
+    if (args.probs) keep_softmax(tile, first);
     cross_entropy_rows<V, T>(cross_entropy(tile, first, row_loss));
-    const double* weight = a.head.row_weight + first;
+    const double* weight = args.head.row_weight + first;
     double sum = 0;
     for (int i = 0; i < count; ++i) sum += weight[i] * static_cast<double>(row_loss[i]);
     return sum;
@@ -150,22 +57,22 @@ struct GradientOfRows {
 
  private:
   void keep_softmax(const Rows& tile, int64_t first) const {
-    int64_t classes = a.head.classes;
-    Rows probs = matrix_rows(static_cast<T*>(a.probs) + first * classes, tile.count, classes, classes);
-    softmax_rows<V, T>({SoftmaxKind::softmax, a.head.dtype, tile, probs, nullptr, 1});
+    int64_t classes = args.head.classes;
+    Rows probs = matrix_rows(static_cast<T*>(args.probs) + first * classes, tile.count, classes, classes);
+    softmax_rows<V, T>({SoftmaxKind::softmax, args.head.dtype, tile, probs, nullptr, 1});
   }
 
   CrossEntropyArguments cross_entropy(const Rows& tile, int64_t first, T* row_loss) const {
-    int64_t classes = a.head.classes;
+    int64_t classes = args.head.classes;
     CrossEntropyArguments e = {};
-    e.dtype = a.head.dtype;
+    e.dtype = args.head.dtype;
     e.logits = e.gradient = tile;
-    if (a.labels)
-      e.targets.labels = a.labels + first;
+    if (args.labels)
+      e.targets.labels = args.labels + first;
     else
-      e.targets.probabilities = matrix_rows(a.probabilities + first * classes, tile.count, classes, classes);
-    e.row_scale = a.head.row_weight + first;
-    e.spec = a.spec;
+      e.targets.probabilities = matrix_rows(args.probabilities + first * classes, tile.count, classes, classes);
+    e.row_scale = args.head.row_weight + first;
+    e.spec = args.spec;
     e.loss = row_loss;
     e.threads = 1;
     return e;
@@ -177,12 +84,13 @@ template <class Vector>
 struct HessianOfRows {
   using V = Vector;
   using T = typename V::Scalar;
-  const LinearHeadHvpArguments& a;
+  const LinearHeadHvpArguments& args;
 
   double replace(int64_t first, int count, T* u, int64_t step, T*) const {
-    int64_t classes = a.head.classes;
+    int64_t classes = args.head.classes;
     for (int i = 0; i < count; ++i)
-      multiply_row(static_cast<const T*>(a.probs) + (first + i) * classes, a.head.row_weight[first + i], u + i * step);
+      multiply_row(static_cast<const T*>(args.probs) + (first + i) * classes, args.head.row_weight[first + i],
+                   u + i * step);
     return 0;
   }
 
@@ -190,10 +98,10 @@ struct HessianOfRows {
   // Spare lanes of u are 0.
   void multiply_row(const T* p, double row_weight, T* u) const {
     V dot(T(0));
-    for_vectors<V>(a.head.classes,
+    for_vectors<V>(args.head.classes,
                    [&](int64_t c, auto lanes) { dot = multiply_add(lanes.load(p + c, 0), V::load(u + c), dot); });
     V mean(sum_of_lanes(dot)), weight(static_cast<T>(row_weight));
-    for_vectors<V>(a.head.classes, [&](int64_t c, auto lanes) {
+    for_vectors<V>(args.head.classes, [&](int64_t c, auto lanes) {
       (weight * lanes.load(p + c, 0) * (V::load(u + c) - mean)).store(u + c);
     });
   }
@@ -215,10 +123,10 @@ class LinearHeadPass {
   static constexpr int largest_panel = 4;  // vectors
 
  public:
-  LinearHeadPass(const LinearHead& head, const Task& task)
-      : a_(head),
+  LinearHeadPass(const LinearHead& head, const Task& task, const X& x)
+      : head_(head),
         task_(task),
-        x_(head.x),
+        x_(x),
         features_(x_.features),
         vectors_((head.classes + W - 1) / W),
         step_(vectors_ * W) {
@@ -227,9 +135,9 @@ class LinearHeadPass {
     chunk_ = rows < least_chunk_rows  ? least_chunk_rows
              : rows > most_chunk_rows ? most_chunk_rows
                                       : rows / least_chunk_rows * least_chunk_rows;
-    int64_t chunks = (a_.x.rows + chunk_ - 1) / chunk_;
-    // A sum for each group: few where they would weigh much beside X.
-    int64_t memory = X::bytes(a_.x) / share_of_sums;
+    int64_t chunks = (head_.x.rows + chunk_ - 1) / chunk_;
+    // Each group has sums of its own: fewer groups if the sums would be large beside X.
+    int64_t memory = X::bytes(head_.x) / share_of_sums;
     int64_t groups = (memory < least_sum_bytes ? least_sum_bytes : memory) / (sum_size() * int64_t(sizeof(double)));
     groups = groups < least_groups  ? least_groups
              : groups > most_groups ? most_groups
@@ -237,7 +145,7 @@ class LinearHeadPass {
                                     : groups;
     if (groups > chunks) groups = chunks;
     int64_t chunks_in_group = groups ? (chunks + groups - 1) / groups : 1;
-    groups_ = Groups(a_.x.rows, chunks_in_group * chunk_);
+    groups_ = Groups(head_.x.rows, chunks_in_group * chunk_);
   }
 
   double run() {
@@ -247,7 +155,7 @@ class LinearHeadPass {
     double* totals = reinterpret_cast<double*>(sums.data());
     double* group_loss = reinterpret_cast<double*>(losses.data());
     pack(coefficients);
-    for_groups(groups_, scratch_bytes(), a_.threads, [&](int64_t group, int64_t first, int64_t end, char* scratch) {
+    for_groups(groups_, scratch_bytes(), head_.threads, [&](int64_t group, int64_t first, int64_t end, char* scratch) {
       group_loss[group] = sum_rows(first, end, coefficients, totals + group * sum_size(), scratch);
     });
     write_sums(totals);
@@ -257,10 +165,10 @@ class LinearHeadPass {
   }
 
  private:
-  int64_t sum_size() const { return (features_ + 1) * step_; }  // the last row sums g itself
+  int64_t sum_size() const { return (features_ + 1) * step_; }  // the last row is Σ g
   int64_t scratch_bytes() const { return chunk_ * (2 * step_ * sizeof(T) + sizeof(double)) + 256; }
 
-  // body(panel), with as many vectors of classes each as the registers take.
+  // Calls body(panel) for panels of as many vectors as the registers can hold.
   template <class Body>
   void for_panels(Body body) const {
     int64_t panels = (vectors_ + largest_panel - 1) / largest_panel, v = 0;
@@ -274,7 +182,7 @@ class LinearHeadPass {
     }
   }
 
-  // Wᵀ, one panel after the other; spare lanes are 0, and so are their logits and sums.
+  // Wᵀ, panel after panel. Spare lanes are 0, and so are their logits and sums.
   void pack(T* coefficients) const {
     for_panels([&](auto p) {
       T* panel = coefficients + p.first_class * features_;
@@ -282,7 +190,7 @@ class LinearHeadPass {
       for (int c = 0; c < width; ++c) {
         int64_t k = p.first_class + c;
         for (int64_t d = 0; d < features_; ++d)
-          panel[d * width + c] = k < a_.classes ? static_cast<T>(a_.W[k * features_ + d]) : T(0);
+          panel[d * width + c] = k < head_.classes ? static_cast<T>(head_.W[k * features_ + d]) : T(0);
       }
     });
   }
@@ -301,7 +209,8 @@ class LinearHeadPass {
     T* packed = logits + chunk_ * step_;
     T* row_loss = packed + chunk_ * step_;
     for (int i = 0; i < count; ++i)
-      for (int64_t c = 0; c < step_; ++c) logits[i * step_ + c] = c < a_.classes ? static_cast<T>(a_.bias[c]) : T(0);
+      for (int64_t c = 0; c < step_; ++c)
+        logits[i * step_ + c] = c < head_.classes ? static_cast<T>(head_.bias[c]) : T(0);
     for_panels([&](auto p) {
       const T* panel = coefficients + p.first_class * features_;
       x_.template add_logits<V, p.vectors>(first, count, panel, logits + p.first_class, step_);
@@ -312,10 +221,10 @@ class LinearHeadPass {
     return loss;
   }
 
-  // Rows of weight 0 count as absent: their logits may overflow, and 0 times infinity is no 0.
+  // Clears the logits of rows of weight 0, which could overflow: 0 times infinity is NaN.
   void clear_absent(int64_t first, int count, T* logits) const {
     for (int i = 0; i < count; ++i)
-      if (a_.row_weight[first + i] == 0) std::memset(logits + i * step_, 0, step_ * sizeof(T));
+      if (head_.row_weight[first + i] == 0) std::memset(logits + i * step_, 0, step_ * sizeof(T));
   }
 
   template <int vectors>
@@ -334,21 +243,21 @@ class LinearHeadPass {
   void write_sums(const double* totals) const {
     for_panels([&](auto p) {
       int width = p.vectors * W;
-      int64_t classes = left_of(a_.classes, p.first_class, width);
-#pragma omp parallel for num_threads(a_.threads) if (a_.threads > 1)
+      int64_t classes = left_of(head_.classes, p.first_class, width);
+#pragma omp parallel for num_threads(head_.threads) if (head_.threads > 1)
       for (int64_t d = 0; d <= features_; ++d) {
         int64_t from = d < features_ ? p.first_class * features_ + d * width : step_ * features_ + p.first_class;
         for (int64_t c = 0; c < classes; ++c) {
           double sum = 0;
           for (int64_t g = 0; g < groups_.count; ++g) sum += totals[g * sum_size() + from + c];
           int64_t k = p.first_class + c;
-          (d < features_ ? a_.sum_W[k * features_ + d] : a_.sum_bias[k]) = sum;
+          (d < features_ ? head_.sum_W[k * features_ + d] : head_.sum_bias[k]) = sum;
         }
       }
     });
   }
 
-  const LinearHead& a_;
+  const LinearHead& head_;
   Task task_;
   X x_;
   int64_t features_, vectors_, step_, chunk_;
@@ -357,10 +266,8 @@ class LinearHeadPass {
 
 template <class Task>
 inline double linear_head_pass(const LinearHead& head, const Task& task) {
-  using T = typename Task::T;
-  if (head.x.data == nullptr) return LinearHeadPass<Task, DenseRows<T>>(head, task).run();
-  if (head.x.wide_indices) return LinearHeadPass<Task, SparseRows<T, int64_t>>(head, task).run();
-  return LinearHeadPass<Task, SparseRows<T, int32_t>>(head, task).run();
+  return with_matrix<typename Task::T>(head.x,
+                                       [&](auto x) { return LinearHeadPass<Task, decltype(x)>(head, task, x).run(); });
 }
 
 }  // namespace softgrad::SOFTGRAD_ISA

@@ -1,4 +1,4 @@
-// The options of the loss: the struct of the same name in src/softgrad/_loss_spec.py, where they are checked.
+// The options of the loss; LossSpec in src/softgrad/_loss_spec.py, which checks them, is the same struct.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ struct LossSpec {
   double label_smoothing = 0;
   double z_loss = 0;
 
-  // Has every field read under its name in Python, an optional one into two.
+  // Calls read(name in Python, field), for an optional field read(name, value, has value).
   template <class Read>
   bool read_fields(Read read) {
     return read("reduction", reduction) && read("ignore_index", ignore_index, has_ignore_index) &&

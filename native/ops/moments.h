@@ -1,10 +1,11 @@
-// Weighted moments of the columns of a matrix, in one read of it: Σ_n s_n (x_nd - r_d), Σ_n s_n (x_nd - r_d)² with
-// r the row of largest weight, which is near enough to the mean that little cancels, and the largest |x|. A column
-// that holds NaN or infinity has no finite mean. Sums are double, by groups of rows that the shape alone decides.
+// Weighted mean and variance of the columns of a matrix, and the largest |x|, in one read: from Σ_n s_n (x_nd - r_d)
+// and Σ_n s_n (x_nd - r_d)², r the row of largest weight, which is near enough to the mean that little cancels. A
+// column with NaN or infinity has no finite mean. Sums are double, over groups that depend on the shape alone.
 #pragma once
 
+#include "layout/gather.h"
 #include "layout/groups.h"
-#include "module/kernels.h"
+#include "ops/arguments.h"
 #include "ops/panel_product.h"
 
 namespace softgrad::SOFTGRAD_ISA {
@@ -12,24 +13,24 @@ namespace softgrad::SOFTGRAD_ISA {
 template <class T>
 class ColumnMoments {
  public:
-  explicit ColumnMoments(const MomentArguments& a)
-      : a_(a),
-        x_{a.x.data, a.x.neighbour_stride(), a.x.class_stride},
-        columns_(a.x.classes),
+  explicit ColumnMoments(const MomentArguments& args)
+      : args_(args),
+        x_{args.x.data, args.x.neighbour_stride(), args.x.class_stride},
+        columns_(args.x.classes),
         padded_((columns_ + F64::lanes - 1) / F64::lanes * F64::lanes),
-        groups_(a.x.count, rows_in_group()) {}
+        groups_(args.x.count, rows_in_group()) {}
 
   double run() {
     Scratch sums(groups_.count * group_size() * sizeof(double)), reference(padded_ * sizeof(double));
     double* totals = reinterpret_cast<double*>(sums.data());
     origin_ = reinterpret_cast<double*>(reference.data());
     int64_t row = 0;
-    for (int64_t n = 1; n < a_.x.count; ++n)
-      if (a_.weight[n] > a_.weight[row]) row = n;
+    for (int64_t n = 1; n < args_.x.count; ++n)
+      if (args_.weight[n] > args_.weight[row]) row = n;
     for (int64_t d = 0; d < columns_; ++d) origin_[d] = *element(row, d);
     bool adjacent_rows = x_.row_stride == int64_t(sizeof(T)) && x_.column_stride != int64_t(sizeof(T));
     int64_t scratch = (adjacent_rows ? 64 : columns_) * sizeof(T);
-    for_groups(groups_, scratch, a_.threads, [&](int64_t group, int64_t first, int64_t end, char* packed) {
+    for_groups(groups_, scratch, args_.threads, [&](int64_t group, int64_t first, int64_t end, char* packed) {
       double* mine = totals + group * group_size();
       std::memset(mine, 0, group_size() * sizeof(double));
       if (adjacent_rows)
@@ -41,7 +42,7 @@ class ColumnMoments {
   }
 
  private:
-  // Of x - r, of its square, and the largest |x|; one column in each lane, or one row.
+  // Sums of x - r and of its square, and the largest |x|, with columns or rows in the lanes.
   struct Sums {
     F64 linear, square, largest;
 
@@ -68,7 +69,7 @@ class ColumnMoments {
 
   int64_t rows_in_group() const {
     int64_t rows = moment_elements / (columns_ > 0 ? columns_ : 1);
-    int64_t at_least = (a_.x.count + most_moment_groups - 1) / most_moment_groups;
+    int64_t at_least = (args_.x.count + most_moment_groups - 1) / most_moment_groups;
     rows = rows > at_least ? rows : at_least;
     return rows < least_moment_rows ? least_moment_rows : rows;
   }
@@ -84,7 +85,7 @@ class ColumnMoments {
         Sums sums(mine + d, padded_);
         for (int64_t i = 0; i < count; ++i) {
           auto x = reinterpret_cast<const T*>(reinterpret_cast<const char*>(row + d) + i * x_.row_stride);
-          sums.add(F64(a_.weight[n + i]), lanes.load(x, 0), origin);
+          sums.add(F64(args_.weight[n + i]), lanes.load(x, 0), origin);
         }
         sums.store(mine + d, padded_);
       });
@@ -98,7 +99,7 @@ class ColumnMoments {
       const T* column = element(first, d);
       for_vectors<F64>(end - first, [&](int64_t n, auto lanes) {
         F64 x = lanes.load(column + n, static_cast<T>(origin_[d]));
-        sums.add(lanes.load(a_.weight + first + n, 0), x, F64(origin_[d]));
+        sums.add(lanes.load(args_.weight + first + n, 0), x, F64(origin_[d]));
       });
       sums.store(partial, F64::lanes);
       for (int lane = 0; lane < F64::lanes; ++lane) {
@@ -112,7 +113,7 @@ class ColumnMoments {
 
   double merge(const double* totals) const {
     double weight = 0, largest = 0;
-    for (int64_t n = 0; n < a_.x.count; ++n) weight += a_.weight[n];
+    for (int64_t n = 0; n < args_.x.count; ++n) weight += args_.weight[n];
     for (int64_t d = 0; d < columns_; ++d) {
       double sum = 0, square = 0;
       for (int64_t g = 0; g < groups_.count; ++g) {
@@ -122,13 +123,13 @@ class ColumnMoments {
         if (mine[2 * padded_] > largest) largest = mine[2 * padded_];
       }
       double shift = sum / weight, variance = square / weight - shift * shift;
-      a_.mean[d] = origin_[d] + shift;
-      a_.variance[d] = variance < 0 ? 0 : variance;
+      args_.mean[d] = origin_[d] + shift;
+      args_.variance[d] = variance < 0 ? 0 : variance;
     }
     return largest;
   }
 
-  const MomentArguments& a_;
+  const MomentArguments& args_;
   Matrix<T> x_;
   int64_t columns_, padded_;
   Groups groups_;

@@ -1,9 +1,9 @@
-// Products of a matrix with a panel of few columns, the columns along the lanes:
+// Products of a matrix with a panel of few columns, which are in the lanes:
 //
 //   sum(i, c) = Σ_k a(i, k) b(k, c)
 //
-// a is any strided matrix, each of whose elements is broadcast once; b has a row of `vectors` vectors for every k,
-// `step` elements apart. With the strides of a exchanged the same product is aᵀ b.
+// a is any strided matrix; each element is broadcast once. b has `vectors` vectors in row k, and rows are `step`
+// elements apart. Exchanging the strides of a gives aᵀ b.
 #pragma once
 
 #include "simd/vec.h"
@@ -14,12 +14,12 @@ template <class T>
 struct Matrix {
   const char* data;
   int64_t row_stride, column_stride;  // bytes
-  int64_t ahead = 0;                  // bytes from each element to one that will be wanted soon
+  int64_t ahead = 0;                  // bytes from each element to one to prefetch
 
   const char* at(int64_t i, int64_t k) const { return data + i * row_stride + k * column_stride; }
 };
 
-// Rows of a whose sums stay in registers: beside them one row of b and a broadcast element.
+// Rows of a whose sums fit in the registers, together with one row of b and a broadcast element.
 template <class V, int vectors>
 inline constexpr int panel_rows = (V::lanes * sizeof(typename V::Scalar) == 64) ? (vectors == 1   ? 8
                                                                                    : vectors == 2 ? 8
@@ -34,7 +34,7 @@ template <class V, int vectors, int rows>
 [[gnu::always_inline]] inline void panel_block(const Matrix<typename V::Scalar>& a, int64_t first, int64_t depth,
                                                const typename V::Scalar* b, int64_t step, V (&result)[rows][vectors]) {
   using T = typename V::Scalar;
-  // A copy that nobody else sees: GCC would store sums that are passed on after every single addition.
+  // A local copy: GCC would store `result` to memory after every addition.
   V sum[rows][vectors];
 #pragma GCC unroll 64
   for (int i = 0; i < rows; ++i)
@@ -59,7 +59,7 @@ template <class V, int vectors, int rows>
     for (int v = 0; v < vectors; ++v) result[i][v] = sum[i][v];
 }
 
-// emit(i, sums of row i), for rows 0 to count - 1 of a.
+// Calls emit(i, sums of row i) for rows 0 to count - 1 of a.
 template <class V, int vectors, int rows = panel_rows<V, vectors>, class Emit>
 inline void panel_product(const Matrix<typename V::Scalar>& a, int64_t first, int64_t count, int64_t depth,
                           const typename V::Scalar* b, int64_t step, Emit emit) {
@@ -72,7 +72,6 @@ inline void panel_product(const Matrix<typename V::Scalar>& a, int64_t first, in
     if (first < count) panel_product<V, vectors, rows / 2>(a, first, count, depth, b, step, emit);
 }
 
-// Adds the lanes to doubles.
 inline void add_to(double* total, F64 x) { (F64::load(total) + x).store(total); }
 inline void add_to(double* total, F32 x) {
   add_to(total, lower(x));

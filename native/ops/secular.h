@@ -1,26 +1,26 @@
-// Eigenvalues of H = a·(Diag(p) - p pᵀ) + b·p pᵀ = Diag(a·p) + γ·p pᵀ, γ = b - a, from its secular equation,
-// in O(C) memory: never a dense matrix.
+// Eigenvalues of H = a·(Diag(p) - p pᵀ) + b·p pᵀ = Diag(a·p) + γ·p pᵀ, γ = b - a, from the secular equation, in O(C)
+// memory:
 //
 //   γ < 0:  Σ p_i/(a p_i - λ) + (b/(a - b))/(0 - λ) = 0   roots between neighbours of 0, a p_1, a p_2, …
 //   γ > 0:  1/γ + Σ p_i²/(a p_i - λ) = 0                  one root above each a p_i
 //   γ = 0:  λ = a p_i
 //
-// over p_i > 0. Of m equal poles a p_i, m - 1 are eigenvalues themselves, and a masked class has the eigenvalue 0. In
-// the first form no term is a difference, and 0 is a root of its own where b = 0.
+// over p_i > 0. Of m equal poles a p_i, m - 1 are eigenvalues, and a masked class has the eigenvalue 0. In the first
+// equation no term is a difference; if b = 0, 0 is an eigenvalue too.
 //
-// A root is its nearest pole plus an offset, so its distances from all poles keep their digits: small roots and
-// close ones are as accurate as large ones. Each comes from interpolation of the poles on its left and on its
-// right by one pole each, which converges quadratically (Bunch, Nielsen & Sorensen, "Rank-one modification of the
-// symmetric eigenproblem", Numer. Math. 31, 1978; Li, LAPACK Working Note 89, 1993).
+// A root is stored as its nearest pole plus an offset, so that its distances from all poles keep their digits: small
+// and close roots are as accurate as large ones. The iteration replaces the poles on each side of the root by a single
+// one and converges quadratically (Bunch, Nielsen & Sorensen, "Rank-one modification of the symmetric eigenproblem",
+// Numer. Math. 31, 1978; Li, LAPACK Working Note 89, 1993).
 #pragma once
 
 #include "layout/groups.h"
-#include "module/kernels.h"
-#include "layout/row_passes.h"
+#include "math/sums.h"
+#include "ops/arguments.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
-// constant + Σ weight_i/(pole_i - x): rises from pole to pole. Poles ascend.
+// constant + Σ weight_i/(pole_i - x), which increases between poles. Poles ascend.
 struct SecularEquation {
   const double* pole;
   const double* weight;
@@ -32,8 +32,8 @@ struct SecularRoot {
   double origin, offset;  // their sum is the root
 };
 
-// The terms of the poles on one side of x, in units of the distance from x to the nearest of them, `near`:
-// Σ w·t and Σ w·t² with t = near/(pole - x), at most 1. Their sum is value·near, the derivative's slope·near².
+// The terms of the poles on one side of x, relative to the distance `near` from x to the nearest of them:
+// value = Σ w·t and slope = Σ w·t² with t = near/(pole - x) <= 1.
 struct SecularSide {
   double near, value, slope;
 
@@ -51,16 +51,16 @@ inline SecularSide secular_side(const SecularEquation& f, int64_t begin, int64_t
   return {near, sum_of_lanes(value), sum_of_lanes(slope)};
 }
 
-// Each side's poles are taken for one: s/(left - y) + its rest and t/(right - y) + its rest, with the value and
-// the slope of the side at x. Where the origin is one of the two poles and `far` the other's offset, the root y
-// solves A·y²/far - (A + (s + t)/far)·y + (s or t, the weight at the origin) = 0: nothing in it is a difference of y
-// and x, so that even a root next to its pole keeps its digits.
+// The root y of the interpolation, one pole and a constant on each side: s/(left - y) + t/(right - y) + A, where each
+// side has the value and the slope of the equation at x. With the origin at one of the two poles and the other at the
+// offset `far`, y solves A·y²/far - (A + (s + t)/far)·y + w = 0, w = s or t being the weight at the origin. y is not
+// computed as a correction of x, so that a root next to its pole keeps its digits.
 struct Interpolation {
   double near_root, far_root;
 
   Interpolation(double f, SecularSide below, SecularSide above, double far) {
     double rest = f - below.slope / below.near, s = below.slope, t = above.slope;
-    if (t == 0) {  // no poles beyond
+    if (t == 0) {  // no poles above
       near_root = far_root = s / rest;
       return;
     }
@@ -75,8 +75,8 @@ struct Interpolation {
   }
 };
 
-// The root between pole k and the next one, or, beyond the last, within `reach` of it. A root that is its pole to
-// the last digit has the offset 0.
+// The root between pole k and the next one or, for the last pole, within `reach` of it. A root that rounds to its pole
+// has the offset 0.
 inline SecularRoot secular_root(const SecularEquation& f, int64_t k, double reach) {
   constexpr double rounding = 0x1p-52, converged = 0x1p-30;
   bool last = k + 1 == f.n;
@@ -88,7 +88,7 @@ inline SecularRoot secular_root(const SecularEquation& f, int64_t k, double reac
     SecularSide above = secular_side(f, k + 1, f.n, x, (from_left ? gap : 0) - x.offset);
     double value = f.constant + below.sum() + above.sum();
     if (!(__builtin_fabs(value) > rounding * (f.constant - below.sum() + above.sum()))) break;
-    if (i == 0 && value < 0 && !last) {  // the nearer pole is the right one
+    if (i == 0 && value < 0 && !last) {  // the root is nearer to the right pole
       x = {f.pole[k + 1], -gap / 2};
       low = -gap;
       high = 0;
@@ -110,25 +110,25 @@ inline SecularRoot secular_root(const SecularEquation& f, int64_t k, double reac
   return x;
 }
 
-// The eigenvalues of one row of ascending probabilities: masked classes first, then in the order of a·p.
+// The eigenvalues of one row of ascending probabilities: first those of masked classes, then in the order of a·p.
 class SecularRow {
  public:
   static constexpr double unit = secular_unit;
 
-  SecularRow(const SecularArguments& s, int64_t row, double* memory)
-      : p_(s.probs + row * s.classes),
-        n_(s.classes),
-        a_(s.jacobian[row]),
-        b_(s.outer[row]),
-        origin_(s.origin + row * s.classes),
-        offset_(s.offset + row * s.classes),
+  SecularRow(const SecularArguments& args, int64_t row, double* memory)
+      : p_(args.probs + row * args.classes),
+        n_(args.classes),
+        a_(args.a[row]),
+        b_(args.b[row]),
+        origin_(args.origin + row * args.classes),
+        offset_(args.offset + row * args.classes),
         pole_(memory),
         weight_(memory + n_ + 1),
         place_(reinterpret_cast<int64_t*>(memory + 2 * (n_ + 1))) {}
 
   static int64_t scratch_bytes(int64_t classes) { return 3 * (classes + 1) * int64_t(sizeof(double)); }
 
-  // Writes the eigenvalues that are known without an equation; the number of roots left to find.
+  // Writes the eigenvalues that need no equation. Returns the number of roots that are left.
   int64_t start() {
     double gamma = b_ - a_, nan = p_[n_ - 1] + a_ + b_;
     int64_t masked = 0;
@@ -148,15 +148,15 @@ class SecularRow {
     for (int64_t i = masked; i < n_;) {
       double pole = a_ * (at(i, masked) * unit), weight = 0;
       int64_t end = i;
-      // Distinct probabilities may have the same product with a.
+      // Products of different probabilities with a may round to the same pole.
       for (; end < n_ && a_ * (at(end, masked) * unit) == pole; ++end)
         weight += at(end, masked) * unit * (gamma < 0 ? 1 : at(end, masked));
-      // Below zero the root of a group lies under its first eigenvalue, above zero over its last.
+      // If γ < 0, the root above this pole is the first eigenvalue of the next group, else the last of this one.
       add_pole(pole, weight, gamma < 0 ? end : end - 1);
       if (gamma < 0 && !with_zero && f_.n == 1) origin_[i] = 0;
       i = end;
     }
-    // Not less than γ Σ p², however that has been rounded.
+    // An upper bound of γ Σ p², including rounding errors.
     reach_ = gamma < 0 ? 0 : gamma * (sum_of_squares() * unit) * (1 + static_cast<double>(n_) * 0x1p-50);
     return gamma < 0 ? f_.n - 1 : f_.n;
   }
@@ -168,7 +168,7 @@ class SecularRow {
   }
 
  private:
-  // The probabilities in the order in which a·p ascends, behind the masked ones.
+  // The masked probabilities, then the others in ascending order of a·p.
   double at(int64_t i, int64_t masked) const { return a_ < 0 ? p_[n_ - 1 - (i - masked)] : p_[i]; }
 
   double sum_of_squares() const {
@@ -194,25 +194,14 @@ class SecularRow {
   double reach_ = 0;
 };
 
-inline void secular_rows(const SecularArguments& s) {
-  int64_t bytes = (SecularRow::scratch_bytes(s.classes) + 63) / 64 * 64;
-  bool within_rows = s.rows < s.threads;
-  Scratch memory(bytes * s.threads);
-  if (within_rows) {
-    for (int64_t r = 0; r < s.rows; ++r) {
-      SecularRow row(s, r, reinterpret_cast<double*>(memory.data()));
-      int64_t roots = row.start();
-#pragma omp parallel for num_threads(s.threads) schedule(static) if (s.threads > 1)
-      for (int64_t k = 0; k < roots; ++k) row.find(k);
-    }
-    return;
-  }
-#pragma omp parallel for num_threads(s.threads) schedule(static) if (s.threads > 1)
-  for (int64_t r = 0; r < s.rows; ++r) {
-    SecularRow row(s, r, reinterpret_cast<double*>(memory.data() + bytes * thread_index()));
-    int64_t roots = row.start();
-    for (int64_t k = 0; k < roots; ++k) row.find(k);
-  }
+inline void secular_rows(const SecularArguments& args) {
+  int64_t bytes = (SecularRow::scratch_bytes(args.classes) + 63) / 64 * 64;
+  bool within_rows = args.rows < args.threads;
+  Scratch memory(bytes * args.threads);
+  for_shared(args.rows, within_rows ? 1 : args.threads, [&](int64_t r, int thread) {
+    SecularRow row(args, r, reinterpret_cast<double*>(memory.data() + bytes * thread));
+    for_shared(row.start(), within_rows ? args.threads : 1, [&](int64_t k, int) { row.find(k); });
+  });
 }
 
 }  // namespace softgrad::SOFTGRAD_ISA

@@ -20,7 +20,7 @@ struct WeightSum {
 
 }  // namespace
 
-LabelSummary summarize_labels(const LossSpec& spec, const int64_t* labels, int64_t rows, int64_t classes,
+LabelSummary summarise_labels(const LossSpec& spec, const int64_t* labels, int64_t rows, int64_t classes,
                               const double* class_weight) {
   int64_t ignored = 0, bad = 0;
   for (int64_t i = 0; i < rows; ++i) {

@@ -1,8 +1,8 @@
-// The z-loss ζ·lse², and its derivatives by lse: what a term of the loss in lse alone adds to
+// The z-loss ζ·lse² and its derivatives by lse. A term of the loss that is a function of lse alone adds
 //
-//   the loss      value
-//   the gradient  slope·p
-//   the Hessian   slope·(Diag(p) - p pᵀ) + curvature·p pᵀ
+//   value                                       to the loss
+//   slope·p                                     to the gradient
+//   slope·(Diag(p) - p pᵀ) + curvature·p pᵀ     to the Hessian
 #pragma once
 
 #include "math/double_double.h"

@@ -1,4 +1,4 @@
-// Element types of the arrays that come from Python, and how the 16-bit ones convert.
+// Element types of arrays.
 #pragma once
 
 #include <cstdint>

@@ -1,11 +1,11 @@
-// n elements of a row as vectors: whole ones, without masks, and at the end one with the lanes that are left.
+// The n elements of a row as vectors: full ones without masks, and a last one for the elements that are left.
 #pragma once
 
 #include "simd/vec.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 
-// How many of n elements from i on are taken at once: `most`, or what is left of them.
+// The number of elements to take at once from element i of n on: at most `most`.
 inline int64_t left_of(int64_t n, int64_t i, int64_t most) { return n - i < most ? n - i : most; }
 template <class V>
 inline int lanes_left(int64_t n, int64_t i) {
@@ -40,8 +40,9 @@ struct FirstLanes {
   }
 };
 
-// body(i, lanes) for the vectors that begin at i = 0, lanes, 2 lanes, …: lanes.load(p + i, fill) and
-// lanes.store(v, p + i) touch the lanes.count elements that exist. The body is compiled for either case.
+// Calls body(i, lanes) for the vector that begins at i = 0, V::lanes, 2·V::lanes, …: lanes.load(p + i, fill) and
+// lanes.store(v, p + i) touch the lanes.count elements that exist. The body is compiled twice: for AllLanes and for
+// FirstLanes.
 template <class V, class Body>
 [[gnu::always_inline]] inline void for_vectors(int64_t n, Body body) {
   int64_t i = 0;
@@ -49,7 +50,7 @@ template <class V, class Body>
   if (i < n) body(i, FirstLanes<V>{static_cast<int>(n - i)});
 }
 
-// The same for one vector of which `count` elements exist.
+// Calls body(lanes) for one vector of which `count` elements exist.
 template <class V, class Body>
 inline void with_lanes(int count, Body body) {
   if (count == V::lanes)

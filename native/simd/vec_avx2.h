@@ -8,6 +8,7 @@ namespace softgrad::avx2 {
 // Makes streamed stores visible before whatever follows.
 inline void store_fence() { _mm_sfence(); }
 
+inline constexpr char set_name[] = "avx2";
 inline constexpr bool fused_multiply_add = true;
 
 inline __m256i first_lanes8(int n) {

@@ -8,6 +8,7 @@ namespace softgrad::avx512 {
 // Makes streamed stores visible before whatever follows.
 inline void store_fence() { _mm_sfence(); }
 
+inline constexpr char set_name[] = "avx512";
 inline constexpr bool fused_multiply_add = true;
 
 inline __mmask16 first_lanes16(int n) { return static_cast<__mmask16>((1u << n) - 1); }

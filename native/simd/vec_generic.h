@@ -6,6 +6,8 @@
 
 namespace softgrad::generic {
 
+inline constexpr char set_name[] = "generic";
+
 // stream() is an ordinary store here.
 inline void store_fence() {}
 

@@ -19,7 +19,7 @@ class DType(enum.Enum):
     float64 = 3
 
 class Reduction(enum.Enum):
-    """How the losses of the rows become one."""
+    """How to combine the losses of the rows."""
 
     mean = 0
 
@@ -46,37 +46,37 @@ def softmax(kind: SoftmaxKind, dtype: DType, logits: object, axis: int, out: obj
 
 def row_statistics(spec: softgrad._loss_spec.LossSpec, dtype: DType, logits: object, axis: int, out: object, *, labels: object | None = None, probabilities: object | None = None, probabilities_dtype: DType = DType.float64, class_weight: object | None = None, first_class: int = 0, classes: int = 0) -> None:
     """
-    Write the statistics of the rows, of which the logits are the classes from first_class on, into float64 out of shape (rows, statistics_fields).
+    Write the statistics of rows into float64 out of shape (rows, statistics_fields). The logits are the classes from first_class on.
     """
 
 def merge_statistics(parts: object, out: object) -> None:
     """
-    Write the statistics of rows from those of blocks of their classes, (blocks, rows, statistics_fields).
+    Write the statistics of rows from parts, those of blocks of their classes: (blocks, rows, statistics_fields).
     """
 
 statistics_fields: int = 11
 
 def cross_entropy(spec: softgrad._loss_spec.LossSpec, dtype: DType, logits: object, axis: int, *, labels: object | None = None, probabilities: object | None = None, probabilities_dtype: DType = DType.float64, class_weight: object | None = None, summed_weight: tuple[float, float] | None = None, row_scale: object | None = None, loss: object | None = None, gradient: object | None = None, statistics: object | None = None, first_class: int = 0, classes: int = 0) -> float:
     """
-    The loss, or the rows' losses into loss; the gradient, times row_scale, into gradient. A mean is divided by summed_weight, a number in two parts. Without it labels are checked, IndexError where one is no class, and their weight is summed.
+    Return the loss, or write the losses of rows into loss; write the gradient, times row_scale, into gradient. summed_weight is the denominator of a mean, in two parts; without it, sum the weight of the labels and raise IndexError for one out of range.
     """
 
 def check_labels(spec: softgrad._loss_spec.LossSpec, labels: object, classes: int, class_weight: object | None) -> tuple[int, float, float]:
     """
-    The first row whose label is out of range, or -1; the summed weight of the labels that count, in two parts.
+    Return the first row whose label is out of range, or -1, and the summed weight of the labels that are not ignored, in two parts.
     """
 
 def check_probabilities(probabilities: object, dtype: DType, axis: int) -> int:
-    """The first row that holds a negative or infinite probability, or -1."""
+    """Return the first row with a negative or infinite probability, or -1."""
 
 def sum_probabilities(probabilities: object, dtype: DType, axis: int, class_weight: object | None, out: object) -> None:
     """
-    Write the sum of every row's class probabilities, times the class weights, into float64 out.
+    Write the sum over the classes of probabilities times class weights into float64 out.
     """
 
-def apply_operator(kind: OperatorKind, dtype: DType, probs: object, axis: int, v: object, out: object, columns: int, pivot: object, jacobian: object | None, outer: object | None, rest: object | None) -> None:
+def apply_operator(kind: OperatorKind, dtype: DType, probs: object, axis: int, v: object, out: object, columns: int, top: object, a: object | None, b: object | None, complement: object | None) -> None:
     """
-    Write (a (Diag(p) - p p^T) + b p p^T) v (curvature; a is jacobian or 1, b outer or 0), v - 1 p^T v (log_softmax) or v - p 1^T v (log_softmax_transposed) into out, for every row of probs.
+    Write (a (Diag(p) - p p^T) + b p p^T) v (curvature; by default a = 1, b = 0), v - 1 p^T v (log_softmax) or v - p 1^T v (log_softmax_transposed) into out, for every row p of probs. top: the index of a largest p; complement: 1 - p there.
     """
 
 def hvp(spec: softgrad._loss_spec.LossSpec, dtype: DType, logits: object, axis: int, v: object, out: object, *, labels: object | None = None, mass: object | None = None, summed_weight: tuple[float, float] | None = None, row_scale: object | None = None, statistics: object | None = None) -> None:
@@ -85,35 +85,33 @@ def hvp(spec: softgrad._loss_spec.LossSpec, dtype: DType, logits: object, axis: 
     """
 
 def softmax_vjp(dtype: DType, probs: object, axis: int, v: object, out: object) -> None:
-    """
-    Write the Jacobian of softmax, times v, into out, for every row of softmax's result probs.
-    """
+    """Write the Jacobian of softmax at its result probs, times v, into out."""
 
-def secular(classes: int, probs: object, jacobian: object, outer: object, origin: object, offset: object) -> None:
+def secular(classes: int, probs: object, a: object, b: object, origin: object, offset: object) -> None:
     """
-    Write the eigenvalues of a (Diag(p) - p p^T) + b p p^T of every row of ascending float64 probs, times secular_unit, each as a pole and an offset from it.
+    Write the eigenvalues of a (Diag(p) - p p^T) + b p p^T, times secular_unit, as origin + offset, for every row of ascending float64 probs.
     """
 
 secular_unit: float = 1.6069380442589903e+60
 
 def sum_rows(x: object, axis: int, out: object) -> None:
     """
-    Write the sums of float64 x along an axis, as if in twice the precision, into out.
+    Write the sums of float64 x along an axis, computed in double-double, into out.
     """
 
 def linear_head_gradient(spec: softgrad._loss_spec.LossSpec, dtype: DType, x: object | None, data: object | None, indices: object | None, starts: object | None, W: object, bias: object, labels: object | None, probabilities: object | None, row_weight: object, probs: object | None, sum_W: object, sum_bias: object) -> float:
     """
-    Write sum g x^T and sum g over the rows x, with g the gradient of the weighted cross-entropy of logits W x + bias, whose sum is returned; their softmax into probs.
+    Write sum g x^T and sum g over the rows x into sum_W and sum_bias, g being the gradient of the weighted cross-entropy of the logits W x + bias, and their softmax into probs. Return the summed loss.
     """
 
 def linear_head_hvp(dtype: DType, x: object | None, data: object | None, indices: object | None, starts: object | None, W: object, bias: object, mass: object, probs: object, sum_W: object, sum_bias: object) -> None:
     """
-    Write sum h x^T and sum h over the rows x, with h the Hessian of the cross-entropy at the rows of probs, of targets of that mass, times W x + bias.
+    Write sum h x^T and sum h over the rows x into sum_W and sum_bias, h being the Hessian of the cross-entropy, from probs and the mass of the targets, times W x + bias.
     """
 
 def weighted_grams(dtype: DType, x: object | None, data: object | None, indices: object | None, starts: object | None, index: object, weights: object, mean: object, inverse_scale: object, intercept: bool, grams: object) -> None:
     """
-    Add the Gram matrices of standardised rows of x, weighted for each class, to the upper triangles of grams.
+    Add the Gram matrices of standardised rows of x, with weights for each class, to the upper triangles of grams.
     """
 
 def column_moments(dtype: DType, x: object, weight: object, mean: object, variance: object) -> float:
@@ -122,9 +120,7 @@ def column_moments(dtype: DType, x: object, weight: object, mean: object, varian
     """
 
 def prefer_huge_pages(address: int, bytes: int) -> None:
-    """
-    Ask the system to back memory that has not been touched yet by huge pages.
-    """
+    """Request huge pages for memory that has not been written yet."""
 
 def exp_difference(dtype: DType, z: object, m: float, out: object) -> None:
     """Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out."""
@@ -133,19 +129,19 @@ def log1p(s: object, out: object) -> None:
     """Write log(1 + s) of float64 s >= 0 into out."""
 
 def num_threads() -> int:
-    """The largest number of threads that a call may use."""
+    """Return the largest number of threads that a call may use."""
 
 def set_num_threads(n: int) -> None:
     """Set the largest number of threads that a call may use."""
 
 def instruction_sets() -> list[str]:
-    """The instruction sets that this machine can run, best first."""
+    """Return the instruction sets that this machine can run, best first."""
 
 def instruction_set() -> str:
-    """The instruction set in use."""
+    """Return the instruction set in use."""
 
 def use_instruction_set(name: str) -> None:
-    """Switch to another instruction set; for tests and measuring."""
+    """Use another instruction set; for tests and measurements."""
 
 def has_openmp() -> bool:
-    """Whether calls can use several threads."""
+    """Return whether calls can use several threads."""

@@ -24,7 +24,7 @@ _DTYPES: dict[np.dtype[Any], DType] = {
     np.dtype(np.float32): DType.float32,
     np.dtype(np.float64): DType.float64,
 }
-# Beyond, products with the tails of a softmax would leave the range of their headroom (native/layout/batch_statistics.h).
+# Beyond, products with the tails of a softmax would leave the range of their headroom (native/math/scale.h).
 _LEAST_FACTOR, _LARGEST_FACTOR = 1e-15, 1e15
 _OF_TORCH = {"softmax", "log_softmax", "logsumexp", "cross_entropy", "linear_cross_entropy"}
 

@@ -67,33 +67,33 @@ std::vector<RowStatistics> call_merge_statistics(const Kernels& kernels,
 
 double call_cross_entropy(const Kernels& kernels, const Array& logits, const LossProblem& problem, Array* gradient,
                           Array* losses, int threads) {
-  CrossEntropyArguments a = {};
-  a.spec = spec_of(problem);
-  a.targets = targets_of(problem);
-  a.dtype = logits.dtype();
-  a.logits = logits.rows();
-  if (gradient) a.gradient = gradient->rows();
-  a.statistics = problem.statistics;
-  a.row_scale = data_or_null(problem.row_scale);
-  a.loss = losses ? losses->data() : nullptr;
-  a.threads = threads;
-  return kernels.cross_entropy(a);
+  CrossEntropyArguments args = {};
+  args.spec = spec_of(problem);
+  args.targets = targets_of(problem);
+  args.dtype = logits.dtype();
+  args.logits = logits.rows();
+  if (gradient) args.gradient = gradient->rows();
+  args.statistics = problem.statistics;
+  args.row_scale = data_or_null(problem.row_scale);
+  args.loss = losses ? losses->data() : nullptr;
+  args.threads = threads;
+  return kernels.cross_entropy(args);
 }
 
 void call_hvp(const Kernels& kernels, const Array& logits, const HvpProblem& problem, const Array& v, Array& out,
               int threads) {
-  HvpArguments a = {};
-  a.spec = spec_of(problem.ignore_index, 0, problem.z_loss);
-  a.targets = targets_of(problem.labels, problem.denominator);
-  a.dtype = logits.dtype();
-  a.logits = logits.rows();
-  a.v = v.rows();
-  a.out = out.rows();
-  a.statistics = problem.statistics;
-  a.mass = data_or_null(problem.mass);
-  a.row_scale = data_or_null(problem.row_scale);
-  a.threads = threads;
-  kernels.hvp(a);
+  HvpArguments args = {};
+  args.spec = spec_of(problem.ignore_index, 0, problem.z_loss);
+  args.targets = targets_of(problem.labels, problem.denominator);
+  args.dtype = logits.dtype();
+  args.logits = logits.rows();
+  args.v = v.rows();
+  args.out = out.rows();
+  args.statistics = problem.statistics;
+  args.mass = data_or_null(problem.mass);
+  args.row_scale = data_or_null(problem.row_scale);
+  args.threads = threads;
+  kernels.hvp(args);
 }
 
 void call_softmax_vjp(const Kernels& kernels, const Array& probabilities, const Array& v, Array& out, int threads) {
@@ -102,19 +102,19 @@ void call_softmax_vjp(const Kernels& kernels, const Array& probabilities, const 
 
 void call_operator(const Kernels& kernels, const OperatorProblem& problem, const Array& probabilities, const Array& v,
                    Array& out, int threads) {
-  OperatorArguments a = {};
-  a.kind = problem.kind;
-  a.dtype = v.dtype();
-  a.probs = probabilities.rows();
-  a.v = v.rows();
-  a.out = out.rows();
-  a.columns = problem.columns;
-  a.pivot = problem.pivot.data();
-  a.jacobian = data_or_null(problem.jacobian);
-  a.outer = data_or_null(problem.outer);
-  a.rest = data_or_null(problem.rest);
-  a.threads = threads;
-  kernels.apply_operator(a);
+  OperatorArguments args = {};
+  args.kind = problem.kind;
+  args.dtype = v.dtype();
+  args.probs = probabilities.rows();
+  args.v = v.rows();
+  args.out = out.rows();
+  args.columns = problem.columns;
+  args.top = problem.top.data();
+  args.a = data_or_null(problem.a);
+  args.b = data_or_null(problem.b);
+  args.complement = data_or_null(problem.complement);
+  args.threads = threads;
+  kernels.apply_operator(args);
 }
 
 namespace {
@@ -227,28 +227,28 @@ std::vector<double> call_weighted_grams(const Kernels& kernels, const Array& x, 
   Array grams(x.dtype(), Layout::contiguous, Matrix<double>(1, classes * columns * columns));
   std::vector<int64_t> index(x.count());
   for (int64_t i = 0; i < x.count(); ++i) index[i] = i;
-  GramArguments a = {};
-  a.dtype = x.dtype();
-  a.x = design_matrix(&x, nullptr, x.count(), x.classes());
-  a.index = index.data();
-  a.rows = x.count();
-  a.weights = weights.data();
-  a.classes = classes;
-  a.mean = mean.data();
-  a.inverse_scale = scale.data();
-  a.intercept = true;
-  a.grams = grams.data();
-  a.threads = threads;
-  kernels.weighted_grams(a);
+  GramArguments args = {};
+  args.dtype = x.dtype();
+  args.x = design_matrix(&x, nullptr, x.count(), x.classes());
+  args.index = index.data();
+  args.rows = x.count();
+  args.weights = weights.data();
+  args.classes = classes;
+  args.mean = mean.data();
+  args.inverse_scale = scale.data();
+  args.intercept = true;
+  args.grams = grams.data();
+  args.threads = threads;
+  kernels.weighted_grams(args);
   return grams.values().values;
 }
 
 std::vector<double> call_secular(const Kernels& kernels, const Matrix<double>& probabilities, double a, double b,
                                  int threads) {
-  std::vector<double> jacobian(probabilities.rows, a), outer(probabilities.rows, b);
+  std::vector<double> a_values(probabilities.rows, a), b_values(probabilities.rows, b);
   std::vector<double> origin(probabilities.values.size(), NAN), offset(probabilities.values.size(), NAN);
-  kernels.secular({probabilities.rows, probabilities.columns, probabilities.values.data(), jacobian.data(),
-                   outer.data(), origin.data(), offset.data(), threads});
+  kernels.secular({probabilities.rows, probabilities.columns, probabilities.values.data(), a_values.data(),
+                   b_values.data(), origin.data(), offset.data(), threads});
   for (size_t i = 0; i < origin.size(); ++i)
     origin[i] = static_cast<double>((Real(origin[i]) + offset[i]) / secular_unit);
   return origin;

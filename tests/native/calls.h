@@ -1,4 +1,4 @@
-// Calls of the kernels with a test's arrays: the one place that fills in the structs of native/module/kernels.h.
+// Calls of the kernels with a test's arrays: the one place that fills in the structs of native/ops/arguments.h.
 #pragma once
 
 #include <optional>
@@ -64,9 +64,9 @@ void call_softmax_vjp(const Kernels& kernels, const Array& probabilities, const 
 
 struct OperatorProblem {
   OperatorKind kind = OperatorKind::curvature;
-  std::vector<int64_t> pivot;           // for each row
-  std::vector<double> jacobian, outer;  // for each row
-  std::vector<double> rest;             // for each row
+  std::vector<int64_t> top;        // for each row
+  std::vector<double> a, b;        // for each row
+  std::vector<double> complement;  // for each row
   int64_t columns = 1;
 };
 

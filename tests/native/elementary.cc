@@ -27,10 +27,7 @@ void multiply_exp_of(const double* a_hi, const double* a_lo, const double* dista
 
 }  // namespace
 
-#define SOFTGRAD_STRING(x) #x
-#define SOFTGRAD_NAME(x) SOFTGRAD_STRING(x)
 extern const native_tests::Elementary elementary;
-const native_tests::Elementary elementary = {SOFTGRAD_NAME(SOFTGRAD_ISA), log1p_in_two_parts, log1p_plain,
-                                             multiply_exp_of};
+const native_tests::Elementary elementary = {SOFTGRAD_ISA::set_name, log1p_in_two_parts, log1p_plain, multiply_exp_of};
 
 }  // namespace softgrad::SOFTGRAD_ISA

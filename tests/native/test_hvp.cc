@@ -132,17 +132,17 @@ Products exact_operator(const OperatorProblem& problem, const Matrix<double>& p,
   for (int64_t r = 0; r < v.rows; ++r) {
     int64_t i = r / problem.columns;
     JacobianProduct product(row_of(p, i), v.row(r));
-    Real a = problem.jacobian.empty() ? 1 : problem.jacobian[i], b = problem.outer.empty() ? 0 : problem.outer[i];
+    Real a = problem.a.empty() ? 1 : problem.a[i], b = problem.b.empty() ? 0 : problem.b[i];
     Real mean = product.pivot + product.mean;
     CompensatedSum sum, magnitude;
     for (int64_t c = 0; c < v.columns; ++c) {
-      if (c != problem.pivot[i]) sum.add(v(r, c));
+      if (c != problem.top[i]) sum.add(v(r, c));
       magnitude.add(std::fabs(v(r, c)));
     }
     for (int64_t c = 0; c < v.columns; ++c) {
       Real& value = products.value(r, c);
       Real& scale = products.scale(r, c);
-      bool at_pivot = c == problem.pivot[i];
+      bool at_top = c == problem.top[i];
       switch (problem.kind) {
         case OperatorKind::curvature:
           value = a * product.value[c] + b * mean * p(i, c);
@@ -153,12 +153,12 @@ Products exact_operator(const OperatorProblem& problem, const Matrix<double>& p,
           scale = product.spread[c];
           break;
         case OperatorKind::log_softmax_transposed:
-          // At the pivot 1 - p is what the others leave: rest.
-          value = at_pivot ? v(r, c) * Real(problem.rest[i]) - p(i, c) * sum.value()
-                           : v(r, c) - p(i, c) * (sum.value() + v(r, problem.pivot[i]));
-          scale = at_pivot
-                      ? std::fabs(v(r, c)) * Real(problem.rest[i]) + p(i, c) * (magnitude.value() - std::fabs(v(r, c)))
-                      : std::fabs(v(r, c)) + p(i, c) * magnitude.value();
+          // At the top class 1 - p is the complement.
+          value = at_top ? v(r, c) * Real(problem.complement[i]) - p(i, c) * sum.value()
+                         : v(r, c) - p(i, c) * (sum.value() + v(r, problem.top[i]));
+          scale = at_top ? std::fabs(v(r, c)) * Real(problem.complement[i]) +
+                               p(i, c) * (magnitude.value() - std::fabs(v(r, c)))
+                         : std::fabs(v(r, c)) + p(i, c) * magnitude.value();
       }
     }
   }
@@ -183,14 +183,14 @@ OperatorProblem operator_problem(OperatorKind kind, const Matrix<double>& p, boo
   problem.kind = kind;
   Random random(8);
   for (int64_t i = 0; i < p.rows; ++i) {
-    problem.pivot.push_back(std::max_element(p.row(i), p.row(i) + p.columns) - p.row(i));
+    problem.top.push_back(std::max_element(p.row(i), p.row(i) + p.columns) - p.row(i));
     CompensatedSum rest;
     for (int64_t c = 0; c < p.columns; ++c)
-      if (c != problem.pivot[i]) rest.add(p(i, c));
-    problem.rest.push_back(static_cast<double>(rest.value()));
+      if (c != problem.top[i]) rest.add(p(i, c));
+    problem.complement.push_back(static_cast<double>(rest.value()));
     if (!hessian) continue;
-    problem.jacobian.push_back(random.uniform() * 3);
-    problem.outer.push_back(random.uniform());
+    problem.a.push_back(random.uniform() * 3);
+    problem.b.push_back(random.uniform());
   }
   return problem;
 }

@@ -1,4 +1,5 @@
-// log(1 + s), s >= 0: the kernel, and both functions of native/math/log1p.h, held to the relative errors that it states.
+// log(1 + s), s >= 0: the kernel, and both functions of native/math/log1p.h, held to the relative errors that it
+// states.
 #include "bounds.h"
 #include "elementary.h"
 #include "families.h"

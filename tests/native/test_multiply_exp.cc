@@ -1,5 +1,5 @@
-// a·exp(-d) of native/layout/merge_statistics.h, which brings the sums of a block to the row's maximum, held to the relative error
-// that it states.
+// a·exp(-d) of native/math/multiply_exp.h, which brings the sums of a block to the row's maximum, held to the relative
+// error that it states.
 //
 // The exact results are sums of two long doubles, to about 2^-110: the Taylor series of exp(-d/2^14), squared 14 times,
 // without a reduction by log(2).

@@ -31,7 +31,7 @@ bool same_bits(const Results& a, const Results& b) {
 struct Inputs {
   Layout layout;
   Array logits, probabilities, v;
-  std::vector<int64_t> labels, pivot;
+  std::vector<int64_t> labels, top;
   std::vector<double> rest;
 
   Inputs(DType dtype, Layout layout, int64_t rows, int64_t n)
@@ -40,11 +40,11 @@ struct Inputs {
         probabilities(DType::float32, Layout::contiguous, soft_targets(DType::float32, rows, n)),
         v(dtype, layout, normal_matrix(dtype, rows, n, 1, 0, 41)),
         labels(rows),
-        pivot(rows),
+        top(rows),
         rest(rows, 0.5) {
     Random random(42);
     for (int64_t& label : labels) label = random.below(n);
-    for (int64_t& class_of_row : pivot) class_of_row = random.below(n);
+    for (int64_t& class_of_row : top) class_of_row = random.below(n);
   }
 
   Array like_logits() const { return Array(logits.dtype(), layout, logits.count(), logits.classes()); }
@@ -104,8 +104,8 @@ Results product_results(const Kernels& kernels, const Inputs& in, int threads) {
   for (OperatorKind kind : {OperatorKind::curvature, OperatorKind::log_softmax, OperatorKind::log_softmax_transposed}) {
     OperatorProblem problem;
     problem.kind = kind;
-    problem.pivot = in.pivot;
-    problem.rest = in.rest;
+    problem.top = in.top;
+    problem.complement = in.rest;
     call_operator(kernels, problem, p, in.v, out, threads);
     append(results, out);
   }
