@@ -33,7 +33,7 @@ class Curvature(Operator):
         super().__init__(Layout(probs.shape, axis), probs.dtype)
         self._probs = probs
         self._a, self._b = a, b
-        self._pivot = np.ascontiguousarray(probs.argmax(axis=axis), np.int64)
+        self._top = np.ascontiguousarray(probs.argmax(axis=axis), np.int64)
 
     @property
     def T(self) -> Curvature:
@@ -46,7 +46,7 @@ class Curvature(Operator):
         result = np.empty_like(v)
         _core.apply_operator(
             OperatorKind.curvature, _validation.kernel_dtype(v.dtype), probs, layout.axis, v, result, columns,
-            self._pivot, self._a, self._b, None,
+            self._top, self._a, self._b, None,
         )  # fmt: skip
         return result
 

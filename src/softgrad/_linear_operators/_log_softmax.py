@@ -28,7 +28,7 @@ class LogSoftmaxJacobian(Operator):
         self._probs = probs
         self._transposed = False
         p = self._probabilities()
-        self._pivot = p.argmax(axis=1)
+        self._top = p.argmax(axis=1)
         self._complement = _row_sums.complement(p)
 
     @property
@@ -42,10 +42,10 @@ class LogSoftmaxJacobian(Operator):
         probs = self._probs.astype(v.dtype, copy=False)
         columns = v.shape[-1] if v.ndim > probs.ndim else 1
         kind = OperatorKind.log_softmax_transposed if self._transposed else OperatorKind.log_softmax
-        rest = np.take_along_axis(self._complement, self._pivot[:, None], axis=1)[:, 0]
+        rest = np.take_along_axis(self._complement, self._top[:, None], axis=1)[:, 0]
         result = np.empty_like(v)
         _core.apply_operator(
-            kind, _validation.kernel_dtype(v.dtype), probs, self._layout.axis, v, result, columns, self._pivot, None,
+            kind, _validation.kernel_dtype(v.dtype), probs, self._layout.axis, v, result, columns, self._top, None,
             None, rest,
         )  # fmt: skip
         return result
