@@ -1,10 +1,11 @@
-"""Pages as Chromium lays them out, in a light and a dark theme and at three widths."""
+"""Pages as a parser reads them, and as Chromium lays them out in a light and a dark theme and at three widths."""
 
 import json
 import re
 import shutil
 import subprocess
 from html import escape, unescape
+from html.parser import HTMLParser
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = [320, 400, 1200]
@@ -51,6 +52,35 @@ addEventListener("load", () => {
   document.body.dataset.report = JSON.stringify([...document.querySelectorAll("iframe")].map(measure));
 });
 """
+
+
+class Reader(HTMLParser):
+    """Checks that elements are closed in order, and collects the contents of a page."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.open, self.seen, self.self_closed, self.attributes, self.text = [], [], [], [], []
+        self.feed(content)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attributes]
+        if tag not in {"meta", "mspace", "br"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.seen.append(tag)
+        self.self_closed.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attributes]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text.append(data)
 
 
 def measured(pages, measure, theme, folder):

@@ -18,7 +18,7 @@ LEVELS = [
     {"_closed_forms"},
     {"_targets"},
     {"_arrays", "_loss_spec"},
-    {"_validation", "_whole_file"},
+    {"_validation", "_whole_file", "_pages"},
     {"_core"},
 ]
 # Built on another module of their own level.
@@ -36,6 +36,7 @@ OWNERS = {
     "jax": {"jax"},
     "sklearn": {"linear_model", "cli"},
     "scipy": {"linear_model", "cli", "_linear_operators"},
+    "jinja2": {"_pages"},
     "sympy": {"derivation"},
     "mpmath": {"derivation"},
     "threadpoolctl": {"linear_model"},

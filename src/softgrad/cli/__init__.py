@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # What the extra `cli` installs, by the names of import.
-_EXTRA = ("typer", "rich", "scipy", "sklearn", "threadpoolctl", "pandas", "safetensors", "sympy")
+_EXTRA = ("typer", "rich", "scipy", "sklearn", "threadpoolctl", "pandas", "safetensors", "sympy", "jinja2")
 
 
 class CommandError(Exception):

@@ -1,4 +1,4 @@
-"""`softgrad derive`: the mathematics step by step, as text, LaTeX or HTML."""
+"""`softgrad derive`: step-by-step derivations as text, LaTeX or HTML."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 from rich import box
@@ -21,22 +21,23 @@ from softgrad.cli._terminal import can_write, visible
 if TYPE_CHECKING:
     from softgrad.derivation import Derivation, Verification
 
-_FORMATS = {"text": (".txt",), "latex": (".tex",), "html": (".html", ".htm")}
+Form: TypeAlias = Literal["text", "latex", "html"]
+_FORMATS: dict[Form, tuple[str, ...]] = {"text": (".txt",), "latex": (".tex",), "html": (".html", ".htm")}
 
 
 def derive(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="What to derive. (default: list the names)")
+        str | None, typer.Argument(metavar="NAME", help="Name of the derivation. (default: list the names)")
     ] = None,
     form: Annotated[
         str | None,
         typer.Option(
-            "--format", metavar="text|latex|html", help="Of the output. (default: from FILE's name, else text)"
+            "--format", metavar="text|latex|html", help="Output format. (default: from FILE's name, else text)"
         ),
     ] = None,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it. (default: stdout)")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write. (default: stdout)")] = None,
     check: Annotated[
-        bool, typer.Option("--verify/--no-verify", help="Check every step and the result, and show what was found.")
+        bool, typer.Option("--verify/--no-verify", help="Check every step and the result, and show the verdicts.")
     ] = True,
 ) -> None:
     """Derive a derivative of softmax or cross-entropy step by step, and check every step."""
@@ -76,7 +77,7 @@ def _list() -> None:
 
     table = Table(box=box.ROUNDED)
     table.add_column("name", style="bold", no_wrap=True)
-    table.add_column("what is derived")
+    table.add_column("derivation")
     for name in softgrad.derivation.NAMES:
         table.add_row(name, softgrad.derivation.derive(name).summary)
     console = Console(highlight=False)
@@ -92,7 +93,7 @@ def _verify(derivation: Derivation) -> Verification:
         return derivation.verify()
 
 
-def _form_of(output: Path | None) -> str:
+def _form_of(output: Path | None) -> Form:
     if output is None or not output.suffix:
         return "text"
     for form, suffixes in _FORMATS.items():
@@ -125,5 +126,5 @@ def _print(text: Text) -> None:
             console.print(text, soft_wrap=True)
         else:
             print(text.plain, flush=True)
-    except BrokenPipeError:  # the reader, such as head, has seen enough
+    except BrokenPipeError:  # the reader, such as head, has stopped
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,12 +1,12 @@
-"""Derivations of softmax's derivatives, step by step, each step checked by SymPy and in numbers.
+"""Step-by-step derivations of the derivatives of softmax, each step checked symbolically and numerically.
 
-derive          a derivation by its name
+derive          return a derivation by its name
 NAMES           the names: softmax, log-softmax, logsumexp, cross-entropy, cross-entropy-hessian, linear-head
-Derivation      its steps, `verify` and `render`
+Derivation      the steps, `verify` and `render`
 Step            a rule, the reason for it, the expressions before and after, the condition, a warning
-Verification    what `verify` found
+Verification    the result of `verify`, with a `StepCheck` for each step
 
-Needs SymPy: ``pip install "softgrad[derivation]"``.
+Needs SymPy, and Jinja2 for HTML: ``pip install "softgrad[derivation]"``.
 """
 
 try:
@@ -19,7 +19,8 @@ except ModuleNotFoundError as error:
         name="sympy",
     ) from None
 
-from softgrad.derivation._derivation import Derivation, Step
+from softgrad.derivation._content import Step
+from softgrad.derivation._derivation import Derivation
 from softgrad.derivation._derive import NAMES, derive
 from softgrad.derivation._verification import StepCheck, Verification
 

@@ -1,4 +1,4 @@
-"""Rules that rearrange: fractions, brackets, sums and Kronecker's delta."""
+"""Rules of algebra: fractions, brackets, sums and Kronecker's delta."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Any
 
 import sympy as sp
 
-from softgrad.derivation._rule import Rule, rule
-from softgrad.derivation._symbols import (
+from softgrad.derivation._expressions import (
     factors,
     i,
     log,
@@ -24,10 +23,11 @@ from softgrad.derivation._symbols import (
     y,
     z,
 )
+from softgrad.derivation._rules import Rule, rule
 
 
-def _bound(node: Any) -> tuple[Any, Any] | None:
-    """What a sum adds up, and over which index."""
+def _term_and_index(node: Any) -> tuple[Any, Any] | None:
+    """Return the term and the index of a sum."""
     return (node.args[0], node.args[1][0]) if isinstance(node, sp.Sum) else None
 
 
@@ -134,7 +134,7 @@ def change_order(node: Any, _: Any) -> Any:
 
 @rule("sum of a difference", "`Σ (a − b) = Σ a − Σ b`")
 def split_sum(node: Any, _: Any) -> Any:
-    match _bound(node):
+    match _term_and_index(node):
         case (sp.Add(args=parts), index):
             signed = (split_sign(part) for part in parts)
             sums = ((sign, sum_over(index, part)) for sign, part in signed)
@@ -144,7 +144,7 @@ def split_sum(node: Any, _: Any) -> Any:
 
 @rule("constant out of a sum", "`Σ_j a_j c = c Σ_j a_j`")
 def pull_out(node: Any, _: Any) -> Any:
-    match _bound(node):
+    match _term_and_index(node):
         case (sp.Mul() as term, index):
             constant = [part for part in factors(term) if not part.has(index)]
             rest = [part for part in factors(term) if part.has(index)]
@@ -155,7 +155,7 @@ def pull_out(node: Any, _: Any) -> Any:
 
 @rule("Kronecker's delta picks one term", "`Σ_i a_i δ_ik = a_k`")
 def collapse(node: Any, _: Any) -> Any:
-    match _bound(node):
+    match _term_and_index(node):
         case (term, index):
             parts = factors(term)
             for part in parts:
@@ -193,14 +193,14 @@ def recognise_softmax(node: Any, _: Any) -> Any:
 
 @rule("targets that sum to one", "`Σ_j y_j = 1`")
 def targets_sum_to_one(node: Any, condition: Any) -> Any:
-    match _bound(node):
+    match _term_and_index(node):
         case (term, index) if term == y[index] and condition == sp.Eq(node, 1):
             return sp.S.One
     return None
 
 
 def set_equal(old: sp.Symbol, new: sp.Symbol) -> Rule:
-    """One of two cases: both indices are the same, so one name will do."""
+    """Make the rule for the case of equal indices, which renames one of them."""
     return Rule(
         "one of two cases",
         f"write `{new}` for `{old}`",

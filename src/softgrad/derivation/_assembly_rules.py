@@ -1,4 +1,4 @@
-"""Rules that put together: two cases into one line, entries into a vector or a matrix."""
+"""Rules that join two cases into one line, and entries into a vector or a matrix."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Any
 
 import sympy as sp
 
-from softgrad.derivation._rule import Rule, RuleError, rule
-from softgrad.derivation._symbols import (
+from softgrad.derivation._expressions import (
     W,
     W_matrix,
     cases,
@@ -27,12 +26,13 @@ from softgrad.derivation._symbols import (
     y,
     y_vector,
 )
+from softgrad.derivation._rules import Rule, RuleError, rule
 
 _VECTORS = {y: y_vector, g: g_vector, x: x_vector}
 
 
 def take_out(factor: sp.Expr) -> Rule:
-    """Write both cases as one factor times something; where j = k, the factor may be written with either index."""
+    """Make the rule that factors both cases; where j = k, the factor may be written with either index."""
 
     def branch(value: Any, equal: Any) -> Any:
         sign, rest = split_sign(value)
@@ -65,7 +65,7 @@ def kronecker(node: Any, _: Any) -> Any:
 
 
 def _merge(if_equal: Any, otherwise: Any, delta: Any) -> Any:
-    """One expression for both: they may differ in 1 and 0 only."""
+    """Merge two expressions that differ only where one has a 1 and the other a 0."""
     if if_equal == otherwise:
         return if_equal
     if (if_equal, otherwise) == (1, 0):
@@ -96,7 +96,7 @@ def _read(entry: Any, indices: tuple[Any, ...]) -> Any:
 
 
 def _outer(parts: list[Any], row: Any, column: Any) -> Any:
-    """The matrix of a product of components: u_j v_k, u_j δ_jk, δ_jk or v_k alone."""
+    """Return the matrix with the entries u_j v_k, u_j δ_jk, δ_jk or v_k."""
     delta = sp.KroneckerDelta(row, column)
     match parts:
         case [sp.Add() as difference]:

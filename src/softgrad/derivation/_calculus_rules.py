@@ -1,4 +1,4 @@
-"""Rules that differentiate, one textbook rule each."""
+"""Rules of differentiation."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Any
 
 import sympy as sp
 
-from softgrad.derivation._rule import Rule, rule
-from softgrad.derivation._symbols import (
+from softgrad.derivation._expressions import (
     cross_entropy_gradient,
     depends_on,
     derivative,
@@ -26,10 +25,11 @@ from softgrad.derivation._symbols import (
     variables,
     z,
 )
+from softgrad.derivation._rules import Rule, rule
 
 
-def _of(node: Any) -> tuple[Any, Any] | None:
-    """What a first derivative is of, and what it is by."""
+def _function_and_variable(node: Any) -> tuple[Any, Any] | None:
+    """Return the function and the variable of a first derivative."""
     if isinstance(node, sp.Derivative) and len(node.args) == 2:
         return node.args[0], variables(node)[0]
     return None
@@ -37,7 +37,7 @@ def _of(node: Any) -> tuple[Any, Any] | None:
 
 @rule("quotient rule", "`(u/v)' = (u' v − u v') / v^2`")
 def quotient_rule(node: Any, _: Any) -> Any:
-    match _of(node):
+    match _function_and_variable(node):
         case (sp.Mul(args=(u, sp.Pow(args=(v, sp.Integer(p=-1))))), variable):
             above = total(product(derivative(u, variable), v), minus(product(u, derivative(v, variable))))
             return product(above, power(v, -2))
@@ -46,8 +46,8 @@ def quotient_rule(node: Any, _: Any) -> Any:
 
 @rule("sum rule", "`(u + v)' = u' + v'`")
 def sum_rule(node: Any, _: Any) -> Any:
-    match _of(node):
-        # By a component of the sum's own index, this would be silently wrong.
+    match _function_and_variable(node):
+        # Wrong with respect to a component of the sum's own index.
         case (sp.Sum(args=(term, limits)), variable) if not variable.has(limits[0]):
             return sum_over(limits[0], derivative(term, variable))
         case (sp.Add(args=parts), variable):
@@ -62,7 +62,7 @@ def _signed(term: Any, variable: Any) -> Any:
 
 @rule("constant factor", "`(c u)' = c u'`")
 def constant_factor(node: Any, _: Any) -> Any:
-    match _of(node):
+    match _function_and_variable(node):
         case (sp.Mul(args=parts), variable):
             constant = [part for part in parts if not depends_on(part, variable)]
             rest = [part for part in parts if depends_on(part, variable)]
@@ -73,7 +73,7 @@ def constant_factor(node: Any, _: Any) -> Any:
 
 @rule("derivative of a constant", "`c' = 0`")
 def constant(node: Any, _: Any) -> Any:
-    match _of(node):
+    match _function_and_variable(node):
         case (u, variable) if not depends_on(u, variable):
             return sp.S.Zero
     return None
@@ -81,7 +81,7 @@ def constant(node: Any, _: Any) -> Any:
 
 @rule("derivative of the exponential, chain rule", "`(exp u)' = exp u · u'`")
 def exponential(node: Any, _: Any) -> Any:
-    match _of(node):
+    match _function_and_variable(node):
         case (sp.exp(args=(u,)) as value, variable):
             return product(value, derivative(u, variable))
     return None
@@ -89,7 +89,7 @@ def exponential(node: Any, _: Any) -> Any:
 
 @rule("derivative of the logarithm, chain rule", "`(log u)' = 1/u · u'`")
 def logarithm(node: Any, _: Any) -> Any:
-    match _of(node):
+    match _function_and_variable(node):
         case (sp.log(args=(u,)), variable):
             return product(quotient(sp.S.One, u), derivative(u, variable))
     return None
@@ -97,7 +97,7 @@ def logarithm(node: Any, _: Any) -> Any:
 
 @rule("derivative of a component", "`∂z_j/∂z_k` is 1 where `j = k`, and 0 where `j ≠ k`")
 def component(node: Any, condition: Any) -> Any:
-    match _of(node):
+    match _function_and_variable(node):
         case (sp.Indexed() as u, sp.Indexed() as variable) if u.base == variable.base:
             deltas = []
             for one, other in zip(u.indices, variable.indices, strict=True):
@@ -110,7 +110,7 @@ def component(node: Any, condition: Any) -> Any:
 
 @rule("softmax Jacobian", '`∂σ_j/∂z_k = σ_j (δ_jk − σ_k)`, the result of derive("softmax")')
 def softmax_jacobian(node: Any, _: Any) -> Any:
-    match _of(node):
+    match _function_and_variable(node):
         case (u, sp.Indexed(base=base, indices=(index,))) if is_sigma(u) and base == z:
             row = u.args[1]
             return product(u, total(sp.KroneckerDelta(row, index), minus(sigma(index))))
@@ -130,7 +130,7 @@ def known_gradient(node: Any, _: Any) -> Any:
 
 @rule("chain rule through the logits", "`∂ℓ/∂w = Σ_j ∂ℓ/∂z_j · ∂z_j/∂w`")
 def through_logits(node: Any, _: Any) -> Any:
-    match _of(node):
+    match _function_and_variable(node):
         case (u, variable) if u == loss and variable.base != z and not variable.has(j):
             return sum_over(j, product(derivative(loss, z[j]), derivative(z[j], variable)))
     return None
@@ -138,12 +138,12 @@ def through_logits(node: Any, _: Any) -> Any:
 
 @rule("name the gradient", '`g_j = ∂ℓ/∂z_j = σ_j Σ_i y_i − y_j`, the result of derive("cross-entropy")')
 def name_gradient(node: Any, _: Any) -> Any:
-    match _of(node):
+    match _function_and_variable(node):
         case (u, sp.Indexed(base=base, indices=(index,))) if u == loss and base == z:
             return g[index]
     return None
 
 
 def definition(symbol: sp.Expr, meaning: sp.Expr, formula: str) -> Rule:
-    """Write out what a symbol stands for."""
+    """Make the rule that replaces a symbol by its definition."""
     return Rule("definition", formula, lambda node, _: meaning if node == symbol else None)

@@ -9,10 +9,9 @@ import softgrad as sg
 from softgrad.derivation import _algebra_rules as algebra
 from softgrad.derivation import _assembly_rules as assembly
 from softgrad.derivation import _calculus_rules as calculus
-from softgrad.derivation._derivation import Derivation, Move, Result, follow, last_line
-from softgrad.derivation._example import Example
-from softgrad.derivation._passages import DELTA, LOGITS, LOSS, SIGMA, TARGETS
-from softgrad.derivation._symbols import (
+from softgrad.derivation._content import Example, Meaning, Result
+from softgrad.derivation._derivation import Derivation
+from softgrad.derivation._expressions import (
     cross_entropy_definition,
     derivative,
     index_matrix,
@@ -24,14 +23,19 @@ from softgrad.derivation._symbols import (
     y,
     z,
 )
+from softgrad.derivation._rules import Move, follow, last_line
+from softgrad.derivation._softmax import DELTA, LOGITS, SIGMA
 
-# The example of both: five classes, the fourth is the right one.
+TARGETS = Meaning(y[k], "the targets: non-negative weights of the classes, not changed by the logits")
+LOSS = Meaning(loss, "`= −Σ_j y_j log σ_j`, the cross-entropy, in nats")
+
+# The example of both derivations: five classes, of which the fourth is the right one.
 _EXAMPLE_LOGITS = np.array([1.0, 0.0, -1.0, 2.0, 0.5])
 _EXAMPLE_TARGET = np.array([0.0, 0.0, 0.0, 1.0, 0.0])
 
 
 def cross_entropy() -> Derivation:
-    """∂ℓ/∂z_k for any y, and for one-hot y."""
+    """Derive ∂ℓ/∂z_k for any y, and for one-hot y."""
     entry = derivative(loss, z[k])
     general = follow(
         "For any targets",
@@ -101,7 +105,7 @@ def cross_entropy() -> Derivation:
 
 
 def cross_entropy_hessian() -> Derivation:
-    """∂²ℓ/∂z_j∂z_k, entry by entry and as a matrix."""
+    """Derive ∂²ℓ/∂z_j∂z_k, entry by entry and as a matrix."""
     entry = derivative(loss, z[j], z[k])
     single = follow(
         "For any j and k",

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from softgrad.derivation._cross_entropy import cross_entropy, cross_entropy_hessian
 from softgrad.derivation._linear_head import linear_head
-from softgrad.derivation._log_softmax import log_softmax, logsumexp
-from softgrad.derivation._softmax import softmax
+from softgrad.derivation._softmax import log_softmax, logsumexp, softmax
 
 if TYPE_CHECKING:
     from collections.abc import Callable

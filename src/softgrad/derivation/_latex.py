@@ -1,33 +1,19 @@
-"""Notation as LaTeX, in ASCII throughout: a whole document, or formulas for a notebook."""
+"""LaTeX in pure ASCII: a whole document, or formulas for a notebook."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from softgrad.derivation._notation import (
-    Branches,
-    Exponential,
-    Fence,
-    Fraction,
-    Operator,
-    Row,
-    Script,
-    Summation,
-    Word,
-    equation,
-    gaps,
-    notation,
-)
-from softgrad.derivation._prose import Token, origin, pieces
+from softgrad.derivation import _notation as nodes
+from softgrad.derivation._notation import Token, equation, gaps, notation, split_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from softgrad.derivation._derivation import Derivation, Part, Step
-    from softgrad.derivation._example import Example
+    from softgrad.derivation._content import Content, Example, Section, Step
     from softgrad.derivation._verification import Verification
 
 _SIGNS = {
@@ -46,72 +32,72 @@ _HEAD = r"""\documentclass{article}
 """
 
 
-def render(derivation: Derivation, verification: Verification | None) -> str:
-    """A LaTeX document that needs nothing but amsmath."""
-    meanings = "\n".join(f"\\item[${latex(notation(symbol))}$] {prose(text)}" for symbol, text in derivation.meanings)
+def render(content: Content, verification: Verification | None) -> str:
+    """Render a derivation as a LaTeX document, which needs no package but amsmath."""
+    meanings = "\n".join(f"\\item[${latex(notation(symbol))}$] {prose(text)}" for symbol, text in content.meanings)
     lines = [
-        f"{_HEAD}\\section*{{{_plain(derivation.title)}}}",
-        _plain(derivation.summary),
+        f"{_HEAD}\\section*{{{_plain(content.title)}}}",
+        _plain(content.summary),
         f"\\begin{{description}}\n{meanings}\n\\end{{description}}",
     ]
     number = 0
-    for part in derivation.parts:
-        lines += [*_part(part, number)]
-        number += len(part.steps)
-    lines += ["\\subsection*{Result}", _results(derivation), "\\subsection*{Example}", *_example(derivation.example)]
+    for section in content.sections:
+        lines += [*_section(section, number)]
+        number += len(section.steps)
+    lines += ["\\subsection*{Result}", _results(content), "\\subsection*{Example}", *_example(content.example)]
     if verification is not None:
         lines.append(_plain(f"Checked: {verification.summary}."))
     return "\n\n".join([*lines, "\\end{document}"]) + "\n"
 
 
-def notebook(derivation: Derivation) -> str:
-    """The lines of the derivation as displayed formulas."""
+def notebook(content: Content) -> str:
+    """Render the lines of a derivation as displayed formulas."""
     blocks = []
-    for part in derivation.parts:
-        lines = [f"& {latex(notation(part.start))}"]
-        lines += [f"&= {latex(notation(step.after))} && \\text{{{_plain(step.rule)}}}" for step in part.steps]
+    for section in content.sections:
+        lines = [f"& {latex(notation(section.start))}"]
+        lines += [f"&= {latex(notation(step.after))} && \\text{{{_plain(step.rule)}}}" for step in section.steps]
         blocks.append("$$\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}$$")
     return "\n\n".join(blocks)
 
 
 def latex(node: Any) -> str:  # noqa: PLR0911
-    """Notation as LaTeX, for math mode."""
+    """Write notation in LaTeX's math mode."""
     match node:
-        case Word(text):
+        case nodes.Word(text):
             return _word(text)
-        case Operator(text, prefix):
+        case nodes.Sign(text, prefix):
             sign = _SIGNS.get(text, text)
             return f"{{{sign}}}" if prefix else f" {sign} "
-        case Row(parts):
+        case nodes.Row(parts):
             body = ((r" \, " if gap else "") + latex(part) for gap, part in zip(gaps(parts), parts, strict=True))
             return _joined(body)
-        case Script(base, below, above):
+        case nodes.Script(base, below, above):
             return (
                 latex(base) + (f"_{{{_script(below)}}}" if below else "") + (f"^{{{_script(above)}}}" if above else "")
             )
-        case Exponential(exponent):
+        case nodes.Exponential(exponent):
             return f"e^{{{latex(exponent)}}}"
-        case Fraction(above, below):
+        case nodes.Fraction(above, below):
             return f"\\frac{{{latex(above)}}}{{{latex(below)}}}"
-        case Fence(body, brackets):
+        case nodes.Fence(body, brackets):
             return f"\\left{brackets[0]}{latex(body)}\\right{brackets[1]}"
-        case Summation(over, last, body):
+        case nodes.Summation(over, last, body):
             return f"\\sum_{{{over}=1}}^{{{last}}} {latex(body)}"
-        case Branches(pairs):
+        case nodes.Branches(pairs):
             rows = (f"{latex(value)} & \\text{{if }} {latex(condition)}" for value, condition in pairs)
             return "\\begin{cases} " + r" \\ ".join(rows) + " \\end{cases}"
     raise TypeError(f"no LaTeX for {node}")
 
 
 def prose(text: str) -> str:
-    """Sentences with their mathematics."""
+    """Write a sentence and the mathematics within it."""
     return "".join(
-        _plain(part) if isinstance(part, str) else f"${_joined(map(_token, part))}$" for part in pieces(text)
+        _plain(part) if isinstance(part, str) else f"${_joined(map(_token, part))}$" for part in split_sentence(text)
     )
 
 
 def _joined(parts: Iterable[str]) -> str:
-    """One after another, with a space where a command would run into a letter."""
+    """Concatenate, with a space where a command would run into a letter."""
     joined = ""
     for part in parts:
         joined += " " + part if part[:1].isalpha() and re.search(r"\\[A-Za-z]+$", joined) else part
@@ -125,7 +111,7 @@ def _word(text: str) -> str:
 
 
 def _script(node: Any) -> str:
-    return _joined(map(latex, node.parts)) if isinstance(node, Row) else latex(node)
+    return _joined(map(latex, node.parts)) if isinstance(node, nodes.Row) else latex(node)
 
 
 def _token(token: Token) -> str:
@@ -142,10 +128,10 @@ def _plain(text: str) -> str:
     return re.sub("|".join(map(re.escape, _TEXT)), lambda match: _TEXT[match.group()], text)
 
 
-def _part(part: Part, number: int) -> list[str]:
-    lines = [f"\\subsection*{{{_plain(part.title + origin(part))}}}"]
-    lines.append(f"\\[ {latex(notation(part.start))} \\]")
-    for position, step in enumerate(part.steps, number + 1):
+def _section(section: Section, number: int) -> list[str]:
+    lines = [f"\\subsection*{{{_plain(section.title + section.origin)}}}"]
+    lines.append(f"\\[ {latex(notation(section.start))} \\]")
+    for position, step in enumerate(section.steps, number + 1):
         lines += _step(step, position)
     return lines
 
@@ -157,9 +143,9 @@ def _step(step: Step, number: int) -> list[str]:
     return [*lines, f"\\emph{{Careful:}} {prose(step.warning)}"] if step.warning else lines
 
 
-def _results(derivation: Derivation) -> str:
+def _results(content: Content) -> str:
     formulas = []
-    for result in derivation.results:
+    for result in content.results:
         condition = "" if result.condition is None else f" \\quad\\text{{if }} {latex(notation(result.condition))}"
         formulas.append(f"\\[ {latex(equation(notation(result.left), notation(result.right)))}{condition} \\]")
     return "\n".join(formulas)

@@ -9,10 +9,10 @@ import softgrad as sg
 from softgrad.derivation import _algebra_rules as algebra
 from softgrad.derivation import _assembly_rules as assembly
 from softgrad.derivation import _calculus_rules as calculus
-from softgrad.derivation._derivation import Derivation, Meaning, Move, Result, follow, last_line
-from softgrad.derivation._example import Example
-from softgrad.derivation._passages import DELTA, LOSS, SIGMA, TARGETS
-from softgrad.derivation._symbols import (
+from softgrad.derivation._content import Example, Meaning, Result
+from softgrad.derivation._cross_entropy import LOSS, TARGETS
+from softgrad.derivation._derivation import Derivation
+from softgrad.derivation._expressions import (
     W,
     b,
     derivative,
@@ -26,6 +26,8 @@ from softgrad.derivation._symbols import (
     x,
     z,
 )
+from softgrad.derivation._rules import Move, follow, last_line
+from softgrad.derivation._softmax import DELTA, SIGMA
 
 _THROUGH_LOGITS = "The parameter changes the loss only by way of the logits."
 _WRITE_OUT = (
@@ -45,7 +47,7 @@ _NO_BIAS = (
 
 
 def linear_head() -> Derivation:
-    """∂ℓ/∂W_km, ∂ℓ/∂x_m and ∂ℓ/∂b_k, and the same as a matrix and vectors."""
+    """Derive ∂ℓ/∂W_km, ∂ℓ/∂x_m and ∂ℓ/∂b_k, entry by entry and as a matrix and vectors."""
     weights = follow(
         "The weights, for any k and m",
         derivative(loss, W[k, m]),
@@ -106,7 +108,7 @@ def linear_head() -> Derivation:
         Move(assembly.assemble, "The bias is added to the logits, so it has their gradient."),
         follows=(last_line(weights, weight_matrix, features, feature_vector, bias),),
     )
-    parts = (weights, weight_matrix, features, feature_vector, bias, bias_vector)
+    sections = (weights, weight_matrix, features, feature_vector, bias, bias_vector)
     names = (sp.Symbol(f"∇{name}") for name in "Wxb")
     return Derivation(
         "linear-head",
@@ -123,8 +125,8 @@ def linear_head() -> Derivation:
             DELTA,
             Meaning(sp.Symbol("∇W"), "the gradient of `ℓ` with respect to `W`; likewise `∇x` and `∇b`"),
         ),
-        parts,
-        tuple(Result(name, part.steps[-1].after) for name, part in zip(names, parts[1::2], strict=True)),
+        sections,
+        tuple(Result(name, section.steps[-1].after) for name, section in zip(names, sections[1::2], strict=True)),
         _example(),
     )
 

@@ -1,4 +1,4 @@
-"""From SymPy expressions to mathematical notation: which symbols stand where. Three renderers draw it.
+"""Mathematical notation of SymPy expressions, and of the mathematics within sentences; the renderers draw it.
 
 Operands keep the order in which the rules put them; SymPy's own printers would sort them.
 """
@@ -11,16 +11,18 @@ from typing import Any, NamedTuple
 
 import sympy as sp
 
-from softgrad.derivation._symbols import is_sigma, loss, split_sign, variables
+from softgrad.derivation._expressions import is_sigma, loss, split_sign, variables
+
+_TOKEN = re.compile(r"([^\W\d_]+|\d+|\s+|.)(?:_([a-z]+))?(?:\^(\w))?")
 
 
 class Word(NamedTuple):
-    """A letter, a number or a function's name."""
+    """A letter, a number or the name of a function."""
 
     text: str
 
 
-class Operator(NamedTuple):
+class Sign(NamedTuple):
     """A sign between two operands, such as + or =; a prefix has an operand on its right only."""
 
     text: str
@@ -28,7 +30,7 @@ class Operator(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One after another."""
+    """A sequence."""
 
     parts: tuple[Any, ...]
 
@@ -42,27 +44,27 @@ class Script(NamedTuple):
 
 
 class Fraction(NamedTuple):
-    """One over the other."""
+    """A numerator above a denominator."""
 
     above: Any
     below: Any
 
 
 class Exponential(NamedTuple):
-    """e to the power of something."""
+    """e to some power."""
 
     exponent: Any
 
 
 class Fence(NamedTuple):
-    """Something in brackets."""
+    """An expression in brackets."""
 
     body: Any
     brackets: str = "()"
 
 
 class Summation(NamedTuple):
-    """The sign Σ with the index that it runs over, and how far."""
+    """The sign Σ, with the index of summation and its last value."""
 
     over: str
     last: str
@@ -70,13 +72,22 @@ class Summation(NamedTuple):
 
 
 class Branches(NamedTuple):
-    """Values, each with its condition."""
+    """Values, each under a condition."""
 
     pairs: tuple[tuple[Any, Any], ...]
 
 
+class Token(NamedTuple):
+    """A letter, word, number, sign or space with its scripts; the token of "exp" contains its exponent."""
+
+    text: str
+    below: str = ""
+    above: str = ""
+    exponent: Token | None = None
+
+
 def notation(expression: Any) -> Any:  # noqa: PLR0911, PLR0912
-    """The notation of an expression, a relation or a matrix."""
+    """Translate an expression, a relation or a matrix."""
     match expression:
         case sp.Integer():
             return _signed(expression < 0, Word(str(abs(int(expression)))))
@@ -103,7 +114,7 @@ def notation(expression: Any) -> Any:  # noqa: PLR0911, PLR0912
             return Branches(tuple((notation(pair.args[0]), notation(pair.args[1])) for pair in pairs))
         case sp.Eq() | sp.Ne():
             sign = "=" if isinstance(expression, sp.Eq) else "≠"
-            return Row((notation(expression.args[0]), Operator(sign), notation(expression.args[1])))
+            return Row((notation(expression.args[0]), Sign(sign), notation(expression.args[1])))
         case sp.Lambda(args=(indices, entry)):
             return Script(Fence(notation(entry), "[]"), Row(tuple(Word(str(index)) for index in indices)))
         case sp.DiagMatrix():
@@ -120,17 +131,17 @@ def notation(expression: Any) -> Any:  # noqa: PLR0911, PLR0912
 
 
 def _name(text: str) -> Any:
-    """A name as it is typed, such as J, lse or ∇W."""
+    """Split a name such as J, lse or ∇W."""
     parts = [Word(part) for part in re.findall(r"∇|[^∇]+", text)]
     return parts[0] if len(parts) == 1 else Row(tuple(parts))
 
 
 def equation(left: Any, right: Any) -> Row:
-    return Row((left, Operator("="), right))
+    return Row((left, Sign("="), right))
 
 
 def _signed(negative: bool, value: Any) -> Any:
-    return Row((Operator("−", prefix=True), value)) if negative else value
+    return Row((Sign("−", prefix=True), value)) if negative else value
 
 
 def _operand(expression: Any, fenced: tuple[type, ...] = (sp.Add, sp.MatAdd)) -> Any:
@@ -145,13 +156,13 @@ def _sum(terms: tuple[Any, ...]) -> Row:
     for position, term in enumerate(terms):
         sign, rest = _split(term)
         value = _operand(rest)
-        parts += [Operator("−" if sign else "+", prefix=position == 0)] if position or sign else []
+        parts += [Sign("−" if sign else "+", prefix=position == 0)] if position or sign else []
         parts.append(value)
     return Row(tuple(parts))
 
 
 def _split(term: Any) -> tuple[bool, Any]:
-    """Whether a product begins with −1, and what follows; only as far as it shows at the outside."""
+    """Return whether a product begins with −1, and its other factors; nested products are not searched."""
     if isinstance(term, (sp.Mul, sp.MatMul)) and term.args[0] == -1:
         rest = term.args[1:]
         return True, rest[0] if len(rest) == 1 else term.func(*rest, evaluate=False)
@@ -178,7 +189,7 @@ def _is_divisor(part: Any) -> bool:
 
 
 def _flat(expression: Any) -> list[Any]:
-    """The factors, and those of products within; a fraction is one factor."""
+    """Return the factors, those of nested products included; a fraction counts as one factor."""
     is_product = isinstance(expression, (sp.Mul, sp.MatMul)) and not any(map(_is_divisor, expression.args))
     if is_product and not _split(expression)[0]:
         return [part for factor in expression.args for part in _flat(factor)]
@@ -196,7 +207,7 @@ def _juxtaposed(factors: list[Any]) -> Any:
         if position < len(factors) - 1 and isinstance(value, Row) and isinstance(factor, sp.Derivative):
             value = Fence(value)
         if parts and (_is_number(value) or _is_number(parts[-1]) or isinstance(parts[-1], Fraction)):
-            parts.append(Operator("·"))
+            parts.append(Sign("·"))
         parts.append(value)
     return Row(tuple(parts))
 
@@ -206,10 +217,10 @@ def _is_number(value: Any) -> bool:
 
 
 def gaps(parts: tuple[Any, ...]) -> list[bool]:
-    """Before which parts of a row a small space belongs: between factors, but not beside signs, ∂, ∇ and brackets."""
+    """Return which parts of a row follow a thin space: factors do, but not signs, brackets, or what follows ∂ or ∇."""
 
     def gap(before: Any, part: Any) -> bool:
-        if isinstance(before, Operator) or isinstance(part, (Operator, Fence)) or _head(before) in {"∂", "∇"}:
+        if isinstance(before, Sign) or isinstance(part, (Sign, Fence)) or _head(before) in {"∂", "∇"}:
             return False
         # Vectors and matrices, such as σσᵀ: letters without a subscript.
         return not (_is_array(before) and _is_array(part))
@@ -234,3 +245,20 @@ def _derivative(expression: Any) -> Any:
         return Fraction(Row((order, notation(of))), below)
     bare = isinstance(notation(of), Fraction)
     return Row((Fraction(order, below), _operand(of, fenced=(sp.Add,) if bare else (sp.Add, sp.Mul))))
+
+
+def split_sentence(text: str) -> list[str | list[Token]]:
+    """Split a sentence such as "`σ_j` is a fraction": plain text as strings, mathematics as lists of tokens."""
+    return [_tokens(part) if number % 2 else part for number, part in enumerate(text.split("`")) if part]
+
+
+def _tokens(mathematics: str) -> list[Token]:
+    found = [Token(*match) for match in _TOKEN.findall(mathematics.replace("ᵀ", "^T"))]
+    result: list[Token] = []
+    while found:
+        token = found.pop(0)
+        if token.text == "exp":
+            found.pop(0)  # the space
+            token = token._replace(exponent=found.pop(0))
+        result.append(token)
+    return result

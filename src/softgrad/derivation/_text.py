@@ -1,29 +1,15 @@
-"""Plain text in Unicode: formulas in two dimensions, at most 80 columns."""
+"""Plain Unicode text of at most 80 columns, with formulas in two dimensions."""
 
 from __future__ import annotations
 
 import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from softgrad.derivation._notation import (
-    Branches,
-    Exponential,
-    Fence,
-    Fraction,
-    Operator,
-    Row,
-    Script,
-    Summation,
-    Word,
-    equation,
-    gaps,
-    notation,
-)
-from softgrad.derivation._prose import Token, origin, pieces
+from softgrad.derivation import _notation as nodes
+from softgrad.derivation._notation import Token, equation, gaps, notation, split_sentence
 
 if TYPE_CHECKING:
-    from softgrad.derivation._derivation import Derivation, Step
-    from softgrad.derivation._example import Example
+    from softgrad.derivation._content import Content, Example, Step
     from softgrad.derivation._verification import Verification
 
 _WIDTH = 80
@@ -32,7 +18,7 @@ _SUPERSCRIPTS = str.maketrans("12nT", "¹²ⁿᵀ")
 
 
 class Box(NamedTuple):
-    """Lines of equal width; one of them is where the text runs on."""
+    """Lines of equal width; the line number `baseline` is aligned with the text beside the box."""
 
     lines: list[str]
     baseline: int
@@ -43,13 +29,13 @@ class Box(NamedTuple):
 
 
 def formula(node: Any) -> Box:
-    """Notation as a block of characters."""
+    """Draw notation as a block of characters."""
     return _draw(node, in_fraction=False)
 
 
 def inline(text: str) -> str:
-    """Prose with its mathematics in Unicode."""
-    return "".join(part if isinstance(part, str) else _inline_math(part) for part in pieces(text))
+    """Write the mathematics within a sentence in Unicode."""
+    return "".join(part if isinstance(part, str) else _inline_math(part) for part in split_sentence(text))
 
 
 def _inline_math(part: list[Token]) -> str:
@@ -66,23 +52,23 @@ def _draw(node: Any, in_fraction: bool) -> Box:  # noqa: PLR0911
         return _draw(part, in_fraction)
 
     match node:
-        case Word(text):
+        case nodes.Word(text):
             return _line("1" if text == "𝟏" else text)
-        case Operator(text, prefix):
+        case nodes.Sign(text, prefix):
             return _line(text if prefix else f" {text} ")
-        case Row(parts):
+        case nodes.Row(parts):
             return _row(parts, draw)
-        case Script(base, below, above):
+        case nodes.Script(base, below, above):
             return _beside([draw(base), _line(_script(below, _SUBSCRIPTS) + _script(above, _SUPERSCRIPTS))])
-        case Exponential(exponent):
+        case nodes.Exponential(exponent):
             return _beside([_line("exp"), _fenced(draw(exponent), "()")])
-        case Fence(body, brackets):
+        case nodes.Fence(body, brackets):
             return _fenced(draw(body), brackets)
-        case Summation(over, _, body):
+        case nodes.Summation(over, _, body):
             return _beside([_line(f"Σ{over.translate(_SUBSCRIPTS)} "), draw(body)])
-        case Branches(pairs):
+        case nodes.Branches(pairs):
             return _branches(pairs)
-        case Fraction(above, below):
+        case nodes.Fraction(above, below):
             return _fraction(_draw(above, True), _draw(below, True), in_fraction)
     raise TypeError(f"no box for {node}")
 
@@ -114,10 +100,10 @@ def _beside(boxes: list[Box]) -> Box:
 
 def _fenced(box: Box, brackets: str) -> Box:
     height = len(box.lines)
-    pieces_of = {"(": "⎛⎜⎝", ")": "⎞⎟⎠", "[": "⎡⎢⎣", "]": "⎤⎥⎦"}
+    shapes = {"(": "⎛⎜⎝", ")": "⎞⎟⎠", "[": "⎡⎢⎣", "]": "⎤⎥⎦"}
 
     def tall(bracket: str) -> Box:
-        top, middle, bottom = tuple(pieces_of[bracket])
+        top, middle, bottom = tuple(shapes[bracket])
         return Box([top, *[middle] * (height - 2), bottom], box.baseline)
 
     left, right = (_line(bracket) if height == 1 else tall(bracket) for bracket in brackets)
@@ -143,30 +129,28 @@ def _branches(pairs: tuple[tuple[Any, Any], ...]) -> Box:
     return Box([f"⎧ {rows[0]:{length}}", "⎨ " + " " * length, f"⎩ {rows[1]:{length}}"], 1)
 
 
-def render(derivation: Derivation, verification: Verification | None) -> str:
-    """The whole derivation, and what was found when it was checked."""
-    lines = [derivation.title, "═" * len(derivation.title), ""]
-    lines += [*_paragraph(derivation.summary), ""]
-    symbols = [
-        ("".join(formula(notation(meaning.symbol)).lines), inline(meaning.text)) for meaning in derivation.meanings
-    ]
+def render(content: Content, verification: Verification | None) -> str:
+    """Render a derivation as text, with the summary of its verification."""
+    lines = [content.title, "═" * len(content.title), ""]
+    lines += [*_paragraph(content.summary), ""]
+    symbols = [("".join(formula(notation(meaning.symbol)).lines), inline(meaning.text)) for meaning in content.meanings]
     width = max(len(symbol) for symbol, _ in symbols)
     for symbol, text in symbols:
         lines += _paragraph(text, f"  {symbol:{width}}  ", " " * (width + 4))
     number = 0
-    for part in derivation.parts:
-        heading = part.title + origin(part)
+    for section in content.sections:
+        heading = section.title + section.origin
         lines += ["", heading, "─" * len(heading), ""]
-        lines += _indented(formula(notation(part.start)), "    ")
-        for step in part.steps:
+        lines += _indented(formula(notation(section.start)), "    ")
+        for step in section.steps:
             number += 1
             lines += ["", *_step(step, number)]
     lines += ["", "Result", "──────", ""]
-    for result in derivation.results:
+    for result in content.results:
         box = formula(equation(notation(result.left), notation(result.right)))
         condition = "" if result.condition is None else f"   if {formula(notation(result.condition)).lines[0]}"
         lines += [*_indented(_beside([box, _line(condition)]), "    "), ""]
-    lines += _example(derivation.example)
+    lines += _example(content.example)
     if verification is not None:
         lines += ["", *_paragraph(f"Checked: {verification.summary}.")]
     return "\n".join(line.rstrip() for line in lines) + "\n"

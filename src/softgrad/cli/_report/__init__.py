@@ -1,8 +1,8 @@
-"""Reports of a fit or an evaluation: one HTML file, whole in itself; its pictures need the extra ``softgrad[report]``.
+"""Reports of a fit or an evaluation, each one self-contained HTML file; plots need the extra ``softgrad[report]``.
 
-check_report        refuses, before any work is done, what could not be written at its end
-write_report        of a fit
-write_evaluation    of a model or of logits on rows of their own
+check_report        refuse a report that could not be written, before any work is done
+write_report        write the report of a fit
+write_evaluation    write the report of a model or of logits, evaluated on rows
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
 
 
 def check_report(path: Path, *, read: Sequence[Path] = ()) -> None:
-    """Refuse a report that cannot be made: without Matplotlib, or where nothing can be written.
+    """Refuse a report that cannot be made: a package is missing, or the file cannot be written.
 
     Parameters
     ----------
     path : Path
         The file to write.
     read : sequence of Path
-        Files that are read, and must not be replaced.
+        Input files, which must not be replaced.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise CommandError(
-            'matplotlib, which draws the pictures, is not installed; write pip install "softgrad[report]"', 1
-        )
+    for package in ("matplotlib", "jinja2"):
+        if importlib.util.find_spec(package) is None:
+            raise CommandError(
+                f'{package}, which the report needs, is not installed; write pip install "softgrad[report]"', 1
+            )
     for other in (None, *read):
         check_output(path, "report.html", replaces=other, option="--report")
 
@@ -53,33 +54,35 @@ def write_report(
     Parameters
     ----------
     path : Path
-        That `check_report` has passed.
+        The file to write, accepted by `check_report`.
     model : SoftmaxRegression
         Fitted.
     training, held_out : Evaluation
-        Of the rows it was fitted to, and of others if there are any.
+        On the rows of the fit, and on held-out rows if there are any.
     data : mapping
-        What is known of the table, by label, in the order to print: ``{"table": "digits.csv", "target": "digit",
-        "rows": {"training": 1437, "held_out": 360}}``. Its "target" is in the title.
+        Facts about the table, by label, in the order to print: ``{"table": "digits.csv", "target": "digit",
+        "rows": {"training": 1437, "held_out": 360}}``. The title contains the "target".
     command : str
         The command line, as typed.
 
     Raises
     ------
     CommandError
-        If the file cannot be written. It appears whole or not at all.
+        If the file cannot be written; the former file, if any, then stays as it was.
     """
-    parts = {"training": training} | ({} if held_out is None else {"held-out": held_out})
+    evaluations = {"training": training} | ({} if held_out is None else {"held-out": held_out})
     target = data.get("target")
-    _write(path, f"Softmax regression of {target}" if target else "Softmax regression", parts, model, data, command)
+    _write(
+        path, f"Softmax regression of {target}" if target else "Softmax regression", evaluations, model, data, command
+    )
 
 
 def write_evaluation(
     path: Path, *, model: SoftmaxRegression | None, found: Evaluation, data: Mapping[str, Any], command: str
 ) -> None:
-    """Write the report of an evaluation; `model` is None where there are only logits. Else as `write_report`.
+    """Write the report of an evaluation, as `write_report`; `model` is None for logits without a model.
 
-    The first value of `data` says what was evaluated, and is in the title.
+    The title contains the first value of `data`, the name of the model or of the logits.
     """
     _write(path, f"Evaluation of {next(iter(data.values()))}", {"evaluated": found}, model, data, command)
 
@@ -87,7 +90,7 @@ def write_evaluation(
 def _write(
     path: Path,
     title: str,
-    parts: Mapping[str, Evaluation],
+    evaluations: Mapping[str, Evaluation],
     model: SoftmaxRegression | None,
     data: Mapping[str, Any],
     command: str,
@@ -95,4 +98,4 @@ def _write(
     # Matplotlib takes most of a second to import.
     from softgrad.cli._report._page import page  # noqa: PLC0415
 
-    write_output(path, page(title, parts, model, data, command), option="--report")
+    write_output(path, page(title, evaluations, model, data, command), option="--report")

@@ -1,10 +1,9 @@
-"""The coefficients of a model: images where its features are the pixels of one, else bars."""
+"""Pictures of the coefficients of a model: images if its features are the pixels of one, bars otherwise."""
 
 from __future__ import annotations
 
 import math
 import re
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,16 +20,16 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-# A smaller image shows less than its bars would.
+# Bars show more than a smaller image.
 _FEWEST_PIXELS = 16
 _MOST_CLASSES = 30
 _MOST_BARS = 12
-# pixel_0_0, "pixel 12", 7: words without meaning, and one or two numbers.
+# pixel_0_0, "pixel 12", 7: a word, or none, and one or two numbers.
 _NUMBERED = re.compile(r"([A-Za-z][A-Za-z ._-]*?|)[ ._-]?(\d+)(?:[ ._,x-](\d+))?")
 
 
-def coefficients(model: SoftmaxRegression) -> str:
-    """What speaks for each class, and what against it, as HTML."""
+def coefficients(model: SoftmaxRegression) -> dict[str, Any]:
+    """Draw the coefficients of each class, as the page shows them."""
     names = model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None
     features = model.coef_.shape[1]
     grid = grid_shape(names, features)
@@ -51,23 +50,20 @@ def coefficients(model: SoftmaxRegression) -> str:
         some = f"The {_MOST_BARS} largest of {features} coefficients" if features > _MOST_BARS else "The coefficients"
         text = f"{some} of each class, in nats per unit of the feature: "
     left_out = len(model.classes_) - len(classes)
-    more = f" The first {len(classes)} classes are shown; {left_out} more are not." if left_out else ""
-    figures = "".join(
-        f"<figure>{picture}<figcaption>{escape(label)}</figcaption></figure>"
-        for picture, label in zip(pictures, classes, strict=True)
-    )
-    scale = f'<div class="scale"><span>−{largest:.3g}</span><i></i><span>{largest:.3g}</span></div>'
-    return (
-        f'<p>{text}<b class="plus">orange</b> speaks for the class, <b class="minus">blue</b> against it.{more}</p>'
-        f'<div class="{"images" if grid else "bars"}">{figures}</div>{scale if grid else ""}'
-    )
+    return {
+        "kind": "images" if grid else "bars",
+        "text": text,
+        "left_out": f" The first {len(classes)} classes are shown; {left_out} more are not." if left_out else "",
+        "pictures": list(zip(pictures, classes, strict=True)),
+        "largest": f"{largest:.3g}",
+    }
 
 
 def grid_shape(names: list[str] | None, features: int) -> tuple[int, int] | None:
-    """Height and width if the features are the pixels of an image, row by row; else None.
+    """Return the height and width if the features are the pixels of an image, row by row; otherwise None.
 
-    They are if they have no names, or names that only count, and are a square number of at least 16; or if their
-    names count rows and columns, as pixel_0_0.
+    They are pixels if their number is a square of at least 16 and they have no names, or names that only count; or if
+    their names count rows and columns, as in pixel_0_0.
     """
     side = math.isqrt(features)
     square = (side, side) if side * side == features else None
@@ -98,7 +94,7 @@ def _bars(names: list[str], weights: Array, largest: float, label: str, index: i
         axes.barh(np.arange(len(chosen)), values, height=0.72, color=[MINUS if value < 0 else PLUS for value in values])
         axes.axvline(0, color=SOFT, linewidth=0.8)
         axes.set_yticks(np.arange(len(chosen)), [names[i] for i in chosen])
-        # One scale for all classes, so that their bars compare.
+        # One scale for all classes, so that their bars can be compared.
         axes.set(xlim=(-1.04 * largest, 1.04 * largest))
         axes.xaxis.set_major_locator(MaxNLocator(5, symmetric=True))
         axes.invert_yaxis()

@@ -1,4 +1,4 @@
-"""The pictures of a fit and of an evaluation: convergence, confusion, reliability."""
+"""Plots of a fit and of an evaluation: convergence, confusion matrix, reliability diagram."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-# Beyond, the numbers of a confusion matrix are too small to read.
+# In the confusion matrix of more classes, the numbers are too small to read.
 NUMBERED = 30
-# Beyond, a cell is less than a pixel.
+# In the confusion matrix of more classes, a cell is smaller than a pixel.
 PICTURED = 1000
 _FROM_THE_LEFT = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 8.5}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def convergence(history: Sequence[Iteration], tol: float) -> str | None:
-    """Objective above its least value, and gradient norm, against passes; None if there is no course to show."""
+    """Plot the objective above its minimum and the gradient norm against passes; None if there is nothing to plot."""
     if not history:
         return None
     passes, objective, norm = np.array([(step.passes, step.objective, step.gradient_norm) for step in history]).T
@@ -39,7 +39,7 @@ def convergence(history: Sequence[Iteration], tol: float) -> str | None:
         ("objective above its least value (nats)", objective - objective.min(), None),
         ("gradient norm", norm, tol),
     ]
-    # A logarithmic scale has no room for 0.
+    # A logarithmic scale does not show 0.
     panels = [(title, values, level) for title, values, level in panels if (values > 0).sum() > 1]
     if not panels:
         return None
@@ -47,9 +47,9 @@ def convergence(history: Sequence[Iteration], tol: float) -> str | None:
     def draw(figure: Figure) -> None:
         rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (title, values, level) in zip(rows, panels, strict=True):
-            course = values > 0
-            marks = "o" if course.sum() <= 60 else ""
-            axes.semilogy(passes[course], values[course], color=ACCENT, marker=marks, markersize=3)
+            positive = values > 0
+            marks = "o" if positive.sum() <= 60 else ""
+            axes.semilogy(passes[positive], values[positive], color=ACCENT, marker=marks, markersize=3)
             if level:
                 axes.axhline(level, color=SOFT, linewidth=1, linestyle="--")
                 axes.annotate("tol", (0, level), (3, 3), color=SOFT, **_FROM_THE_LEFT)
@@ -72,7 +72,7 @@ def _power(value: float, _position: object) -> str:
 
 
 def confusion(found: Evaluation) -> str:
-    """Rows of each class by the predicted one: what is right in blue, what is wrong in orange."""
+    """Plot the rows of each class by predicted class: right in blue, wrong in orange."""
     counts = found.confusion.toarray()
     share = counts / np.maximum(found.support, 1)[:, None]
     share[np.diag_indices_from(share)] *= -1
@@ -83,7 +83,7 @@ def confusion(found: Evaluation) -> str:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        # Numbers stand on the tint, and must be read.
+        # Numbers must be legible on the tint.
         axes.imshow(tints(share, strongest=0.6 if numbered else 1.0), interpolation="none")
         axes.grid(visible=False)
         axes.set(xlabel="predicted", ylabel="class")
@@ -114,7 +114,7 @@ def _number_cells(axes: Axes, counts: Array) -> None:
 
 
 def reliability(found: Evaluation) -> str:
-    """Accuracy of the rows of each confidence, beside the confidence itself; below, how many rows those are."""
+    """Plot the accuracy of each bin of confidence, and the share of the rows that it holds."""
     edges, rows, confidence, accuracy = found.calibration
     filled = rows > 0
     left, width = edges[:-1][filled], 1 / len(rows)

@@ -1,4 +1,4 @@
-"""Matplotlib's figures as SVG inside a page: coloured by the page's style, lettered in its font."""
+"""Matplotlib figures as SVG within a page, in the colours and the font of its stylesheet."""
 
 from __future__ import annotations
 
@@ -22,31 +22,17 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-# To draw in. Each stands for a property of the page, which has one value for light and another for dark.
-INK, SOFT, LINE, PAGE, ACCENT, PLUS, MINUS = (
-    "#00be01",
-    "#00be02",
-    "#00be03",
-    "#00be04",
-    "#00be05",
-    "#00be06",
-    "#00be07",
-)
+# Placeholders, each replaced by a property of the stylesheet, which has a light and a dark value.
+INK, SOFT, LINE, PAGE, ACCENT, PLUS, MINUS = (f"#00be0{number}" for number in range(1, 8))
 _PROPERTIES = {
-    INK: "--ink",
-    SOFT: "--soft",
-    LINE: "--line",
-    PAGE: "--page",
-    ACCENT: "--accent",
-    PLUS: "--plus",
-    MINUS: "--minus",
-}
-# Of images, which know no properties: transparent where they say 0, so that the page shows, light or dark.
+    INK: "--ink", SOFT: "--soft", LINE: "--line", PAGE: "--page", ACCENT: "--accent", PLUS: "--plus", MINUS: "--minus",
+}  # fmt: skip
+# Pixels cannot refer to properties; where they are transparent, the light or dark page is visible.
 _PLUS_RGB, _MINUS_RGB = (232, 112, 58), (63, 134, 221)
 _STYLE = {
     "svg.fonttype": "none",
     "font.size": 9.5,
-    # A name may hold a dollar.
+    # Names may contain a dollar sign.
     "text.parse_math": False,
     "text.color": INK,
     "axes.labelcolor": SOFT,
@@ -69,16 +55,16 @@ _STYLE = {
 
 
 def svg(draw: Callable[[Figure], object], name: str, label: str, *, width: float, height: float) -> str:
-    """What `draw` puts into a figure of so many inches; `name` sets its identifiers apart from other figures'."""
+    """Draw a figure whose size is in inches; `name` keeps its identifiers distinct from those of other figures."""
     written = io.StringIO()
-    nothing = {"Creator": None, "Date": None, "Format": None, "Type": None}
+    no_metadata = {"Creator": None, "Date": None, "Format": None, "Type": None}
     with matplotlib.style.context(["default", {**_STYLE, "svg.hashsalt": name}]), warnings.catch_warnings():
-        # Its font only measures: the page's own writes the letters.
+        # Matplotlib's font is used for measuring only: the page's font draws the letters.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         warnings.filterwarnings("ignore", "Matplotlib currently does not support")
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
-        figure.savefig(written, format="svg", transparent=True, metadata=nothing)
+        figure.savefig(written, format="svg", transparent=True, metadata=no_metadata)
     return _inline(written.getvalue(), label)
 
 
@@ -86,7 +72,7 @@ def _inline(document: str, label: str) -> str:
     root = ET.fromstring(document)
     referred = set(re.findall(r'(?:href="|url\()#([^")]+)', document))
     for element in root.iter():
-        # HTML knows the namespaces by itself.
+        # Within HTML, SVG needs no namespaces.
         element.tag = element.tag.rpartition("}")[2]
         attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
         element.attrib.clear()
@@ -96,7 +82,7 @@ def _inline(document: str, label: str) -> str:
             element.set(key, _styled(value) if key == "style" else " ".join(value.split()))
         element.text, element.tail = element.text and element.text.strip(), None
     for parent in list(root.iter()):
-        # The rules of these sheets would reach the whole page, which has its own.
+        # These stylesheets would apply to the whole page, which has its own.
         for child in [c for c in parent if c.tag in {"metadata", "style"}]:
             parent.remove(child)
     width, height = (float(value) for value in root.attrib["viewBox"].split()[2:])
@@ -120,14 +106,14 @@ def _styled(style: str) -> str:
 
 
 def tints(values: Array, strongest: float = 1.0) -> Array:
-    """Pixels of numbers from -1 to 1: blue below 0, orange above, clear at 0; by the root, which shows small ones."""
+    """Colour numbers from -1 to 1: blue below 0, orange above; the opacity is the square root of the magnitude."""
     pixels = np.where(values[..., None] < 0, _MINUS_RGB, _PLUS_RGB)
     alpha = 255 * strongest * np.sqrt(np.abs(values))
     return np.concatenate([pixels, alpha[..., None]], axis=-1).round().astype(np.uint8)
 
 
 def image(pixels: Array, label: str) -> str:
-    """One square for each pixel."""
+    """Draw each pixel as a square."""
     png = io.BytesIO()
     matplotlib.image.imsave(png, pixels, format="png")
     height, width = pixels.shape[:2]

@@ -1,7 +1,7 @@
-"""The symbols of the derivations, and SymPy expressions that keep the shape they are written in.
+"""The symbols of the derivations, and SymPy expressions that keep the shape in which they are written.
 
-SymPy would merge e^a e^b, sort factors and cancel the moment an expression is built, and so skip the very steps that
-are to be shown. Everything here is built with ``evaluate=False``, and stays until a rule changes it.
+SymPy would merge e^a e^b, sort factors and cancel as soon as an expression is built, and so skip the steps to be
+shown. Everything here is built with ``evaluate=False``, and remains as it is until a rule changes it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SOFTMAX = sp.Function("σ")
 
 
 def sigma(index: sp.Symbol) -> sp.Expr:
-    """σ_j, which depends on every logit: hence σ(z, j)."""
+    """Return σ_j, written σ(z, j) because it depends on every logit."""
     return _SOFTMAX(z, index)
 
 
@@ -60,39 +60,39 @@ def log(argument: sp.Expr) -> sp.Expr:
 
 
 def sum_over(index: sp.Symbol, term: sp.Expr) -> sp.Expr:
-    """Over the classes 1 to n; over the features 1 to D for the index l."""
+    """Sum over the classes 1 to n; for the index l, over the features 1 to D."""
     return sp.Sum(term, (index, 1, D if index == l else n))
 
 
 def derivative(of: sp.Expr, *by: sp.Expr) -> sp.Expr:
-    # Derivative() itself would return 0 for ∂z_j/∂W_km, not knowing that z is a function of W.
+    # Derivative() would return 0 for ∂z_j/∂W_km, because it does not know that z is a function of W.
     return sp.Expr.__new__(sp.Derivative, of, *(sp.Tuple(variable, 1) for variable in by))
 
 
 def variables(node: sp.Derivative) -> tuple[sp.Expr, ...]:
-    """What is differentiated by, in order."""
+    """Return the variables of a derivative, in order."""
     return tuple(variable for variable, _ in node.args[1:])
 
 
 def cases(if_equal: sp.Expr, otherwise: sp.Expr) -> sp.Piecewise:
-    """One expression where j = k, another where j ≠ k."""
-    # Piecewise() itself evaluates its branches.
+    """Return one expression where j = k, and another where j ≠ k."""
+    # Piecewise() would evaluate its branches.
     pairs = ((if_equal, sp.Eq(j, k)), (otherwise, sp.Ne(j, k)))
     return sp.Basic.__new__(sp.Piecewise, *(sp.Tuple(*pair) for pair in pairs))
 
 
 def index_vector(component: sp.Expr, index: sp.Symbol = k) -> sp.Lambda:
-    """The vector with this component."""
+    """Return the vector with this component."""
     return sp.Lambda((index,), component)
 
 
 def index_matrix(entry: sp.Expr, row: sp.Symbol = j, column: sp.Symbol = k) -> sp.Lambda:
-    """The matrix with this entry."""
+    """Return the matrix with this entry."""
     return sp.Lambda((row, column), entry)
 
 
 def rebuild(node: sp.Basic, arguments: list[Any]) -> sp.Basic:
-    """The same operation on other operands, still unevaluated."""
+    """Apply the operation of a node to other operands, unevaluated."""
     if isinstance(node, sp.Derivative):
         return sp.Expr.__new__(sp.Derivative, *arguments)
     if isinstance(node, sp.Piecewise):
@@ -103,7 +103,7 @@ def rebuild(node: sp.Basic, arguments: list[Any]) -> sp.Basic:
 
 
 def substitute(node: sp.Basic, old: sp.Symbol, new: sp.Symbol) -> sp.Basic:
-    """Another index in place of a free one."""
+    """Replace a free index by another."""
     if node == old:
         return new
     if isinstance(node, sp.Sum) and node.args[1][0] in {old, new}:
@@ -115,8 +115,8 @@ def substitute(node: sp.Basic, old: sp.Symbol, new: sp.Symbol) -> sp.Basic:
 
 @functools.lru_cache(maxsize=4096)
 def free_indices(node: sp.Basic) -> frozenset[sp.Symbol]:
-    """The indices that an expression speaks of; in a matrix of entries, those of row and column too."""
-    # free_symbols would leave out the k of ∂/∂z_k.
+    """Return the free indices of an expression; for a matrix of entries, those of row and column too."""
+    # free_symbols would omit the k of ∂/∂z_k.
     if node in {i, j, k, l, m}:
         return frozenset({node})
     inner = frozenset().union(*map(free_indices, node.args))
@@ -124,7 +124,7 @@ def free_indices(node: sp.Basic) -> frozenset[sp.Symbol]:
 
 
 def depends_on(node: sp.Basic, variable: sp.Expr) -> bool:
-    """Whether an expression depends on a component such as z_k, directly or through the logits."""
+    """Return whether an expression depends on a component such as z_k, directly or through the logits."""
     known: dict[sp.Basic, set[sp.Basic]] = {z: {W, x, b}, g: {z, W, x, b}}
     bases = node.atoms(sp.IndexedBase)
     reached = bases.union(*(known.get(base, set()) for base in bases))
@@ -132,7 +132,7 @@ def depends_on(node: sp.Basic, variable: sp.Expr) -> bool:
 
 
 def factors(node: sp.Expr) -> list[sp.Expr]:
-    """The factors of a product, and of the products within it."""
+    """Return the factors of a product, with nested products flattened."""
     return [part for factor in node.args for part in factors(factor)] if isinstance(node, sp.Mul) else [node]
 
 
@@ -142,7 +142,7 @@ def negated(term: sp.Expr) -> sp.Expr:
 
 
 def split_sign(term: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """The sign, 1 or −1, and what it is the sign of."""
+    """Split a term into its sign, 1 or −1, and the rest."""
     first, *rest = factors(term)
     return (first, product(*rest)) if first == -1 and rest else (sp.S.One, term)
 

@@ -1,4 +1,4 @@
-"""An exact decision whether an expression of plain symbols, exponentials and logarithms is zero."""
+"""An exact zero test for expressions of symbols, exponentials and logarithms."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sympy.polys.polyerrors import CoercionFailed
 
 
 def is_zero(expression: Any) -> bool | None:
-    """Whether it is identically zero; None where that is not decided.
+    """Return whether an expression is identically zero; None where that is undecided.
 
     Every e^u becomes a product of symbols, one for each term of u, and the logarithm of a product a sum of symbols.
-    What is left is a rational function, zero if and only if its numerator is the zero polynomial. Zero is zero then;
-    not zero is certain only where there is no logarithm.
+    The result is a rational function, zero if and only if its numerator is the zero polynomial. A zero numerator
+    proves that the expression is zero; any other proves that it is not, provided that there is no logarithm.
     """
     if expression == 0:
         return True
@@ -29,7 +29,7 @@ def is_zero(expression: Any) -> bool | None:
 
 
 def _numerator_is_zero(rational: Any) -> bool:
-    """Multiply by the denominators, one after another, and expand: in a ring of polynomials, which is fast."""
+    """Multiply by the denominators, one after another, and expand, in a ring of polynomials for speed."""
     inverses: dict[Any, Any] = {}
     powers = _divisors(rational)
     if any(_divisors(part.base) for part in powers):  # a fraction within a denominator
@@ -77,5 +77,5 @@ def _sum_of_logarithms(argument: Any, names: dict[Any, Any]) -> Any:
 
 
 def _name(part: Any, names: dict[Any, Any]) -> Any:
-    """The symbol that stands for a part of an expression."""
+    """Return the symbol that replaces a part of an expression."""
     return names.setdefault(part, sp.Dummy(f"t{len(names)}", positive=True))
