@@ -1,4 +1,4 @@
-"""How good predictions are: loss, accuracy, figures for every class, and calibration."""
+"""Evaluation of predictions: loss, accuracy, per-class figures and calibration."""
 
 from __future__ import annotations
 
@@ -16,52 +16,52 @@ if TYPE_CHECKING:
 
 BINS = 15  # as in Guo et al.
 _TOP = 5
-# Of the float64 logits that are held at a time.
+# The number of float64 logits in memory at a time.
 _BLOCK = 2**20
 
 
 class Calibration(NamedTuple):
-    """Rows by the confidence of their prediction: bin b holds the confidences in (edges[b], edges[b + 1]]."""
+    """Rows binned by the confidence of their prediction: bin b holds confidences in (edges[b], edges[b + 1]]."""
 
     edges: Array
     rows: Array
     confidence: Array
-    """Mean of each bin; NaN where it is empty."""
+    """Mean confidence of each bin; NaN where it is empty."""
     accuracy: Array
-    """Of each bin; NaN where it is empty."""
+    """Accuracy of each bin; NaN where it is empty."""
 
 
 class Evaluation(NamedTuple):
-    """Figures of N rows and K classes; losses in nats, means over the rows."""
+    """Figures of N rows and K classes; losses are means over the rows, in nats."""
 
     rows: int
     loss: float
     prior_loss: float
-    """Entropy of the labels' frequencies: the loss of the best prediction that is the same for every row."""
+    """Entropy of the label frequencies: the loss of the best constant prediction."""
     accuracy: float
     top5_accuracy: float | None
-    """Rows whose label is among the five most probable classes; None for at most five."""
+    """Share of the rows whose label is one of the five most probable classes; None for at most five classes."""
     brier: float
-    """Mean of |p - y|², y one-hot or the target's probabilities; from 0 to 2."""
+    """Mean of |p - y|², with y one-hot or the probabilities of the target; from 0 to 2."""
     confidence: float
-    """Mean probability of the predicted class; above `accuracy`, the model trusts itself too much."""
+    """Mean probability of the predicted class; above `accuracy`, the model is too confident."""
     calibration_error: float
     calibration: Calibration
     classes: Array
     precision: Array
-    """Of each class; NaN for a class that is never predicted."""
+    """Precision of each class; NaN for a class that is never predicted."""
     recall: Array
-    """Of each class; NaN for a class without rows."""
+    """Recall of each class; NaN for a class without rows."""
     f1: Array
-    """Of each class; NaN for a class that is neither predicted nor has rows."""
+    """F1 of each class; NaN for a class without rows that is never predicted."""
     support: Array
-    """Rows of each class."""
+    """Number of rows of each class."""
     confusion: csr_array
-    """Rows by their class (first axis) and the predicted one; sparse, because K may be a vocabulary."""
+    """Number of rows by class (first axis) and predicted class; sparse, because K may be a vocabulary."""
 
 
 def evaluation(logits: Array, target: Array, classes: Array) -> Evaluation:
-    r"""Measure predictions against what is true.
+    r"""Evaluate predictions against the true labels.
 
     The calibration error is that of Guo et al., over 15 bins B of equal width by the probability of the predicted
     class:
@@ -71,7 +71,7 @@ def evaluation(logits: Array, target: Array, classes: Array) -> Evaluation:
     Parameters
     ----------
     logits : ndarray of shape (N, K)
-        Any floating dtype; computed in float64, a block of rows at a time, so a memory map stays one.
+        Any floating dtype; computed in float64, a block of rows at a time, so that a memory map is not copied.
     target : ndarray of shape (N,) or (N, K)
         Class indices from 0 to K - 1, or rows of probabilities, which are divided by their sums; then the
         class of a row is its most probable one.
@@ -81,7 +81,7 @@ def evaluation(logits: Array, target: Array, classes: Array) -> Evaluation:
     Returns
     -------
     Evaluation
-        Of all rows. Among equal logits, the first class is the predicted one.
+        Figures of all rows. Of equal logits, the first class is the predicted one.
 
     Raises
     ------
@@ -127,7 +127,8 @@ def evaluation(logits: Array, target: Array, classes: Array) -> Evaluation:
     calibration = _calibration(confidence, right)
     filled = calibration.rows > 0
     gaps = np.abs(calibration.accuracy - calibration.confidence)[filled]
-    support = np.bincount(truth, minlength=count)
+    by_class = _by_class(truth, predicted, count)
+    support = by_class["support"]
     prior = support[support > 0] / rows
     return Evaluation(
         rows=rows,
@@ -140,8 +141,7 @@ def evaluation(logits: Array, target: Array, classes: Array) -> Evaluation:
         calibration_error=float(gaps @ (calibration.rows[filled] / rows)),
         calibration=calibration,
         classes=classes,
-        support=support,
-        **_by_class(truth, predicted, support),
+        **by_class,
     )
 
 
@@ -153,7 +153,7 @@ def _without_softmax(z: Array, start: int, row: int) -> str:
 
 
 def _rank(z: Array, truth: Array) -> Array:
-    """How many classes stand before the true one, most probable first and equal ones in their order."""
+    """Return the rank of the true class, 0 for the most probable; equal logits rank in the order of the classes."""
     own = np.take_along_axis(z, truth[:, None], axis=1)
     before = (z > own) | ((z == own) & (np.arange(z.shape[1]) < truth[:, None]))
     return before.sum(axis=1)
@@ -168,19 +168,14 @@ def _calibration(confidence: Array, right: Array) -> Calibration:
     return Calibration(edges, count, *means)
 
 
-def _by_class(truth: Array, predicted: Array, support: Array) -> dict[str, Any]:
+def _by_class(truth: Array, predicted: Array, count: int) -> dict[str, Any]:
     from scipy.sparse import coo_array  # noqa: PLC0415
+    from sklearn.metrics import precision_recall_fscore_support  # noqa: PLC0415
 
-    count = len(support)
-    guesses = np.bincount(predicted, minlength=count)
-    hits = np.bincount(truth[truth == predicted], minlength=count)
+    figures = precision_recall_fscore_support(truth, predicted, labels=np.arange(count), zero_division=np.nan)
+    # scikit-learn's confusion matrix is dense.
     confusion = coo_array((np.ones(len(truth), np.int64), (truth, predicted)), shape=(count, count))
-    return {
-        "precision": _ratio(hits, guesses),
-        "recall": _ratio(hits, support),
-        "f1": _ratio(2 * hits, support + guesses),
-        "confusion": confusion.tocsr(),
-    }
+    return dict(zip(("precision", "recall", "f1", "support"), figures, strict=True)) | {"confusion": confusion.tocsr()}
 
 
 def _ratio(a: Array, b: Array) -> Array:
@@ -188,21 +183,21 @@ def _ratio(a: Array, b: Array) -> Array:
 
 
 def macro(values: Array) -> float | None:
-    """Mean over the classes that have a figure; None where none has."""
+    """Return the mean over the classes with a figure; None if there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else None
 
 
 def shown_classes(found: Evaluation, limit: int) -> Array:
-    """Indices of the classes to show, in their order; of more than `limit`, those of the lowest F1, that first."""
+    """Return the classes to show, in order; of more than `limit`, those of the lowest F1, the lowest first."""
     if len(found.classes) <= limit:
         return np.arange(len(found.classes))
-    # Of two classes with one F1, more rows weigh more. NaN, a class that nothing is known of, comes last.
+    # Of two classes with the same F1, the one with more rows comes first; NaN comes last.
     return np.lexsort((-found.support, found.f1))[:limit]
 
 
 def most_mistaken(found: Evaluation, index: int) -> tuple[int, int] | None:
-    """The class that rows of this one are most often taken for, and how often; None if never."""
+    """Return the most frequent wrong prediction for the rows of a class, and its count; None without one."""
     row = found.confusion[[index]]
     others = row.indices != index
     if not others.any():
@@ -212,7 +207,7 @@ def most_mistaken(found: Evaluation, index: int) -> tuple[int, int] | None:
 
 
 def facts(found: Evaluation) -> dict[str, Any]:
-    """The same as JSON has it: null for what is undefined or infinite."""
+    """Convert the figures to JSON values: null where they are undefined or infinite."""
     cells = found.confusion.tocoo()
     labels = found.classes.tolist()
     return {
