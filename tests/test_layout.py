@@ -1,6 +1,7 @@
-"""The house: what imports what, what is public, and that the committed stub tells the truth."""
+"""The structure of the package: imports, public names, and the committed stub."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ LEVELS = [
     {"_validation", "_whole_file", "_pages"},
     {"_core"},
 ]
-# Built on another module of their own level.
+# Imports of another module of the same level.
 WITHIN_A_LEVEL = {
     ("_linear_cross_entropy", "_cross_entropy"),
     ("_hvp", "_cross_entropy"),
@@ -29,7 +30,7 @@ WITHIN_A_LEVEL = {
     ("_linear_operators", "_softmax"),
     ("_linear_operators", "_cross_entropy"),
 }
-# Who may import what is neither Python's own nor NumPy.
+# The packages beside the standard library and NumPy, and the modules that may import them.
 OWNERS = {
     "torch": {"torch"},
     "array_api_compat": {"_arrays"},
@@ -51,11 +52,11 @@ OWNERS = {
 
 
 def modules():
+    """The parts of the name below softgrad, and the syntax tree, of every module; a package is its __init__."""
     paths = sorted(SOURCE.rglob("*.py"))
     assert len(paths) > 50
     for path in paths:
-        parts = path.relative_to(SOURCE).with_suffix("").parts
-        yield parts[0], ast.parse(path.read_text())
+        yield path.relative_to(SOURCE).with_suffix("").parts, ast.parse(path.read_text())
 
 
 def imported(tree):
@@ -72,7 +73,7 @@ def level(name):
 
 
 def test_imports_point_one_way():
-    for owner, tree in modules():
+    for (owner, *_), tree in modules():
         if owner == "__init__":
             continue
         assert level(owner) is not None, f"{owner} has no place in LEVELS"
@@ -84,8 +85,32 @@ def test_imports_point_one_way():
             assert level(owner) < level(target) or (owner, target) in WITHIN_A_LEVEL, f"{owner} imports {target}"
 
 
+def test_no_modules_import_each_other_in_a_circle():
+    """Imports within functions and under TYPE_CHECKING count; those of the packages around a module do not."""
+    trees = {".".join(("softgrad", *parts)).removesuffix(".__init__"): tree for parts, tree in modules()}
+    known = {*trees, "softgrad._core"}  # compiled
+    graph = {}
+    for module, tree in trees.items():
+        # `from package import name` imports a module or takes a name from the package.
+        targets = (name if name in known else name.rpartition(".")[0] for name in imported(tree))
+        graph[module] = {target for target in targets if target in known and target != module}
+    circles = []
+    while circle := a_circle(graph):
+        circles.append(" → ".join(circle))
+        graph[circle[-2]].remove(circle[-1])
+    assert not circles, "modules import each other in a circle:\n" + "\n".join(circles)
+
+
+def a_circle(graph):
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1][::-1]
+    return None
+
+
 def test_optional_packages_are_imported_by_their_owners_only():
-    for owner, tree in modules():
+    for (owner, *_), tree in modules():
         for name in imported(tree):
             package = name.split(".")[0]
             if package not in {*sys.stdlib_module_names, "softgrad", "numpy"}:
