@@ -22,15 +22,7 @@ if TYPE_CHECKING:
 
 
 def check_report(path: Path, *, read: Sequence[Path] = ()) -> None:
-    """Refuse a report that cannot be made: a package is missing, or the file cannot be written.
-
-    Parameters
-    ----------
-    path : Path
-        The file to write.
-    read : sequence of Path
-        Input files, which must not be replaced.
-    """
+    """Refuse a report if a package is missing, or its file cannot be written or would replace a file of `read`."""
     for package in ("matplotlib", "jinja2"):
         if importlib.util.find_spec(package) is None:
             raise CommandError(
