@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
@@ -15,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from softgrad.cli import CommandError
-from softgrad.cli._output import check_output, write_output
+from softgrad.cli._output import check_output, print_data, write_output
 from softgrad.cli._terminal import can_write, visible
 
 if TYPE_CHECKING:
@@ -120,11 +119,8 @@ def _print(text: Text) -> None:
             f"this terminal's encoding, {sys.stdout.encoding}, has no mathematical signs; write PYTHONIOENCODING=utf-8 "
             "before the command, or --output FILE after it"
         )
-    try:
-        console = Console(highlight=False)
-        if console.is_terminal:
-            console.print(text, soft_wrap=True)
-        else:
-            print(text.plain, flush=True)
-    except BrokenPipeError:  # the reader, such as head, has stopped
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(text, soft_wrap=True)
+    else:
+        print_data(text.plain)

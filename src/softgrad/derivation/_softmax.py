@@ -48,6 +48,9 @@ _DERIVATIVE_OF_THE_SUM = (
     Move(algebra.collapse, "All terms of the sum are zero but the one with `i = k`."),
 )
 
+# The example of all three derivations.
+_EXAMPLE_LOGITS = np.array([2.0, 1.0, 0.0, -1.0])
+
 _FROM_LOGARITHM = (
     *_DERIVATIVE_OF_THE_SUM,
     Move(algebra.one_fraction, "The factor moves into the numerator."),
@@ -125,7 +128,6 @@ def softmax() -> Derivation:
         ),
         follows=(last_line(general, same, other, joined),),
     )
-    logits = np.array([2.0, 1.0, 0.0, -1.0])
     return Derivation(
         "softmax",
         "The Jacobian of softmax",
@@ -136,9 +138,9 @@ def softmax() -> Derivation:
         Example(
             "Four classes. Every row and every column adds up to zero: raising one logit takes from the others what "
             "it gives to its own class.",
-            (("z", logits), ("σ", sg.softmax(logits))),
+            (("z", _EXAMPLE_LOGITS), ("σ", sg.softmax(_EXAMPLE_LOGITS))),
             "J = Diag(σ) − σσᵀ",
-            sg.softmax_jacobian(logits).to_dense(),
+            sg.softmax_jacobian(_EXAMPLE_LOGITS).to_dense(),
         ),
     )
 
@@ -178,7 +180,6 @@ def log_softmax() -> Derivation:
         ),
         follows=(last_line(single),),
     )
-    logits = np.array([2.0, 1.0, 0.0, -1.0])
     return Derivation(
         "log-softmax",
         "The Jacobian of log-softmax",
@@ -188,9 +189,9 @@ def log_softmax() -> Derivation:
         (Result(entry, entries), Result(sp.Symbol("L"), whole.steps[-1].after)),
         Example(
             "Four classes. All rows are alike but for the 1 on the diagonal; every row adds up to zero.",
-            (("z", logits), ("log σ", sg.log_softmax(logits)), ("σ", sg.softmax(logits))),
+            (("z", _EXAMPLE_LOGITS), ("log σ", sg.log_softmax(_EXAMPLE_LOGITS)), ("σ", sg.softmax(_EXAMPLE_LOGITS))),
             "L = I − 1σᵀ",
-            sg.log_softmax_jacobian(logits).to_dense(),
+            sg.log_softmax_jacobian(_EXAMPLE_LOGITS).to_dense(),
         ),
     )
 
@@ -215,7 +216,6 @@ def logsumexp() -> Derivation:
         Move(assembly.assemble, "Component `k` of the gradient is component `k` of `σ`."),
         follows=(last_line(single),),
     )
-    logits = np.array([2.0, 1.0, 0.0, -1.0])
     return Derivation(
         "logsumexp",
         "The gradient of log-sum-exp",
@@ -229,10 +229,10 @@ def logsumexp() -> Derivation:
         (single, whole),
         (Result(entry, component), Result(sp.Symbol("∇lse"), whole.steps[-1].after)),
         Example(
-            f"Four classes, lse(z) = {sg.logsumexp(logits):.6f}. The gradient adds up to one: raising all logits by "
-            "the same amount raises lse by just that.",
-            (("z", logits), ("gradient", sg.softmax(logits))),
+            f"Four classes, lse(z) = {sg.logsumexp(_EXAMPLE_LOGITS):.6f}. The gradient adds up to one: raising all "
+            "logits by the same amount raises lse by just that.",
+            (("z", _EXAMPLE_LOGITS), ("gradient", sg.softmax(_EXAMPLE_LOGITS))),
             "∇lse = σ",
-            sg.softmax(logits)[np.newaxis],
+            sg.softmax(_EXAMPLE_LOGITS)[np.newaxis],
         ),
     )

@@ -35,16 +35,13 @@ def formula(node: Any) -> Box:
 
 def inline(text: str) -> str:
     """Write the mathematics within a sentence in Unicode."""
-    return "".join(part if isinstance(part, str) else _inline_math(part) for part in split_sentence(text))
-
-
-def _inline_math(part: list[Token]) -> str:
-    return "".join(map(_token, part)).replace("'", "′")
+    return "".join(part if isinstance(part, str) else "".join(map(_token, part)) for part in split_sentence(text))
 
 
 def _token(token: Token) -> str:
     scripts = token.below.translate(_SUBSCRIPTS) + token.above.translate(_SUPERSCRIPTS)
-    return f"{token.text}({_token(token.exponent)})" if token.exponent else token.text + scripts
+    text = token.text.replace("'", "′")
+    return f"{text}({_token(token.exponent)})" if token.exponent else text + scripts
 
 
 def _draw(node: Any, in_fraction: bool) -> Box:  # noqa: PLR0911

@@ -139,10 +139,12 @@ def verify(content: Content) -> Verification:
     head = any(step.before.has(W) for step in content.steps)
     generator = random.Random(_SEED)
     with mpmath.workdps(DIGITS):
-        symbolic = _with_and_without_sum(lambda one: [symbolic_values(n, head=head, sum_is_one=one) for n in _SIZES])
-        numeric = _with_and_without_sum(
-            lambda one: [random_values(_LARGE, generator, head=head, sum_is_one=one) for _ in range(_SAMPLES)]
-        )
+        # By whether the targets sum to one.
+        symbolic = {one: [symbolic_values(n, head=head, sum_is_one=one) for n in _SIZES] for one in (False, True)}
+        numeric = {
+            one: [random_values(_LARGE, generator, head=head, sum_is_one=one) for _ in range(_SAMPLES)]
+            for one in (False, True)
+        }
         breaks = _breaks(content)
         checks = tuple(
             StepCheck(step.rule, False, broken) if broken else _check(step, symbolic, numeric)
@@ -150,11 +152,6 @@ def verify(content: Content) -> Verification:
         )
         kernel = _check_results(content, numeric[False][0])
     return Verification(content.name, checks, kernel)
-
-
-def _with_and_without_sum(make: Callable[[bool], list[Values]]) -> dict[bool, list[Values]]:
-    """Return values with arbitrary targets, and values with targets that sum to one."""
-    return {one: make(one) for one in (False, True)}
 
 
 def _breaks(content: Content) -> Iterator[str | None]:
