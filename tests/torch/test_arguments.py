@@ -3,6 +3,7 @@
 
 import itertools
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ Z = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 Y = torch.tensor([0, 2])
 Q = torch.full((2, 3), 1 / 3)
 IMAGES = torch.zeros(2, 3, 4)
+with warnings.catch_warnings(action="ignore"):  # a prototype of torch
+    NESTED, NESTED_LABELS = torch.nested.nested_tensor([Z[0], Z[1, :2]]), torch.nested.nested_tensor([Y])
 
 
 def lse(m, *given):
@@ -53,6 +56,10 @@ BAD = {
     "sparse, logsumexp": (lambda m: lse(m, Z.to_sparse(), 1), RuntimeError, "sparse_coo", "to_dense()"),
     "sparse loss": (lambda m: m.cross_entropy(Z.to_sparse(), Y), RuntimeError, "sparse_coo", "to_dense()"),
     "nested": (lambda m: m.softmax(torch.nested.nested_tensor([Z[0]], layout=torch.jagged), 1), RuntimeError, "jagged", "to_padded_tensor(-torch.inf)"),
+    "nested, strided": (lambda m: m.softmax(NESTED, 1), RuntimeError, "input is nested", "input.to_padded_tensor(-torch.inf)"),
+    "nested, logsumexp": (lambda m: lse(m, NESTED, 1), RuntimeError, "input is nested"),
+    "nested loss": (lambda m: m.cross_entropy(NESTED, Y), RuntimeError, "input is nested"),
+    "nested target": (lambda m: m.cross_entropy(Z, NESTED_LABELS), RuntimeError, "target is nested", "target.to_padded_tensor(-100)"),
     # shapes of targets
     "another number of labels": (lambda m: m.cross_entropy(Z, torch.tensor([0, 1, 2])), None, "(3,)", "(2, 3)", "expected (2,)"),
     "labels as a column": (lambda m: m.cross_entropy(Z, Y[:, None]), None, "(2, 1)", "expected (2,)"),

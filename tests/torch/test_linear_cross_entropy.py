@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -349,11 +350,16 @@ def test_rows_that_are_ignored_are_left_out():
     assert none[1] == 0
 
 
+@pytest.mark.parametrize("outputs", [(), (2,)])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_features_of_ignored_rows_reach_no_derivative(reduction, value):
+def test_features_of_ignored_rows_reach_no_derivative(reduction, value, outputs):
     x, W, _ = tensors(requires_grad=False)
     change, target = torch.ones_like(x), targets("some ignored")
+    if outputs:
+        W = torch.stack([W, -W], 1)
+        target = torch.stack([target, target.where(target < 0, 0)], 1)
+        target[0, 1] = -100  # a row that counts for one of the outputs
     weight = torch.ones(C, dtype=x.dtype)
 
     def derivatives(x, change):
@@ -462,6 +468,8 @@ def call(x, W, target, **given):
 
 X, COEFFICIENTS, BIAS = tensors(requires_grad=False)
 LABELS = targets("labels")
+with warnings.catch_warnings(action="ignore"):  # a prototype of torch
+    NESTED = torch.nested.nested_tensor([X])
 REFUSED = [
     (call([1.0], COEFFICIENTS, LABELS), TypeError, "input is a list"),
     (call(X, COEFFICIENTS.numpy(), LABELS), TypeError, "linear_weight is a ndarray"),
@@ -487,6 +495,9 @@ REFUSED = [
     (call(X, COEFFICIENTS, LABELS, chunk_rows=0), ValueError, "chunk_rows=0; expected a positive integer or None"),
     (call(X, COEFFICIENTS, LABELS, chunk_rows=1.5), TypeError, "chunk_rows=1.5"),
     (call(X, COEFFICIENTS, torch.rand(N, C), ignore_index=1), RuntimeError, "ignore_index=1 needs class indices"),
+    (call(X[0], COEFFICIENTS.reshape(2, 2, -1), LABELS[:2]), RuntimeError, "expected input of shape (N, D)"),
+    (call(X[None], COEFFICIENTS.reshape(2, 2, -1), LABELS), RuntimeError, "input.reshape(-1, input.shape[-1])"),
+    (call(NESTED, COEFFICIENTS, LABELS), RuntimeError, "input is nested"),
     (call(X, COEFFICIENTS.to("meta"), LABELS), RuntimeError, "linear_weight is on meta and input on cpu"),
 ]
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from softgrad._loss_spec import LossSpec
 
+# Classes of probability 0, and rows that do not count.
+_PADDING = {"input": "-torch.inf", "target": "-100"}
 _FLOATING = "torch.float16, bfloat16, float32 or float64"
 
 
@@ -68,9 +70,8 @@ def cross_entropy(
 ) -> tuple[Tensor, Tensor, Tensor | None, int]:
     """Tensors of matching shapes, dtypes and devices, and the dimension of the classes."""
     function = "cross_entropy"
-    if type(input) is not torch.Tensor or input.layout is not torch.strided or type(target) is not torch.Tensor:
-        _require_tensor(input, "input", function)
-        _require_tensor(target, "target", function)
+    _require_tensor(input, "input", function)
+    _require_tensor(target, "target", function)
     if input.dtype not in DTYPES:
         _reject_dtype(input, "input", "write input.to(torch.float32)")
     dim = 1 if input.ndim > 1 else 0
@@ -192,31 +193,39 @@ def linear_head(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
             f"input has shape {tuple(input.shape)} and linear_weight {tuple(weight.shape)}; expected (*, D) and "
             "(C, D): logits = input @ linear_weight.T; write linear_weight.T if it is (D, C)"
         )
+    if weight.ndim > 2 and input.ndim != 2:
+        raise RuntimeError(
+            f"input has shape {tuple(input.shape)} and linear_weight {tuple(weight.shape)}: several outputs; expected "
+            "input of shape (N, D); write input.reshape(-1, input.shape[-1])"
+        )
     if bias is not None and bias.shape != weight.shape[:-1]:
         raise RuntimeError(
             f"linear_bias has shape {tuple(bias.shape)}; expected {tuple(weight.shape[:-1])}, one value for each class"
         )
 
 
-def linear_target(target: Tensor, weight: Tensor | None, input: Tensor, classes: int, spec: LossSpec) -> Tensor:
-    """Labels as int64, one for each row of input, or class probabilities with the classes last."""
+def linear_target(
+    target: Tensor, weight: Tensor | None, input: Tensor, linear_weight: Tensor, spec: LossSpec
+) -> Tensor:
+    """Labels as int64, one for each row of input and output of the head, or class probabilities."""
     function = "linear_cross_entropy"
     _require_tensor(target, "target", function)
     if target.device != input.device:
         _reject_device(target, "target", input)
-    rows = input.shape[:-1]
-    if target.shape == (*rows, classes) and target.dtype in DTYPES:
+    batch, (classes, *outputs) = input.shape[:-1], linear_weight.shape[:-1]
+    rows, all_classes = (*batch, *outputs), (*batch, classes, *outputs)
+    if target.shape == all_classes and target.dtype in DTYPES:
         _no_ignored_row(spec)
     elif target.dtype not in (torch.int64, torch.uint8):
         raise RuntimeError(
             f"target has dtype {target.dtype} and shape {tuple(target.shape)}; expected class indices (torch.int64, "
-            f"shape {tuple(rows)}) or class probabilities (floating, shape {(*rows, classes)})"
+            f"shape {rows}) or class probabilities (floating, shape {all_classes})"
         )
     elif target.shape != rows:
-        same_batch = len(rows) and target.ndim and target.shape[0] == rows[0]
+        same_batch = rows and target.ndim and target.shape[0] == rows[0]
         raise (RuntimeError if same_batch else ValueError)(
             f"target has shape {tuple(target.shape)} beside input of shape {tuple(input.shape)}; expected "
-            f"{tuple(rows)}, one class index for each row, or {(*rows, classes)} for class probabilities"
+            f"{rows}, one class index for each row, or {all_classes} for class probabilities"
         )
     if not classes and not target.is_floating_point() and target.numel():
         raise IndexError("linear_weight has no rows: no classes; expected at least one, for target to name")
@@ -264,7 +273,7 @@ def chunk_rows(value: int | None) -> int:
 
 
 def _require_tensor(value: Any, name: str, function: str) -> None:
-    if type(value) is torch.Tensor and value.layout is torch.strided:
+    if type(value) is torch.Tensor and value.layout is torch.strided and not value.is_nested:
         return
     if not isinstance(value, torch.Tensor):
         hint = f"softgrad.{function} takes NumPy arrays" if type(value).__module__ == "numpy" else ""
@@ -272,9 +281,11 @@ def _require_tensor(value: Any, name: str, function: str) -> None:
             f"{name} is a {type(value).__name__}; softgrad.torch.{function} takes a torch.Tensor: write "
             f"torch.as_tensor({name})" + (f"; {hint}" if hint else "")
         )
+    if value.is_nested:
+        padded = f"{name}.to_padded_tensor({_PADDING.get(name, 0)})"
+        raise RuntimeError(f"{name} is nested, of layout {value.layout}; expected a dense tensor; write {padded}")
     if value.layout is not torch.strided:
-        dense = f"{name}.to_padded_tensor(-torch.inf)" if value.is_nested else f"{name}.to_dense()"
-        raise RuntimeError(f"{name} has layout {value.layout}; expected a dense tensor; write {dense}")
+        raise RuntimeError(f"{name} has layout {value.layout}; expected a dense tensor; write {name}.to_dense()")
 
 
 def _reject_dtype(value: Tensor, name: str, instead: str) -> NoReturn:

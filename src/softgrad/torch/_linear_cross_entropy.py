@@ -10,7 +10,7 @@ from torch.overrides import handle_torch_function, has_torch_function
 
 from softgrad.torch import _arguments
 from softgrad.torch._cross_entropy import cross_entropy, narrowed
-from softgrad.torch._linear_derivatives import capped, loss_of
+from softgrad.torch._linear_derivatives import capped, kept_features, loss_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,11 +106,12 @@ def linear_cross_entropy(
     cap, rows = _arguments.softcap(softcap), _arguments.chunk_rows(chunk_rows)
     x, W = _as_autocast(input), _as_autocast(linear_weight)
     bias = None if linear_bias is None else _as_autocast(linear_bias)
+    target = _arguments.linear_target(target, weight, input, W, spec)
     if W.ndim > 2:
-        logits = torch.nn.functional.linear(x, W.flatten(0, -2), None if bias is None else bias.flatten())
+        bias = None if bias is None else bias.flatten()
+        logits = torch.nn.functional.linear(kept_features(x, target, spec), W.flatten(0, -2), bias)
         logits = capped(logits, cap).unflatten(-1, W.shape[:-1])
         return cross_entropy(logits, target, weight, ignored, reduction, label_smoothing, z_loss=z_loss)
-    target = _arguments.linear_target(target, weight, input, len(W), spec)
     n = input.shape[:-1].numel()
     x, target = x.reshape(n, x.shape[-1]), target.reshape(n, *target.shape[input.ndim - 1 :])
     loss = loss_of(x, W, bias, target, weight, spec, cap, rows)

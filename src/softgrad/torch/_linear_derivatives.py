@@ -37,16 +37,17 @@ def loss_of(
 ) -> Tensor:
     """The loss of checked arguments, float32 or float64."""
     if not len(W) or differentiated(target) or differentiated(weight):  # with the logits in memory
-        logits = capped(torch.nn.functional.linear(_kept(x, target, spec), W, bias), softcap)
+        logits = capped(torch.nn.functional.linear(kept_features(x, target, spec), W, bias), softcap)
         return loss_of_logits(logits, target, weight, 1, spec)
     return _operators.linear_cross_entropy(x, W, bias, target, weight, spec, softcap, chunk_rows)
 
 
-def _kept(features: Tensor, target: Tensor, spec: LossSpec) -> Tensor:
-    """Features, or their change, with 0 in rows that the target ignores: 0 times NaN or infinity would spread."""
+def kept_features(features: Tensor, target: Tensor, spec: LossSpec) -> Tensor:
+    """Features, or their change, with 0 in rows whose every label is ignored: 0 times NaN or infinity would spread."""
     if target.is_floating_point() or spec.ignore_index is None:
         return features
-    return torch.where((target != spec.ignore_index).unsqueeze(1), features, 0)
+    kept = (target != spec.ignore_index).reshape(len(features), -1).any(1, keepdim=True)
+    return torch.where(kept, features, 0)
 
 
 def capped(logits: Tensor, softcap: float) -> Tensor:
@@ -70,8 +71,8 @@ def _composed_hvp(
     W_wanted: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`_linear_chunks.linear_cross_entropy_hvp` with the logits in memory, whatever `chunk_rows` is."""
-    x = _kept(x, target, spec)
-    x_change = None if x_change is None else _kept(x_change, target, spec)
+    x = kept_features(x, target, spec)
+    x_change = None if x_change is None else kept_features(x_change, target, spec)
     logits = capped(torch.nn.functional.linear(x, W, bias), softcap)
     change = _logit_change(x, W, x_change, W_change, bias_change)
     slope = _slope(logits, softcap) if softcap else None
@@ -223,8 +224,8 @@ def _loss_change(arguments: tuple[Any, ...], changes: Sequence[Tensor | None]) -
     """How the loss changes with x, W and bias."""
     x, W, bias, target, weight, spec, softcap, chunk_rows = arguments
     x_change, *others = changes
-    x = _kept(x, target, spec)
-    changes = (None if x_change is None else _kept(x_change, target, spec), *others)
+    x = kept_features(x, target, spec)
+    changes = (None if x_change is None else kept_features(x_change, target, spec), *others)
     if spec.reduction is Reduction.none:
         logits = capped(torch.nn.functional.linear(x, W, bias), softcap)
         one = torch.ones(len(x), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
