@@ -10,7 +10,7 @@ import torch
 from torch.compiler import is_compiling
 
 from softgrad import _loss_spec, _validation
-from softgrad.torch._memory import DTYPES, without
+from softgrad.torch._kernels import DTYPES, without
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,4 +1,4 @@
-"""Cross-entropy: check, then one operator, whose derivatives `_cross_entropy_derivatives` holds."""
+"""Cross-entropy: check the arguments, then call one operator."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch.overrides import handle_torch_function, has_torch_function_variadic
 
-from softgrad.torch import _arguments
-from softgrad.torch._cross_entropy_derivatives import loss_of
+from softgrad.torch import _arguments, _autograd
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +102,7 @@ def cross_entropy(
         ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing, z_loss=z_loss
     )
     logits, target, weight, dim = _arguments.cross_entropy(input, target, weight, spec)
-    loss = loss_of(logits, target, weight, dim, spec)
+    loss = _autograd.loss(logits, target, weight, dim, spec)
     return loss if loss.dtype is logits.dtype else narrowed(loss, logits.dtype, logits.device)
 
 

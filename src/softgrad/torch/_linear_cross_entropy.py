@@ -1,4 +1,4 @@
-"""Cross-entropy of a linear head, logits = input Wᵀ + bias: check, then one operator that never stores the logits."""
+"""Cross-entropy of a linear head, logits = input Wᵀ + bias: check the arguments, then call one operator."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 from torch.overrides import handle_torch_function, has_torch_function
 
 from softgrad.torch import _arguments
+from softgrad.torch._autograd import kept_features, linear_loss
 from softgrad.torch._cross_entropy import cross_entropy, narrowed
-from softgrad.torch._linear_derivatives import capped, kept_features, loss_of
+from softgrad.torch._linear import capped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,7 +115,7 @@ def linear_cross_entropy(
         return cross_entropy(logits, target, weight, ignored, reduction, label_smoothing, z_loss=z_loss)
     n = input.shape[:-1].numel()
     x, target = x.reshape(n, x.shape[-1]), target.reshape(n, *target.shape[input.ndim - 1 :])
-    loss = loss_of(x, W, bias, target, weight, spec, cap, rows)
+    loss = linear_loss(x, W, bias, target, weight, spec, cap, rows)
     if reduction == "none":
         loss = loss.reshape(input.shape[:-1])
     factors = [t.dtype for t in (target, weight) if t is not None and t.is_floating_point()]

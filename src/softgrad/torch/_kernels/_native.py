@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from softgrad import _core
-from softgrad._core import Reduction, SoftmaxKind
+from softgrad._core import DType, Reduction, SoftmaxKind
 from softgrad._loss_spec import DEFAULT
-from softgrad.torch._memory import DTYPES, empty_like, materialised, without
-from softgrad.torch._targets import summed
+from softgrad.torch._kernels._memory import DTYPES, empty_like, materialised, without
+from softgrad.torch._kernels._targets import summed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,23 +69,24 @@ def log_softmax_vjp(logits: Tensor, v: Tensor, dim: int) -> Tensor:
 
 
 def row_statistics(logits: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
-    """The statistics of rows, or of the block of their classes that the logits are."""
+    """The statistics of rows, or of a block of their classes, from the logits of that block."""
     statistics = torch.empty((len(logits), _core.statistics_fields), dtype=torch.float64)
-    classes, labels, probabilities, axis, class_weight, *_, first_class = targets
-    _core.row_statistics(
-        spec,
-        DTYPES[logits.dtype],
-        logits,
-        axis,
-        statistics,
-        labels=labels,
-        probabilities=probabilities,
-        probabilities_dtype=DTYPES[logits.dtype if probabilities is None else probabilities.dtype],
-        class_weight=class_weight,
-        first_class=first_class or 0,
-        classes=classes,
-    )
+    dtype = DTYPES[logits.dtype]
+    _core.row_statistics(spec, dtype, logits, targets.axis, statistics, **_arguments(targets, dtype))
     return statistics
+
+
+def _arguments(targets: Targets, dtype: DType) -> dict[str, Any]:
+    """The targets of logits of a dtype as arguments of a compiled kernel."""
+    classes, labels, probabilities, _, class_weight, *_, first_class = targets
+    return {
+        "labels": labels,
+        "probabilities": probabilities,
+        "probabilities_dtype": dtype if probabilities is None else DTYPES[probabilities.dtype],
+        "class_weight": class_weight,
+        "first_class": first_class or 0,
+        "classes": classes,
+    }
 
 
 def merge_statistics(parts: list[Tensor]) -> Tensor:
@@ -102,7 +103,7 @@ def cross_entropy(
     statistics: Tensor | None = None,
     gradient: Tensor | None = None,
 ) -> Tensor:
-    """The loss; its gradient goes into `gradient`, in the same pass."""
+    """The loss; its gradient is written to `gradient`, if given, in the same pass."""
     dtype = torch.float64 if logits.dtype is torch.float64 else torch.float32
     losses = None
     if spec.reduction is Reduction.none:
@@ -125,7 +126,7 @@ def overwrite_with_grad(
     losses: Tensor | None,
     statistics: Tensor | None,
 ) -> None:
-    """Put the gradient in place of the logits, and write the losses of the rows where they are wanted."""
+    """Overwrite the logits with the gradient; write the losses of the rows to `losses`, if given."""
     _write(logits, targets, spec, losses, logits, statistics, _row_scale(upstream, logits, targets.axis))
 
 
@@ -138,28 +139,14 @@ def _write(
     statistics: Tensor | None,
     row_scale: Tensor | None = None,
 ) -> float:
-    """The reduced loss; the losses of the rows and the gradient go into the tensors that are there."""
-    logits = materialised(logits)
-    classes, labels, probabilities, axis, class_weight, _, summed_weight, first_class = targets
+    """The reduced loss; the losses of the rows and the gradient are written to the tensors given."""
+    logits, dtype = materialised(logits), DTYPES[logits.dtype]
     try:
         return _core.cross_entropy(
-            spec,
-            DTYPES[logits.dtype],
-            logits,
-            axis,
-            labels=labels,
-            probabilities=probabilities,
-            probabilities_dtype=DTYPES[logits.dtype if probabilities is None else probabilities.dtype],
-            class_weight=class_weight,
-            summed_weight=summed_weight,
-            row_scale=row_scale,
-            loss=losses,
-            gradient=gradient,
-            statistics=statistics,
-            first_class=first_class or 0,
-            classes=classes,
-        )
-    except IndexError:  # a label is no class: with a message that names it
+            spec, dtype, logits, targets.axis, **_arguments(targets, dtype), summed_weight=targets.summed_weight,
+            row_scale=row_scale, loss=losses, gradient=gradient, statistics=statistics,
+        )  # fmt: skip
+    except IndexError:  # a label is no class: raise an error that names it
         summed(targets, spec)
         raise
 
@@ -184,7 +171,7 @@ def cross_entropy_hvp(logits: Tensor, upstream: Tensor, v: Tensor, targets: Targ
 
 
 def _in_numpy(targets: Targets) -> Targets:
-    """The same targets in NumPy's arrays, whose sums are compensated."""
+    """The same targets as NumPy arrays, whose sums are compensated."""
     probabilities = targets.probabilities
     if probabilities is not None and probabilities.element_size() < 4:
         probabilities = probabilities.float()
@@ -200,7 +187,7 @@ def _as_numpy(tensor: Tensor | None) -> Any:
 
 
 def _row_scale(upstream: Tensor, logits: Tensor, dim: int) -> Tensor | None:
-    """The factor of every row's gradient: the upstream gradient, None where it is one."""
+    """The upstream gradient of every row, None if it is one."""
     if upstream.ndim or logits.ndim == 1:
         return materialised(upstream.to(torch.float64)).contiguous()
     factor = upstream.item()

@@ -18,7 +18,7 @@ _SPEC = "LossSpec spec"
 
 
 class Schema(NamedTuple):
-    """The arguments of an operator: whole, with one `LossSpec`, or flat, with its fields in place of it."""
+    """The arguments of an operator: whole, with one `LossSpec`, or flat, with its fields instead."""
 
     text: str  # of the flat arguments, as the dispatcher takes it
     tensors: int  # arguments that are tensors; they come first

@@ -1,4 +1,4 @@
-"""Tensors as the compiled kernels take them: with memory of their own."""
+"""The memory of tensors: what the compiled kernels read, and where results are written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DTYPES = {
     torch.float32: DType.float32,
     torch.float64: DType.float64,
 }
-# From here on NumPy, too, asks for huge pages: the first write to fresh memory costs more than the kernel itself.
+# As NumPy: from this size on the first write to fresh memory costs more than the kernel itself.
 _HUGE_BYTES = 4 << 20
 
 
@@ -23,17 +23,17 @@ def without(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
 
 
 def materialised(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor, with memory that holds its values: torch negates some lazily, and leaves some zeros without any."""
+    """The tensor with its values in memory: torch negates some tensors lazily, and stores no zeros for others."""
     return tensor if tensor.data_ptr() and not tensor.is_neg() else tensor.resolve_neg().clone()
 
 
 def empty_like(tensor: torch.Tensor) -> torch.Tensor:
-    """torch.empty_like, in huge pages where the result is large."""
+    """torch.empty_like, in huge pages if the result is large."""
     return _in_huge_pages(torch.empty_like(tensor))
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """torch.empty, in huge pages where the result is large."""
+    """torch.empty, in huge pages if the result is large."""
     return _in_huge_pages(torch.empty(shape, dtype=dtype, device=device))
 
 

@@ -1,8 +1,8 @@
 """The derivatives of the cross-entropy of a linear head, to any order.
 
-Loss, gradients and Hessian-vector product go through the rows by chunks (`_linear_chunks`); each is the derivative of
-the one before. What lies beyond, and derivatives with respect to targets and class weights, is composed of the
-operators of `_cross_entropy_derivatives` and torch's products, with the logits in memory.
+Loss, gradients and Hessian-vector product are three operators that go through the rows by chunks (`_linear`), each
+the derivative of the one before. Higher derivatives, and those with respect to targets and class weights, are composed
+of the operators of the cross-entropy and torch's products, with the logits in memory.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from softgrad._core import Reduction
-from softgrad.torch import _operators
-from softgrad.torch._cross_entropy_derivatives import differentiated
-from softgrad.torch._cross_entropy_derivatives import loss_of as loss_of_logits
-from softgrad.torch._linear_chunks import Head, value_and_gradients
+from softgrad.torch._autograd._cross_entropy import are_targets_differentiated, loss
+from softgrad.torch._dispatch import direct_apply, has_value, is_recorded_eagerly, operators, primals
+from softgrad.torch._linear import LinearHead, bend, capped, slope, value_and_gradients
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
     from softgrad._loss_spec import LossSpec
 
 
-def loss_of(
+def linear_loss(
     x: Tensor,
     W: Tensor,
     bias: Tensor | None,
@@ -36,22 +35,24 @@ def loss_of(
     chunk_rows: int,
 ) -> Tensor:
     """The loss of checked arguments, float32 or float64."""
-    if not len(W) or differentiated(target) or differentiated(weight):  # with the logits in memory
+    if not len(W) or are_targets_differentiated(target, weight):  # with the logits in memory
         logits = capped(torch.nn.functional.linear(kept_features(x, target, spec), W, bias), softcap)
-        return loss_of_logits(logits, target, weight, 1, spec)
-    return _operators.linear_cross_entropy(x, W, bias, target, weight, spec, softcap, chunk_rows)
+        return loss(logits, target, weight, 1, spec)
+    # float16 would lose small gradients before a loss scale from upstream can save them.
+    has_gradients = spec.reduction is not Reduction.none and x.dtype != torch.float16
+    if has_gradients and is_recorded_eagerly(x, W, bias, target, weight):
+        return _with_gradients(x, W, bias, target, weight, spec, softcap, chunk_rows)
+    return operators.linear_cross_entropy(x, W, bias, target, weight, spec, softcap, chunk_rows)
 
 
 def kept_features(features: Tensor, target: Tensor, spec: LossSpec) -> Tensor:
     """Features, or their change, with 0 in rows whose every label is ignored: 0 times NaN or infinity would spread."""
     if target.is_floating_point() or spec.ignore_index is None:
         return features
-    kept = (target != spec.ignore_index).reshape(len(features), -1).any(1, keepdim=True)
-    return torch.where(kept, features, 0)
-
-
-def capped(logits: Tensor, softcap: float) -> Tensor:
-    return softcap * torch.tanh(logits / softcap) if softcap else logits
+    kept = target != spec.ignore_index
+    if kept.ndim > 1:  # several outputs
+        kept = kept.flatten(1).any(1)
+    return torch.where(kept.unsqueeze(1), features, 0)
 
 
 def _composed_hvp(
@@ -70,18 +71,18 @@ def _composed_hvp(
     x_wanted: bool,
     W_wanted: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`_linear_chunks.linear_cross_entropy_hvp` with the logits in memory, whatever `chunk_rows` is."""
+    """`linear_cross_entropy_hvp` with the logits in memory, whatever `chunk_rows` is."""
     x = kept_features(x, target, spec)
     x_change = None if x_change is None else kept_features(x_change, target, spec)
     logits = capped(torch.nn.functional.linear(x, W, bias), softcap)
     change = _logit_change(x, W, x_change, W_change, bias_change)
-    slope = _slope(logits, softcap) if softcap else None
-    g = _operators.cross_entropy_grad(logits, upstream, target, weight, 1, spec)
-    capped_change = change if slope is None else slope * change
-    h = _operators.cross_entropy_hvp(logits, upstream, capped_change, target, weight, 1, spec)
-    if slope is not None:
-        bend = (-2 / softcap**2) * logits * slope
-        h, g = h * slope + g * bend * change, g * slope
+    softcap_slope = slope(logits, softcap) if softcap else None
+    g = operators.cross_entropy_grad(logits, upstream, target, weight, 1, spec)
+    capped_change = change if softcap_slope is None else softcap_slope * change
+    h = operators.cross_entropy_hvp(logits, upstream, capped_change, target, weight, 1, spec)
+    if softcap_slope is not None:
+        h = h * softcap_slope + g * bend(logits, softcap_slope, softcap) * change
+        g = g * softcap_slope
     empty = x.new_empty(0)
     of_x = of_W = empty
     if x_wanted:
@@ -89,12 +90,6 @@ def _composed_hvp(
     if W_wanted:
         of_W = h.T @ x if x_change is None else h.T @ x + g.T @ x_change
     return of_x, of_W, empty if bias is None else h.sum(0)
-
-
-def _slope(capped: Tensor, softcap: float) -> Tensor:
-    """The derivative 1 - tanh² of cap · tanh(z / cap), from its result."""
-    t = capped / softcap
-    return (1 - t) * (1 + t)
 
 
 def _logit_change(
@@ -115,65 +110,61 @@ class _WithGradients(torch.autograd.Function):
     """The reduced loss in eager reverse mode: three products in all, because its gradients come with it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, W: Tensor, bias: Tensor | None, arguments: tuple[Any, ...]) -> Tensor:
-        target, weight, *ctx.loss = arguments  # specification, softcap, rows of a chunk
-        loss, ctx.gradients = value_and_gradients(Head.of(x, W, bias, *arguments), ctx.needs_input_grad[:3])
+    def forward(ctx: Any, x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, *rest: Any) -> Tensor:
+        weight, *ctx.options = rest  # specification, softcap, rows of a chunk
+        loss, *ctx.gradients = value_and_gradients(LinearHead.of(x, W, bias, target, *rest), ctx.needs_input_grad[:3])
         ctx.save_for_backward(x, W, bias, target, weight)
         return loss
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        x, W, bias, target, weight = ctx.saved_tensors
+        _ = ctx.saved_tensors  # which raises if one of them was changed in place
         # Handed over once: from then on they may be somebody's .grad.
         gradients, ctx.gradients = ctx.gradients, None
-        if gradients is None or torch.is_grad_enabled() or not _operators.is_plain_scalar(upstream):
-            wanted = ctx.needs_input_grad[:3]
-            computed = _operators.linear_cross_entropy_grad(
-                x, W, bias, upstream, target, weight, *ctx.loss, *wanted[:2]
-            )
-            return *(g if is_wanted else None for g, is_wanted in zip(computed, wanted, strict=True)), None
-        factor = upstream.item()
-        if factor != 1:
+        if gradients is None or torch.is_grad_enabled() or not has_value(upstream):
+            gradients = _gradients(ctx, upstream)
+        else:
+            factor = upstream.item()
             for gradient in gradients:
-                if gradient is not None:
+                if gradient is not None and factor != 1:
                     gradient.mul_(factor)
-        return *gradients, None
+        return *gradients, *[None] * 5
 
 
-_with_gradients = super(torch.autograd.Function, _WithGradients).apply
+def _gradients(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+    """The gradients that a loss is asked for."""
+    x, W, bias, target, weight = ctx.saved_tensors
+    wanted = ctx.needs_input_grad[:3]
+    gradients = operators.linear_cross_entropy_grad(x, W, bias, upstream, target, weight, *ctx.options, *wanted[:2])
+    return tuple(g if is_wanted else None for g, is_wanted in zip(gradients, wanted, strict=True))
 
 
-@_operators.linear_cross_entropy.derivatives
+_with_gradients = direct_apply(_WithGradients)
+
+
+@operators.linear_cross_entropy.derivatives
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        tensors, ctx.loss = inputs[:5], inputs[5:]
+        tensors, ctx.options = inputs[:5], inputs[5:]
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        x, W, bias, target, weight = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[:3]
-        gradients = _operators.linear_cross_entropy_grad(x, W, bias, upstream, target, weight, *ctx.loss, *wanted[:2])
-        gradients = (g if is_wanted else None for g, is_wanted in zip(gradients, wanted, strict=True))
-        return *gradients, *[None] * 5
+        return *_gradients(ctx, upstream), *[None] * 5
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        return _loss_change((*_operators.primals(ctx), *ctx.loss), tangents[:3])
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
-        return _operators.linear_cross_entropy.one_by_one(info, in_dims, *arguments)
+        return _loss_change((*primals(ctx), *ctx.options), tangents[:3])
 
 
-@_operators.linear_cross_entropy_grad.derivatives
+@operators.linear_cross_entropy_grad.derivatives
 class _LinearGradient(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         *tensors, spec, softcap, chunk_rows, x_wanted, W_wanted = inputs
-        ctx.loss, ctx.computed = (spec, softcap, chunk_rows), (x_wanted, W_wanted, tensors[2] is not None)
+        ctx.options, ctx.computed = (spec, softcap, chunk_rows), (x_wanted, W_wanted, tensors[2] is not None)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
@@ -186,38 +177,34 @@ class _LinearGradient(torch.autograd.Function):
         changes = [u if computed else None for u, computed in zip(v, ctx.computed, strict=True)]
         if all(change is None for change in changes):
             return (None,) * 11
-        products = _operators.linear_cross_entropy_hvp(
-            x, W, bias, upstream, *changes, target, weight, *ctx.loss, *wanted[:2]
+        products = operators.linear_cross_entropy_hvp(
+            x, W, bias, upstream, *changes, target, weight, *ctx.options, *wanted[:2]
         )
         of_upstream = None
         if ctx.needs_input_grad[3]:
-            arguments = (x, W, bias, target, weight, *ctx.loss)
+            arguments = (x, W, bias, target, weight, *ctx.options)
             of_upstream = _loss_change(arguments, changes).to(upstream.dtype)
         products = (h if is_wanted else None for h, is_wanted in zip(products, wanted, strict=True))
         return *products, of_upstream, *[None] * 7
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, ...]:
-        x, W, bias, upstream, target, weight = _operators.primals(ctx)
+        x, W, bias, upstream, target, weight = primals(ctx)
         *changes, upstream_change = tangents[:4]
         results = ()
         if any(change is not None for change in changes):
-            results = _operators.linear_cross_entropy_hvp(
-                x, W, bias, upstream, *changes, target, weight, *ctx.loss, *ctx.computed[:2]
+            results = operators.linear_cross_entropy_hvp(
+                x, W, bias, upstream, *changes, target, weight, *ctx.options, *ctx.computed[:2]
             )
         if upstream_change is not None:
-            more = _operators.linear_cross_entropy_grad(
-                x, W, bias, upstream_change, target, weight, *ctx.loss, *ctx.computed[:2]
+            more = operators.linear_cross_entropy_grad(
+                x, W, bias, upstream_change, target, weight, *ctx.options, *ctx.computed[:2]
             )
             results = tuple(a + b for a, b in zip(results, more, strict=True)) if results else more
         return results
 
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        return _operators.linear_cross_entropy_grad.one_by_one(info, in_dims, *arguments)
 
-
-_operators.linear_cross_entropy_hvp.derivatives_of(_composed_hvp)
+operators.linear_cross_entropy_hvp.composed_derivatives(_composed_hvp)
 
 
 def _loss_change(arguments: tuple[Any, ...], changes: Sequence[Tensor | None]) -> Tensor:
@@ -229,22 +216,12 @@ def _loss_change(arguments: tuple[Any, ...], changes: Sequence[Tensor | None]) -
     if spec.reduction is Reduction.none:
         logits = capped(torch.nn.functional.linear(x, W, bias), softcap)
         one = torch.ones(len(x), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
-        g = _operators.cross_entropy_grad(logits, one, target, weight, 1, spec).to(one.dtype)
-        slope = _slope(logits, softcap) if softcap else 1
-        return (g * slope * _logit_change(x, W, *changes)).sum(1)
+        g = operators.cross_entropy_grad(logits, one, target, weight, 1, spec).to(one.dtype)
+        if softcap:
+            g = g * slope(logits, softcap)
+        return (g * _logit_change(x, W, *changes)).sum(1)
     one = torch.ones((), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
     wanted = changes[0] is not None, changes[1] is not None
-    gradients = _operators.linear_cross_entropy_grad(
-        x, W, bias, one, target, weight, spec, softcap, chunk_rows, *wanted
-    )
+    gradients = operators.linear_cross_entropy_grad(x, W, bias, one, target, weight, spec, softcap, chunk_rows, *wanted)
     dots = [(g.to(one.dtype) * c).sum() for g, c in zip(gradients, changes, strict=True) if c is not None]
     return sum(dots[1:], dots[0])
-
-
-@_operators.linear_cross_entropy.reverse
-def _record(usual: Callable[..., Tensor], x: Tensor, W: Tensor, bias: Tensor | None, *arguments: Any) -> Tensor:
-    _, _, spec, _, _ = arguments
-    # float16 would lose small gradients before a loss scale from upstream can save them.
-    if spec.reduction is Reduction.none or x.dtype == torch.float16:
-        return usual(x, W, bias, *arguments)
-    return _with_gradients(x, W, bias, arguments)

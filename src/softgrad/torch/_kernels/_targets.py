@@ -1,4 +1,4 @@
-"""From the arguments of an operator to `Targets`: for any device, and for the compiled kernels."""
+"""`Targets` of the arguments of an operator: for any device, and for the compiled kernels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from softgrad import _core, _validation
 from softgrad._targets import Targets
-from softgrad.torch._memory import materialised
+from softgrad.torch._kernels._memory import materialised
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def targets_of(target: Tensor, weight: Tensor | None, dim: int, classes: int, dtype: torch.dtype) -> Targets:
-    """Targets of logits of a dtype in torch operations, which may trace, transform or differentiate them."""
+    """Targets as torch operations take them, which may be traced, transformed or differentiated."""
     labels, probabilities = (None, target) if target.is_floating_point() else (target, None)
     class_weight = None if weight is None else weight.to(torch.promote_types(dtype, torch.float32))
     return Targets(classes, labels, probabilities, dim, class_weight)
 
 
 def native_targets(target: Tensor, weight: Tensor | None, dim: int, classes: int) -> Targets:
-    """Targets with memory for the compiled kernels, class weights checked and in float64."""
+    """Targets as the compiled kernels take them: in memory, class weights checked and in float64."""
     class_weight = None
     if weight is not None:
         wide = weight.detach().to(torch.float64).resolve_neg().numpy()
@@ -36,7 +36,7 @@ def native_targets(target: Tensor, weight: Tensor | None, dim: int, classes: int
 
 
 def summed(targets: Targets, spec: LossSpec) -> Targets:
-    """The targets with the summed weight of their labels; labels that are no classes are refused."""
+    """Targets with the summed weight of their labels. Raises IndexError if a label is no class."""
     if targets.labels is None or targets.summed_weight is not None:
         return targets
     bad_row, total, rest = _core.check_labels(spec, targets.labels, targets.classes, targets.class_weight)

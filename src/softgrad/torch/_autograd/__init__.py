@@ -1,0 +1,8 @@
+"""The operators with their derivatives, to any order, and the losses that choose how to be recorded."""
+
+from softgrad.torch._autograd import _softmax  # noqa: F401, which gives the operators their derivatives
+from softgrad.torch._autograd._cross_entropy import loss
+from softgrad.torch._autograd._linear_cross_entropy import kept_features, linear_loss
+from softgrad.torch._dispatch import operators
+
+__all__ = ["kept_features", "linear_loss", "loss", "operators"]

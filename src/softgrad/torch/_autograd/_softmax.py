@@ -1,0 +1,85 @@
+"""The derivatives of softmax, log_softmax and logsumexp, to any order.
+
+J = Diag(p) - p pᵀ and L = I - 1 pᵀ, the Jacobians of softmax and log-softmax. The products J v and Lᵀ v are operators
+of their own, softmax_vjp and log_softmax_vjp, whose derivatives are written in the same few functions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from softgrad.torch._autograd._rules import define_derivatives
+from softgrad.torch._dispatch import has_value, operators
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _softmax_vjp_in_probs(w: Tensor, probs: Tensor, v: Tensor, dim: int) -> Tensor:
+    """Return w ∘ (v - v̄) - v w̄, with means under p."""
+    v_mean = (probs * v).sum(dim, keepdim=True)
+    w_mean = (probs * w).sum(dim, keepdim=True)
+    return (w - w_mean) * (v - v_mean) - w_mean * v_mean
+
+
+def _softmax_vjp_change(change: Tensor, probs: Tensor, v: Tensor, dim: int) -> Tensor:
+    """The change of J v with p."""
+    mean = (probs * v).sum(dim, keepdim=True)
+    return change * (v - mean) - probs * (change * v).sum(dim, keepdim=True)
+
+
+def _log_softmax_jvp(v: Tensor, logits: Tensor, dim: int) -> Tensor:
+    """L v = v - (pᵀv) 1, from differences with v_* at a largest logit."""
+    if not logits.shape[dim]:
+        return torch.zeros_like(v)
+    difference = v - v.gather(dim, logits.detach().argmax(dim, keepdim=True))
+    return difference - (operators.softmax(logits, dim) * difference).sum(dim, keepdim=True)
+
+
+def _log_softmax_vjp_in_logits(w: Tensor, logits: Tensor, v: Tensor, dim: int) -> Tensor:
+    """Return -(1ᵀv) J w: symmetric, so that it serves reverse and forward mode."""
+    return -v.sum(dim, keepdim=True) * operators.softmax_vjp(operators.softmax(logits, dim), w, dim)
+
+
+def _logsumexp_slope(logits: Tensor, lse: Tensor, dim: int) -> Tensor:
+    """The gradient of logsumexp: softmax; where +inf makes that NaN, torch's exp(z - lse), 0 at the finite logits."""
+    probs = operators.softmax(logits, dim)
+    is_infinite = lse == torch.inf
+    any_infinite = is_infinite.any()
+    if has_value(any_infinite) and not any_infinite:
+        return probs
+    return torch.where(is_infinite.unsqueeze(dim), (logits - lse.unsqueeze(dim)).exp(), probs)
+
+
+define_derivatives(
+    operators.softmax,
+    saved=lambda tensors, output: (output,),
+    vjps=[lambda v, probs, dim: operators.softmax_vjp(probs, v, dim)],
+    jvps=[lambda v, probs, dim: operators.softmax_vjp(probs, v, dim)],
+)
+define_derivatives(
+    operators.softmax_vjp,
+    vjps=[_softmax_vjp_in_probs, lambda w, probs, v, dim: operators.softmax_vjp(probs, w, dim)],
+    jvps=[_softmax_vjp_change, lambda change, probs, v, dim: operators.softmax_vjp(probs, change, dim)],
+)
+define_derivatives(
+    operators.log_softmax,
+    vjps=[lambda v, logits, dim: operators.log_softmax_vjp(logits, v, dim)],
+    jvps=[_log_softmax_jvp],
+)
+define_derivatives(
+    operators.log_softmax_vjp,
+    vjps=[_log_softmax_vjp_in_logits, lambda w, logits, v, dim: _log_softmax_jvp(w, logits, dim)],
+    jvps=[
+        _log_softmax_vjp_in_logits,
+        lambda change, logits, v, dim: operators.log_softmax_vjp(logits, change, dim),
+    ],
+)
+define_derivatives(
+    operators.logsumexp,
+    saved=lambda tensors, output: (*tensors, output),
+    vjps=[lambda v, logits, lse, dim: v.unsqueeze(dim) * _logsumexp_slope(logits, lse, dim)],
+    jvps=[lambda v, logits, lse, dim: (operators.softmax(logits, dim) * v).sum(dim)],
+)

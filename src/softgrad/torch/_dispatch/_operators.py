@@ -1,0 +1,103 @@
+"""The operators ``torch.ops.softgrad``: a kernel for the CPU, closed forms for every other device, shapes for tracing.
+
+A kernel for another device takes the place of the closed form by ``torch.library.impl("softgrad::softmax", "CUDA")``.
+`softgrad.torch._autograd` gives the operators their derivatives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from softgrad import _closed_forms
+from softgrad._core import Reduction
+from softgrad.torch import _linear
+from softgrad.torch._dispatch._operator import CustomOperator
+from softgrad.torch._kernels import native, native_targets, targets_of, without
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from softgrad._loss_spec import LossSpec
+
+
+def _like_first(first: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(first)
+
+
+def _of_rows(logits: Tensor, dim: int) -> Tensor:
+    return logits.new_empty(without(logits.shape, dim))
+
+
+def _loss(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec) -> Tensor:
+    dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    return logits.new_empty(without(logits.shape, dim) if spec.reduction is Reduction.none else (), dtype=dtype)
+
+
+def _loss_of_head(
+    x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, weight: Tensor | None, spec: LossSpec, *_: Any
+) -> Tensor:
+    shape = x.shape[:1] if spec.reduction is Reduction.none else ()
+    return x.new_empty(shape, dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+def _like_wanted(x: Tensor, W: Tensor, bias: Tensor | None, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+    *_, x_wanted, W_wanted = rest
+    of_x, of_W = x.new_empty(x.shape if x_wanted else (0,)), x.new_empty(W.shape if W_wanted else (0,))
+    return of_x, of_W, x.new_empty((0,) if bias is None else bias.shape)
+
+
+def _softmax_operator(name: str, arguments: str, shape: Callable[..., Any] = _like_first) -> CustomOperator:
+    return CustomOperator(name, f"{arguments}, int dim", shape, getattr(native, name), getattr(_closed_forms, name))
+
+
+softmax = _softmax_operator("softmax", "Tensor logits")
+log_softmax = _softmax_operator("log_softmax", "Tensor logits")
+logsumexp = _softmax_operator("logsumexp", "Tensor logits", _of_rows)
+softmax_vjp = _softmax_operator("softmax_vjp", "Tensor probs, Tensor v")
+log_softmax_vjp = _softmax_operator("log_softmax_vjp", "Tensor logits, Tensor v")
+
+
+def _loss_operator(name: str, tensors: str, shape: Callable[..., Any] = _like_first) -> CustomOperator:
+    kernel, closed_form = getattr(native, name), getattr(_closed_forms, name)
+
+    def on_memory(*given: Any) -> Tensor:
+        *before, target, weight, dim, spec = given
+        return kernel(*before, native_targets(target, weight, dim, before[0].shape[dim]), spec)
+
+    def on_any_device(*given: Any) -> Tensor:
+        *before, target, weight, dim, spec = given
+        logits = before[0]
+        return closed_form(*before, targets_of(target, weight, dim, logits.shape[dim], logits.dtype), spec)
+
+    arguments = f"{tensors}, Tensor target, Tensor? weight, int dim, LossSpec spec"
+    return CustomOperator(name, arguments, shape, on_memory, on_any_device)
+
+
+cross_entropy = _loss_operator("cross_entropy", "Tensor logits", _loss)
+cross_entropy_grad = _loss_operator("cross_entropy_grad", "Tensor logits, Tensor upstream")
+cross_entropy_hvp = _loss_operator("cross_entropy_hvp", "Tensor logits, Tensor upstream, Tensor v")
+
+
+def _linear_operator(name: str, tensors: str, wanted: str, shape: Callable[..., Any], result: str) -> CustomOperator:
+    kernel = getattr(_linear, name)
+    loss = "Tensor target, Tensor? weight, LossSpec spec, float softcap, int chunk_rows"
+    return CustomOperator(
+        name, f"Tensor x, Tensor W, Tensor? bias, {tensors}{loss}{wanted}", shape, kernel, kernel, result
+    )
+
+
+_WANTED = ", bool x_wanted, bool W_wanted"
+_GRADIENTS = "(Tensor, Tensor, Tensor)"
+_CHANGES = "Tensor? x_change, Tensor? W_change, Tensor? bias_change"
+
+linear_cross_entropy = _linear_operator("linear_cross_entropy", "", "", _loss_of_head, "Tensor")
+linear_cross_entropy_grad = _linear_operator(
+    "linear_cross_entropy_grad", "Tensor upstream, ", _WANTED, _like_wanted, _GRADIENTS
+)
+linear_cross_entropy_hvp = _linear_operator(
+    "linear_cross_entropy_hvp", f"Tensor upstream, {_CHANGES}, ", _WANTED, _like_wanted, _GRADIENTS
+)

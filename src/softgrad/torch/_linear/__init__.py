@@ -1,0 +1,21 @@
+"""The cross-entropy of a linear head, with the logits of one chunk in memory at a time; the products are torch's."""
+
+from softgrad.torch._linear._head import LinearHead
+from softgrad.torch._linear._hvp import linear_cross_entropy_hvp
+from softgrad.torch._linear._softcap import bend, capped, slope
+from softgrad.torch._linear._value_and_gradients import (
+    linear_cross_entropy,
+    linear_cross_entropy_grad,
+    value_and_gradients,
+)
+
+__all__ = [
+    "LinearHead",
+    "bend",
+    "capped",
+    "linear_cross_entropy",
+    "linear_cross_entropy_grad",
+    "linear_cross_entropy_hvp",
+    "slope",
+    "value_and_gradients",
+]
