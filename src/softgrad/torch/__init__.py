@@ -1,8 +1,8 @@
-"""softmax, cross-entropy and what they make of a linear head for PyTorch: torch's conventions, any order of derivative.
+"""softmax, cross-entropy and the cross-entropy of a linear head for PyTorch, with derivatives of any order.
 
 softmax, log_softmax, logsumexp                   as in torch.nn.functional
-cross_entropy, linear_cross_entropy               the same, exact for confident rows too
-Softmax, LogSoftmax, CrossEntropyLoss, LinearCrossEntropyLoss            the same as torch.nn.Module
+cross_entropy, linear_cross_entropy               as there, and exact for confident rows too
+Softmax, LogSoftmax, CrossEntropyLoss, LinearCrossEntropyLoss            as in torch.nn
 """
 
 from softgrad.torch._cross_entropy import cross_entropy

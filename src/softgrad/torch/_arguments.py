@@ -1,10 +1,10 @@
-"""What a user passes: rejected with torch's kinds of exception, or returned in the form the operators take."""
+"""Checks of users' arguments, with torch's kinds of exception; they are returned in the form the operators take."""
 
 from __future__ import annotations
 
 import functools
 import operator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import torch
 from torch.compiler import is_compiling
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from softgrad._loss_spec import LossSpec
+
+ReductionName = Literal["mean", "sum", "none"]
 
 # Classes of probability 0, and rows that do not count.
 _PADDING = {"input": "-torch.inf", "target": "-100"}
@@ -133,26 +135,30 @@ def _target(input: Tensor, target: Tensor, dim: int) -> Tensor:
         )
     rows = without(shape, dim)
     if target.dtype not in (torch.int64, torch.uint8):
-        expected = f"class indices (torch.int64, shape {rows}) or class probabilities (floating, shape {tuple(shape)})"
-        raise RuntimeError(
-            f"target has dtype {target.dtype} and shape {tuple(target.shape)}; expected {expected}; write "
-            "target.long() for class indices"
-        )
+        _reject_target_dtype(target, rows, tuple(shape))
     if target.shape != rows:
         if rows or target.shape != (1,):  # torch takes one label of shape (1,) for one row without a batch
-            _reject_shape(target, input, rows)
+            _reject_target_shape(target, input, rows, tuple(shape))
         target = target.reshape(())
     if not shape[dim] and target.numel():
         raise IndexError(f"input has shape {tuple(shape)}: no classes; expected at least one, for target to name")
     return target if target.dtype == torch.int64 else target.long()
 
 
-def _reject_shape(target: Tensor, input: Tensor, rows: tuple[int, ...]) -> NoReturn:
+def _reject_target_dtype(target: Tensor, rows: tuple[int, ...], probabilities: tuple[int, ...]) -> NoReturn:
+    raise RuntimeError(
+        f"target has dtype {target.dtype} and shape {tuple(target.shape)}; expected class indices (torch.int64, "
+        f"shape {rows}) or class probabilities (floating, shape {probabilities}); write target.long() for class indices"
+    )
+
+
+def _reject_target_shape(
+    target: Tensor, input: Tensor, rows: tuple[int, ...], probabilities: tuple[int, ...]
+) -> NoReturn:
     same_batch = rows and target.ndim and target.shape[0] == rows[0]
     raise (RuntimeError if same_batch else ValueError)(
         f"target has shape {tuple(target.shape)} beside input of shape {tuple(input.shape)}; expected {rows}, one "
-        f"class index for each row (classes are dimension {1 if input.ndim > 1 else 0} of input), or the shape of "
-        "input for class probabilities"
+        f"class index for each row, or {probabilities} for class probabilities"
     )
 
 
@@ -171,12 +177,11 @@ def class_weight(weight: Tensor, input: Tensor, classes: int, same_dtype: bool) 
 
 def linear_head(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     """Features and coefficients of a linear head."""
-    function = "linear_cross_entropy"
     parts = [(input, "input"), (weight, "linear_weight")]
     if bias is not None:
         parts.append((bias, "linear_bias"))
     for value, name in parts:
-        _require_tensor(value, name, function)
+        _require_tensor(value, name, "linear_cross_entropy")
         if value.dtype not in DTYPES:
             _reject_dtype(value, name, f"write {name}.to(torch.float32)")
         if value.device != input.device:
@@ -208,8 +213,7 @@ def linear_target(
     target: Tensor, weight: Tensor | None, input: Tensor, linear_weight: Tensor, spec: LossSpec
 ) -> Tensor:
     """Labels as int64, one for each row of input and output of the head, or class probabilities."""
-    function = "linear_cross_entropy"
-    _require_tensor(target, "target", function)
+    _require_tensor(target, "target", "linear_cross_entropy")
     if target.device != input.device:
         _reject_device(target, "target", input)
     batch, (classes, *outputs) = input.shape[:-1], linear_weight.shape[:-1]
@@ -217,20 +221,13 @@ def linear_target(
     if target.shape == all_classes and target.dtype in DTYPES:
         _no_ignored_row(spec)
     elif target.dtype not in (torch.int64, torch.uint8):
-        raise RuntimeError(
-            f"target has dtype {target.dtype} and shape {tuple(target.shape)}; expected class indices (torch.int64, "
-            f"shape {rows}) or class probabilities (floating, shape {all_classes})"
-        )
+        _reject_target_dtype(target, rows, all_classes)
     elif target.shape != rows:
-        same_batch = rows and target.ndim and target.shape[0] == rows[0]
-        raise (RuntimeError if same_batch else ValueError)(
-            f"target has shape {tuple(target.shape)} beside input of shape {tuple(input.shape)}; expected "
-            f"{rows}, one class index for each row, or {all_classes} for class probabilities"
-        )
+        _reject_target_shape(target, input, rows, all_classes)
     if not classes and not target.is_floating_point() and target.numel():
         raise IndexError("linear_weight has no rows: no classes; expected at least one, for target to name")
     if weight is not None:
-        _require_tensor(weight, "weight", function)
+        _require_tensor(weight, "weight", "linear_cross_entropy")
         class_weight(weight, input, classes, not target.is_floating_point())
     return target.long() if target.dtype == torch.uint8 else target
 
@@ -241,7 +238,7 @@ def under_autocast(device: torch.device) -> bool:
 
 
 def _no_ignored_row(spec: LossSpec) -> None:
-    """Class probabilities cannot name rows to drop; torch's default, a negative index, asks for none."""
+    """Reject an index to ignore beside class probabilities; torch's default, a negative one, ignores none."""
     if spec.ignore_index is not None and spec.ignore_index >= 0:
         raise RuntimeError(
             f"ignore_index={spec.ignore_index} needs class indices, but target holds class probabilities; set the rows "
@@ -260,7 +257,7 @@ def softcap(value: float | None) -> float:
 
 
 def chunk_rows(value: int | None) -> int:
-    """How many rows of logits are in memory at a time; 0 for None: as many as fit."""
+    """The number of rows whose logits are in memory at a time; 0 for None: as many as fit."""
     if value is None:
         return 0
     try:

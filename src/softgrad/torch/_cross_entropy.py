@@ -12,18 +12,20 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from softgrad.torch._arguments import ReductionName
+
 
 def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
     ignore_index: int = -100,
-    reduction: str = "mean",
+    reduction: ReductionName = "mean",
     label_smoothing: float = 0.0,
     *,
     z_loss: float = 0.0,
 ) -> Tensor:
-    r"""Cross-entropy between targets and the softmax of logits; takes the place of torch.nn.functional.cross_entropy.
+    r"""Cross-entropy between targets and the softmax of logits; a replacement for torch.nn.functional.cross_entropy.
 
     .. math:: \ell = -\sum_j y_j \log p_j + \zeta \operatorname{lse}(z)^2, \quad p = \operatorname{softmax}(z)
 
@@ -47,7 +49,7 @@ def cross_entropy(
     label_smoothing : float
         ε, from 0 to 1.
     z_loss : float
-        ζ: 0, or from 1e-15 to 1e15; by name only, torch has none.
+        ζ: 0, or from 1e-15 to 1e15. Keyword only; torch has no z-loss.
 
     Returns
     -------
@@ -107,6 +109,6 @@ def cross_entropy(
 
 
 def narrowed(loss: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The float32 loss of 16-bit logits in their own dtype, unless autocast wants it as it is."""
+    """The float32 loss of 16-bit logits in their own dtype; under autocast in float32."""
     autocast = dtype.itemsize < 4 and _arguments.under_autocast(device)
     return loss if autocast else loss.to(dtype)

@@ -16,6 +16,8 @@ from softgrad.torch._linear import capped
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from softgrad.torch._arguments import ReductionName
+
 
 def linear_cross_entropy(
     input: Tensor,
@@ -24,7 +26,7 @@ def linear_cross_entropy(
     *,
     linear_bias: Tensor | None = None,
     weight: Tensor | None = None,
-    reduction: str = "mean",
+    reduction: ReductionName = "mean",
     ignore_index: int | None = -100,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
@@ -35,7 +37,7 @@ def linear_cross_entropy(
 
     .. math:: \ell = \sum_n \operatorname{CE}(W x_n + b,\; y_n)
 
-    Takes the place of torch.nn.functional.linear_cross_entropy, and of a linear layer followed by `cross_entropy`.
+    Replaces torch.nn.functional.linear_cross_entropy, and a linear layer followed by `cross_entropy`.
 
     Parameters
     ----------
@@ -124,7 +126,7 @@ def linear_cross_entropy(
 
 
 def _as_autocast(operand: Tensor) -> Tensor:
-    """The operand of a product in the dtype that autocast, if it is on, wants it in."""
+    """The operand of a product in the dtype of autocast, if that is on."""
     if operand.dtype == torch.float64 or not _arguments.under_autocast(operand.device):
         return operand
     return operand.to(torch.get_autocast_dtype(operand.device.type))

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from softgrad.torch._cross_entropy import cross_entropy
 from softgrad.torch._linear_cross_entropy import linear_cross_entropy
 from softgrad.torch._softmax import log_softmax, softmax
 
+if TYPE_CHECKING:
+    from softgrad.torch._arguments import ReductionName
 
-class Softmax(torch.nn.Module):
-    """`softmax` along a dimension; takes the place of torch.nn.Softmax.
+
+class _AlongDimension(torch.nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"dim={self.dim}"
+
+
+class Softmax(_AlongDimension):
+    """`softmax` along a dimension; a replacement for torch.nn.Softmax.
 
     Parameters
     ----------
@@ -25,21 +40,13 @@ class Softmax(torch.nn.Module):
     tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
     """
 
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
-
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Probabilities, of the shape of `input`."""
         return softmax(input, self.dim)
 
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return f"dim={self.dim}"
 
-
-class LogSoftmax(torch.nn.Module):
-    """`log_softmax` along a dimension; takes the place of torch.nn.LogSoftmax.
+class LogSoftmax(_AlongDimension):
+    """`log_softmax` along a dimension; a replacement for torch.nn.LogSoftmax.
 
     Parameters
     ----------
@@ -47,17 +54,9 @@ class LogSoftmax(torch.nn.Module):
         The classes.
     """
 
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
-
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Log-probabilities, of the shape of `input`."""
         return log_softmax(input, self.dim)
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return f"dim={self.dim}"
 
 
 class _Loss(torch.nn.Module):
@@ -68,7 +67,7 @@ class _Loss(torch.nn.Module):
         weight: torch.Tensor | None = None,
         *,
         ignore_index: int = -100,
-        reduction: str = "mean",
+        reduction: ReductionName = "mean",
         label_smoothing: float = 0.0,
         z_loss: float = 0.0,
     ) -> None:
@@ -88,14 +87,14 @@ class _Loss(torch.nn.Module):
 
 
 class CrossEntropyLoss(_Loss):
-    """`cross_entropy` with fixed options; takes the place of torch.nn.CrossEntropyLoss.
+    """`cross_entropy` with fixed options; a replacement for torch.nn.CrossEntropyLoss.
 
     Parameters
     ----------
     weight : Tensor of shape (C,), optional
         A factor for every class, kept as a buffer.
     ignore_index, reduction, label_smoothing, z_loss
-        As for `cross_entropy`; by name only.
+        As for `cross_entropy`; keyword only.
 
     Examples
     --------
@@ -123,16 +122,16 @@ class LinearCrossEntropyLoss(_Loss):
     num_classes : int
         C.
     bias : bool
-        Whether the logits have an offset; by name only, as all that follow.
+        Whether the head has a bias; keyword only, as all that follow.
     weight, ignore_index, reduction, label_smoothing, z_loss, softcap, chunk_rows
         As for `linear_cross_entropy`.
     device, dtype
-        Of the coefficients, which start as those of torch.nn.Linear do.
+        Device and dtype of the coefficients, which are initialised as in torch.nn.Linear.
 
     Notes
     -----
-    The coefficients are those of a torch.nn.Linear called ``linear``, as in torch.nn.LinearCrossEntropyLoss: a state
-    of one loads into the other. ``weight`` is the buffer of class weights, as in the other losses.
+    The coefficients are those of a torch.nn.Linear named ``linear``, as in torch.nn.LinearCrossEntropyLoss: the state
+    of either loads into the other. ``weight`` is the buffer of class weights, as in the other losses.
 
     Examples
     --------
@@ -153,7 +152,7 @@ class LinearCrossEntropyLoss(_Loss):
         bias: bool = False,
         weight: torch.Tensor | None = None,
         ignore_index: int = -100,
-        reduction: str = "mean",
+        reduction: ReductionName = "mean",
         label_smoothing: float = 0.0,
         z_loss: float = 0.0,
         softcap: float | None = None,

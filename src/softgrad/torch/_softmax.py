@@ -26,7 +26,7 @@ def softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Ten
     dim : int
         The classes.
     dtype : torch.dtype, optional
-        What `input` is converted to first; the only way to pass integers.
+        Convert `input` to this dtype first; integer tensors need it.
 
     Returns
     -------

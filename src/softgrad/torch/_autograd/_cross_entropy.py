@@ -43,7 +43,7 @@ def loss(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: 
         return _composed(logits, target, weight, dim, spec)
     has_gradient = logits.requires_grad and spec.reduction is not Reduction.none and logits.numel() <= _KEPT_LOGITS
     if has_gradient and is_recorded_eagerly(logits, target, weight):
-        return _with_gradient(logits, target, weight, dim, spec)
+        return _with_gradient(logits, (target, weight, dim, spec))
     return operators.cross_entropy(logits, target, weight, dim, spec)
 
 
@@ -76,43 +76,38 @@ class _WithGradient(torch.autograd.Function):
     """The reduced loss of not too many logits, for reverse mode: the gradient is computed in the same pass."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec) -> Tensor:
-        ctx.dim, ctx.spec = dim, spec
+    def forward(ctx: Any, logits: Tensor, arguments: tuple[Any, ...]) -> Tensor:  # one tuple: each argument costs time
+        target, weight, ctx.dim, ctx.spec = arguments
         ctx.gradient = empty_like(logits)
         ctx.save_for_backward(logits, target, weight)
-        return native.cross_entropy(
-            logits, native_targets(target, weight, dim, logits.shape[dim]), spec, gradient=ctx.gradient
-        )
+        targets = native_targets(target, weight, ctx.dim, logits.shape[ctx.dim])
+        return native.cross_entropy(logits, targets, ctx.spec, gradient=ctx.gradient)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         logits, *targets = ctx.saved_tensors
         # Handed over once: from then on it may be somebody's .grad.
         gradient, ctx.gradient = ctx.gradient, None
         can_hand_over = gradient is not None and not torch.is_grad_enabled() and has_value(upstream)
         if not can_hand_over or upstream.item() != 1:
             gradient = operators.cross_entropy_grad(logits, upstream, *targets, ctx.dim, ctx.spec)
-        return gradient, None, None, None, None
+        return gradient, None
 
 
 _with_gradient = direct_apply(_WithGradient)
 
 
-# Rules: v is the upstream gradient or the change of a tensor; s the upstream gradient of the loss.
-
-
-def _grad(v: Tensor, logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec) -> Tensor:
-    return operators.cross_entropy_grad(logits, v, target, weight, dim, spec)
+# The rules of define_derivatives; s is the upstream gradient of the loss.
 
 
 def _loss_change(v: Tensor, logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec) -> Tensor:
     """The gradient times v, summed over the classes, and over the rows of a reduced loss."""
-    per_row = spec.reduction is Reduction.none
+    is_per_row = spec.reduction is Reduction.none
     wide = torch.promote_types(logits.dtype, torch.float32)
-    one = torch.ones(v.select(dim, 0).shape if per_row else (), dtype=wide, device=logits.device)
+    one = torch.ones(v.select(dim, 0).shape if is_per_row else (), dtype=wide, device=logits.device)
     change = operators.cross_entropy_grad(logits, one, target, weight, dim, spec).to(wide) * v
     change = _closed_forms.kept_rows(change, _targets(logits, target, weight, dim), spec)  # 0 times NaN is NaN
-    return change.sum(dim) if per_row else change.sum()
+    return change.sum(dim) if is_per_row else change.sum()
 
 
 def _grad_change(v: Tensor, logits: Tensor, s: Tensor, *rest: Any) -> Tensor:
@@ -123,17 +118,9 @@ def _grad_in_upstream(v: Tensor, logits: Tensor, s: Tensor, *rest: Any) -> Tenso
     return _loss_change(v, logits, *rest).to(s.dtype)
 
 
-def _third_derivative(
-    w: Tensor,
-    logits: Tensor,
-    s: Tensor,
-    v: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    dim: int,
-    spec: LossSpec,
-) -> Tensor:
+def _third_derivative(w: Tensor, logits: Tensor, s: Tensor, v: Tensor, *rest: Any) -> Tensor:
     """The third derivative of the loss, applied to v and w, times the upstream gradient."""
+    target, weight, dim, spec = rest
     z, v, w = (tensor.to(torch.promote_types(logits.dtype, torch.float32)) for tensor in (logits, v, w))
     targets = _targets(logits, target, weight, dim)
     p, lse = operators.softmax(z, dim), _lse(z, dim, spec)
@@ -179,7 +166,12 @@ def _lse(z: Tensor, dim: int, spec: LossSpec) -> Tensor | None:
     return operators.logsumexp(z, dim) if spec.z_loss else None
 
 
-define_derivatives(operators.cross_entropy, vjps=[_grad], jvps=[_loss_change], vmap=_batched_loss)
+define_derivatives(
+    operators.cross_entropy,
+    vjps=[lambda v, logits, *rest: operators.cross_entropy_grad(logits, v, *rest)],
+    jvps=[_loss_change],
+    vmap=_batched_loss,
+)
 define_derivatives(  # g(z, s) = s ∂loss/∂z
     operators.cross_entropy_grad,
     vjps=[_grad_change, _grad_in_upstream],

@@ -24,25 +24,17 @@ if TYPE_CHECKING:
     from softgrad._loss_spec import LossSpec
 
 
-def linear_loss(
-    x: Tensor,
-    W: Tensor,
-    bias: Tensor | None,
-    target: Tensor,
-    weight: Tensor | None,
-    spec: LossSpec,
-    softcap: float,
-    chunk_rows: int,
-) -> Tensor:
+def linear_loss(x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, *rest: Any) -> Tensor:
     """The loss of checked arguments, float32 or float64."""
+    weight, spec, softcap, _ = rest
     if not len(W) or are_targets_differentiated(target, weight):  # with the logits in memory
         logits = capped(torch.nn.functional.linear(kept_features(x, target, spec), W, bias), softcap)
         return loss(logits, target, weight, 1, spec)
     # float16 would lose small gradients before a loss scale from upstream can save them.
     has_gradients = spec.reduction is not Reduction.none and x.dtype != torch.float16
     if has_gradients and is_recorded_eagerly(x, W, bias, target, weight):
-        return _with_gradients(x, W, bias, target, weight, spec, softcap, chunk_rows)
-    return operators.linear_cross_entropy(x, W, bias, target, weight, spec, softcap, chunk_rows)
+        return _with_gradients(x, W, bias, target, *rest)
+    return operators.linear_cross_entropy(x, W, bias, target, *rest)
 
 
 def kept_features(features: Tensor, target: Tensor, spec: LossSpec) -> Tensor:
@@ -55,23 +47,9 @@ def kept_features(features: Tensor, target: Tensor, spec: LossSpec) -> Tensor:
     return torch.where(kept.unsqueeze(1), features, 0)
 
 
-def _composed_hvp(
-    x: Tensor,
-    W: Tensor,
-    bias: Tensor | None,
-    upstream: Tensor,
-    x_change: Tensor | None,
-    W_change: Tensor | None,
-    bias_change: Tensor | None,
-    target: Tensor,
-    weight: Tensor | None,
-    spec: LossSpec,
-    softcap: float,
-    chunk_rows: int,
-    x_wanted: bool,
-    W_wanted: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _composed_hvp(x: Tensor, W: Tensor, bias: Tensor | None, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     """`linear_cross_entropy_hvp` with the logits in memory, whatever `chunk_rows` is."""
+    upstream, x_change, W_change, bias_change, target, weight, spec, softcap, _, x_wanted, W_wanted = rest
     x = kept_features(x, target, spec)
     x_change = None if x_change is None else kept_features(x_change, target, spec)
     logits = capped(torch.nn.functional.linear(x, W, bias), softcap)
@@ -112,7 +90,8 @@ class _WithGradients(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, *rest: Any) -> Tensor:
         weight, *ctx.options = rest  # specification, softcap, rows of a chunk
-        loss, *ctx.gradients = value_and_gradients(LinearHead.of(x, W, bias, target, *rest), ctx.needs_input_grad[:3])
+        head, one = LinearHead.of(x, W, bias, target, *rest), torch.ones((), device=x.device)
+        loss, *ctx.gradients = value_and_gradients(head, one, ctx.needs_input_grad[:3])
         ctx.save_for_backward(x, W, bias, target, weight)
         return loss
 
@@ -132,7 +111,7 @@ class _WithGradients(torch.autograd.Function):
 
 
 def _gradients(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-    """The gradients that a loss is asked for."""
+    """The gradients that backward is asked for."""
     x, W, bias, target, weight = ctx.saved_tensors
     wanted = ctx.needs_input_grad[:3]
     gradients = operators.linear_cross_entropy_grad(x, W, bias, upstream, target, weight, *ctx.options, *wanted[:2])
@@ -191,24 +170,20 @@ class _LinearGradient(torch.autograd.Function):
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, ...]:
         x, W, bias, upstream, target, weight = primals(ctx)
         *changes, upstream_change = tangents[:4]
-        results = ()
+        options = (target, weight, *ctx.options, *ctx.computed[:2])
+        results = []
         if any(change is not None for change in changes):
-            results = operators.linear_cross_entropy_hvp(
-                x, W, bias, upstream, *changes, target, weight, *ctx.options, *ctx.computed[:2]
-            )
+            results.append(operators.linear_cross_entropy_hvp(x, W, bias, upstream, *changes, *options))
         if upstream_change is not None:
-            more = operators.linear_cross_entropy_grad(
-                x, W, bias, upstream_change, target, weight, *ctx.options, *ctx.computed[:2]
-            )
-            results = tuple(a + b for a, b in zip(results, more, strict=True)) if results else more
-        return results
+            results.append(operators.linear_cross_entropy_grad(x, W, bias, upstream_change, *options))
+        return tuple(sum(rest, first) for first, *rest in zip(*results, strict=True))
 
 
 operators.linear_cross_entropy_hvp.composed_derivatives(_composed_hvp)
 
 
 def _loss_change(arguments: tuple[Any, ...], changes: Sequence[Tensor | None]) -> Tensor:
-    """How the loss changes with x, W and bias."""
+    """The change of the loss with changes of x, W and bias."""
     x, W, bias, target, weight, spec, softcap, chunk_rows = arguments
     x_change, *others = changes
     x = kept_features(x, target, spec)

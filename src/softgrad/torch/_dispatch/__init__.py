@@ -1,4 +1,4 @@
-"""The operators ``torch.ops.softgrad``: `operators`, and what their derivatives need to know of a call.
+"""The operators ``torch.ops.softgrad``, and questions about a call on which their derivatives depend.
 
 The only place that touches torch's private interfaces, in `_torch_internals`.
 """

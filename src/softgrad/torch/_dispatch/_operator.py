@@ -1,4 +1,4 @@
-"""Custom operators of torch's dispatcher, in ``torch.ops.softgrad``, and the way past it for eager calls."""
+"""Custom operators of torch's dispatcher, in ``torch.ops.softgrad``; eager calls bypass it."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class CustomOperator:
         self._recorded = _torch_internals.direct_apply(eager)
         if _torch_internals.CAN_REGISTER:
             dispatched = _subclass(function, forward=staticmethod(self._below_autograd))
-            self._register(_torch_internals.registered_apply(dispatched), vmap)
+            self._register(_torch_internals.apply_at_one_level(dispatched), vmap)
         else:
             self._dispatched = _subclass(function, forward=staticmethod(self._through_dispatcher)).apply
         return function
@@ -149,8 +149,13 @@ def is_recorded_eagerly(*tensors: Tensor | None) -> bool:
     """Whether a call with these tensors may bypass the dispatcher and is recorded, in reverse mode alone."""
     if needs_dispatcher() or in_forward_mode() or not torch.is_grad_enabled():
         return False
-    given = [t for t in tensors if t is not None]
-    return all(map(has_memory, given)) and any(t.requires_grad for t in given)
+    requires_grad = False
+    for tensor in tensors:
+        if tensor is not None:
+            if not has_memory(tensor):
+                return False
+            requires_grad = requires_grad or tensor.requires_grad
+    return requires_grad
 
 
 def has_value(tensor: Tensor) -> bool:

@@ -1,6 +1,6 @@
 """The operators ``torch.ops.softgrad``: a kernel for the CPU, closed forms for every other device, shapes for tracing.
 
-A kernel for another device takes the place of the closed form by ``torch.library.impl("softgrad::softmax", "CUDA")``.
+A kernel for another device replaces the closed form: ``torch.library.impl("softgrad::softmax", "CUDA")``.
 `softgrad.torch._autograd` gives the operators their derivatives.
 """
 
@@ -82,22 +82,21 @@ cross_entropy_grad = _loss_operator("cross_entropy_grad", "Tensor logits, Tensor
 cross_entropy_hvp = _loss_operator("cross_entropy_hvp", "Tensor logits, Tensor upstream, Tensor v")
 
 
-def _linear_operator(name: str, tensors: str, wanted: str, shape: Callable[..., Any], result: str) -> CustomOperator:
+def _linear_operator(
+    name: str,
+    tensors: str,
+    shape: Callable[..., Any] = _like_wanted,
+    wanted: str = ", bool x_wanted, bool W_wanted",
+    result: str = "(Tensor, Tensor, Tensor)",
+) -> CustomOperator:
     kernel = getattr(_linear, name)
     loss = "Tensor target, Tensor? weight, LossSpec spec, float softcap, int chunk_rows"
-    return CustomOperator(
-        name, f"Tensor x, Tensor W, Tensor? bias, {tensors}{loss}{wanted}", shape, kernel, kernel, result
-    )
+    arguments = f"Tensor x, Tensor W, Tensor? bias, {tensors}{loss}{wanted}"
+    return CustomOperator(name, arguments, shape, kernel, kernel, result)
 
 
-_WANTED = ", bool x_wanted, bool W_wanted"
-_GRADIENTS = "(Tensor, Tensor, Tensor)"
-_CHANGES = "Tensor? x_change, Tensor? W_change, Tensor? bias_change"
-
-linear_cross_entropy = _linear_operator("linear_cross_entropy", "", "", _loss_of_head, "Tensor")
-linear_cross_entropy_grad = _linear_operator(
-    "linear_cross_entropy_grad", "Tensor upstream, ", _WANTED, _like_wanted, _GRADIENTS
-)
+linear_cross_entropy = _linear_operator("linear_cross_entropy", "", _loss_of_head, "", "Tensor")
+linear_cross_entropy_grad = _linear_operator("linear_cross_entropy_grad", "Tensor upstream, ")
 linear_cross_entropy_hvp = _linear_operator(
-    "linear_cross_entropy_hvp", f"Tensor upstream, {_CHANGES}, ", _WANTED, _like_wanted, _GRADIENTS
+    "linear_cross_entropy_hvp", "Tensor upstream, Tensor? x_change, Tensor? W_change, Tensor? bias_change, "
 )

@@ -28,7 +28,7 @@ def _find(name: str) -> Any:
         return None
 
 
-# Transforms of torch.func act on calls that pass the dispatcher, and so do modes, such as FakeTensorMode.
+# Transforms of torch.func, and modes such as FakeTensorMode, see only calls that take the dispatcher.
 _are_transforms_active = _find("torch._C:_are_functorch_transforms_active")
 _count_modes = _find("torch._C:_len_torch_dispatch_stack")
 # Tensors that torch.autograd.grad(is_grads_batched=True) has batched, or that have outlived a transform of torch.func,
@@ -51,7 +51,7 @@ _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
 def needs_dispatcher() -> bool:
-    """Whether something traces, transforms or counts calls, for which they have to pass the dispatcher."""
+    """Whether something traces, transforms or counts calls, so that they must take the dispatcher."""
     return is_compiling() or not CAN_BYPASS or bool(_count_modes()) or _are_transforms_active()
 
 
@@ -78,21 +78,14 @@ def below_autograd() -> Iterator[None]:
     with _below_autograd():
         if not _are_transforms_active():
             yield
-            return
-        # An outer level may come next, which records; Function.apply has turned that off for all.
-        with torch.enable_grad(), _set_forward_mode(True):
-            yield
+        else:  # an outer level may come next, which records; Function.apply has turned that off for all
+            with torch.enable_grad(), _set_forward_mode(True):
+                yield
 
 
-def registered_apply(function: type[torch.autograd.Function]) -> Callable[..., Any]:
+def apply_at_one_level(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     """`function.apply` for a kernel of the Autograd key."""
-    apply = direct_apply(function)
-
-    def record(*given: Any) -> Any:
-        with _at_one_level():
-            return apply(*given)
-
-    return record
+    return _at_one_level()(direct_apply(function))
 
 
 def direct_apply(function: type[torch.autograd.Function]) -> Callable[..., Any]:

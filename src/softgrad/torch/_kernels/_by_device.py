@@ -31,7 +31,7 @@ def overwrite_with_grad(
 ) -> None:
     """Overwrite the logits with the gradient; write the losses of the rows to `losses`, if given."""
     if logits.is_cpu:
-        _native.overwrite_with_grad(logits, upstream, targets, spec, losses, statistics)
+        _native.write(logits, targets, spec, losses, logits, statistics, upstream)
         return
     if losses is not None:
         losses.copy_(_closed_forms.cross_entropy(logits, targets, spec, statistics))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from softgrad import _core
-from softgrad._core import DType, Reduction, SoftmaxKind
+from softgrad._core import Reduction, SoftmaxKind
 from softgrad._loss_spec import DEFAULT
 from softgrad.torch._kernels._memory import DTYPES, empty_like, materialised, without
 from softgrad.torch._kernels._targets import summed
@@ -72,21 +72,13 @@ def row_statistics(logits: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
     """The statistics of rows, or of a block of their classes, from the logits of that block."""
     statistics = torch.empty((len(logits), _core.statistics_fields), dtype=torch.float64)
     dtype = DTYPES[logits.dtype]
-    _core.row_statistics(spec, dtype, logits, targets.axis, statistics, **_arguments(targets, dtype))
+    classes, labels, probabilities, axis, class_weight, *_, first_class = targets
+    _core.row_statistics(
+        spec, dtype, logits, axis, statistics, labels=labels, probabilities=probabilities,
+        probabilities_dtype=dtype if probabilities is None else DTYPES[probabilities.dtype],
+        class_weight=class_weight, first_class=first_class or 0, classes=classes,
+    )  # fmt: skip
     return statistics
-
-
-def _arguments(targets: Targets, dtype: DType) -> dict[str, Any]:
-    """The targets of logits of a dtype as arguments of a compiled kernel."""
-    classes, labels, probabilities, _, class_weight, *_, first_class = targets
-    return {
-        "labels": labels,
-        "probabilities": probabilities,
-        "probabilities_dtype": dtype if probabilities is None else DTYPES[probabilities.dtype],
-        "class_weight": class_weight,
-        "first_class": first_class or 0,
-        "classes": classes,
-    }
 
 
 def merge_statistics(parts: list[Tensor]) -> Tensor:
@@ -97,54 +89,45 @@ def merge_statistics(parts: list[Tensor]) -> Tensor:
 
 
 def cross_entropy(
-    logits: Tensor,
-    targets: Targets,
-    spec: LossSpec,
-    statistics: Tensor | None = None,
-    gradient: Tensor | None = None,
+    logits: Tensor, targets: Targets, spec: LossSpec, statistics: Tensor | None = None, gradient: Tensor | None = None
 ) -> Tensor:
     """The loss; its gradient is written to `gradient`, if given, in the same pass."""
     dtype = torch.float64 if logits.dtype is torch.float64 else torch.float32
     losses = None
     if spec.reduction is Reduction.none:
         losses = torch.empty(without(logits.shape, targets.axis), dtype=dtype)
-    total = _write(logits, targets, spec, losses, gradient, statistics)
+    total = write(logits, targets, spec, losses, gradient, statistics)
     return torch.scalar_tensor(total, dtype=dtype) if losses is None else losses
 
 
 def cross_entropy_grad(logits: Tensor, upstream: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
     gradient = empty_like(logits)
-    _write(logits, targets, spec, None, gradient, None, _row_scale(upstream, logits, targets.axis))
+    write(logits, targets, spec, None, gradient, None, upstream)
     return gradient
 
 
-def overwrite_with_grad(
-    logits: Tensor,
-    upstream: Tensor,
-    targets: Targets,
-    spec: LossSpec,
-    losses: Tensor | None,
-    statistics: Tensor | None,
-) -> None:
-    """Overwrite the logits with the gradient; write the losses of the rows to `losses`, if given."""
-    _write(logits, targets, spec, losses, logits, statistics, _row_scale(upstream, logits, targets.axis))
-
-
-def _write(
+def write(
     logits: Tensor,
     targets: Targets,
     spec: LossSpec,
     losses: Tensor | None,
     gradient: Tensor | None,
     statistics: Tensor | None,
-    row_scale: Tensor | None = None,
+    upstream: Tensor | None = None,
 ) -> float:
-    """The reduced loss; the losses of the rows and the gradient are written to the tensors given."""
+    """The reduced loss; the losses of the rows and the gradient are written to the tensors given.
+
+    The gradient may be the logits themselves.
+    """
+    row_scale = None if upstream is None else _row_scale(upstream, logits, targets.axis)
     logits, dtype = materialised(logits), DTYPES[logits.dtype]
+    classes, labels, probabilities, axis, class_weight, _, summed_weight, first_class = targets
     try:
-        return _core.cross_entropy(
-            spec, dtype, logits, targets.axis, **_arguments(targets, dtype), summed_weight=targets.summed_weight,
-            row_scale=row_scale, loss=losses, gradient=gradient, statistics=statistics,
+        return _core.cross_entropy(  # spelled out: a dictionary of the targets takes a microsecond more
+            spec, dtype, logits, axis, labels=labels, probabilities=probabilities,
+            probabilities_dtype=dtype if probabilities is None else DTYPES[probabilities.dtype],
+            class_weight=class_weight, summed_weight=summed_weight, row_scale=row_scale, loss=losses,
+            gradient=gradient, statistics=statistics, first_class=first_class or 0, classes=classes,
         )  # fmt: skip
     except IndexError:  # a label is no class: raise an error that names it
         summed(targets, spec)
@@ -175,11 +158,8 @@ def _in_numpy(targets: Targets) -> Targets:
     probabilities = targets.probabilities
     if probabilities is not None and probabilities.element_size() < 4:
         probabilities = probabilities.float()
-    return targets._replace(
-        labels=_as_numpy(targets.labels),
-        probabilities=_as_numpy(probabilities),
-        class_weight=_as_numpy(targets.class_weight),
-    )
+    labels, class_weight = _as_numpy(targets.labels), _as_numpy(targets.class_weight)
+    return targets._replace(labels=labels, probabilities=_as_numpy(probabilities), class_weight=class_weight)
 
 
 def _as_numpy(tensor: Tensor | None) -> Any:

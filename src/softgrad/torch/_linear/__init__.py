@@ -1,7 +1,7 @@
 """The cross-entropy of a linear head, with the logits of one chunk in memory at a time; the products are torch's."""
 
+from softgrad.torch._linear._by_rows import linear_cross_entropy_hvp
 from softgrad.torch._linear._head import LinearHead
-from softgrad.torch._linear._hvp import linear_cross_entropy_hvp
 from softgrad.torch._linear._softcap import bend, capped, slope
 from softgrad.torch._linear._value_and_gradients import (
     linear_cross_entropy,

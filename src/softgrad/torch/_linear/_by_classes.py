@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from softgrad.torch._linear._gradient_sums import GradientSums
-    from softgrad.torch._linear._head import LinearHead
+    from softgrad.torch._linear._head import GradientSums, LinearHead
 
 _BLOCK_ROWS = 1024
 

@@ -1,22 +1,23 @@
-"""Loss and gradients of a linear head by chunks of rows: the gradient overwrites the logits of its chunk."""
+"""Loss, gradients and Hessian-vector products of a linear head by chunks of rows."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from softgrad._loss_spec import per_row
 from softgrad.torch._kernels import empty, kernels_for, overwrite_with_grad
-from softgrad.torch._linear._softcap import cap_in_place
+from softgrad.torch._linear._head import GradientSums, LinearHead
+from softgrad.torch._linear._softcap import bend, cap_in_place
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from softgrad.torch._linear._gradient_sums import GradientSums
-    from softgrad.torch._linear._head import LinearHead
-
 
 def losses_and_gradients(head: LinearHead, losses: Tensor, scale: Tensor | None, sums: GradientSums) -> None:
-    """Write the losses of the rows, and add their gradients times `scale`, if given, to `sums`."""
+    """Write the losses of the rows, and add their gradients times `scale`, if given, to `sums`.
+
+    The gradient overwrites the logits of its chunk.
+    """
     spec, buffer = per_row(head.spec), None
     for part, chunk in head.chunks(2 if head.softcap and scale is not None else 1):
         if buffer is None:
@@ -31,3 +32,53 @@ def losses_and_gradients(head: LinearHead, losses: Tensor, scale: Tensor | None,
         if slope is not None:
             logits.mul_(slope)
         sums.add(part, logits, chunk.x)
+
+
+def linear_cross_entropy_hvp(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """The Hessian of the loss with respect to (x, W, bias), times a direction; empty where not wanted.
+
+    t = x_change Wᵀ + x W_changeᵀ + bias_change,  h = H t,  g the gradient:
+    h W + g W_change,  hᵀ x + gᵀ x_change,  Σ h.
+    """
+    x, W, bias, upstream, x_change, W_change, bias_change, *rest, x_wanted, W_wanted = arguments
+    head = LinearHead.of(x, W, bias, *rest)
+    kept, rows = head.kept()
+    if rows is not None:
+        x_change = None if x_change is None else x_change[rows]
+        upstream = upstream[rows] if upstream.ndim else upstream
+    scale = kept.row_scale(upstream)
+    sums = GradientSums(head, rows, (bool(x_wanted), bool(W_wanted), bias is not None))
+    for part, chunk in kept.chunks(5 if head.softcap else 4):
+        x_part = None if x_change is None else x_change[part]
+        logits = x.new_empty(len(chunk.x), len(W))
+        chunk.write_logits(logits)
+        g, h = _gradient_and_product(chunk, logits, _logit_change(chunk, x_part, W_change, bias_change), scale[part])
+        sums.add(part, h, chunk.x)
+        sums.add_change(part, g, x_part, W_change)
+    return tuple(x.new_empty(0) if result is None else result for result in sums.results())
+
+
+def _logit_change(
+    chunk: LinearHead, x_change: Tensor | None, W_change: Tensor | None, bias_change: Tensor | None
+) -> Tensor:
+    change = chunk.x.new_zeros(len(chunk.x), len(chunk.W))
+    if bias_change is not None:
+        change += bias_change
+    if x_change is not None:
+        change.addmm_(x_change, chunk.W.T)
+    if W_change is not None:
+        change.addmm_(chunk.x, W_change.T)
+    return change
+
+
+def _gradient_and_product(chunk: LinearHead, logits: Tensor, change: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradient with respect to the logits, and its change with them, both before any softcap."""
+    kernels, targets, spec = kernels_for(logits), chunk.targets, per_row(chunk.spec)
+    slope = cap_in_place(logits, chunk.softcap, slope_wanted=True)
+    capped_change = change if slope is None else change * slope
+    g = kernels.cross_entropy_grad(logits, scale, targets, spec)
+    h = kernels.cross_entropy_hvp(logits, scale, capped_change, targets, spec)
+    if slope is not None:
+        h.mul_(slope).add_(bend(logits, slope, chunk.softcap).mul_(g).mul_(change))
+        g.mul_(slope)
+    return g, h

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from softgrad import _closed_forms
-from softgrad._core import Reduction
 from softgrad.torch._linear import _by_classes, _by_rows
-from softgrad.torch._linear._gradient_sums import GradientSums
-from softgrad.torch._linear._head import LinearHead
+from softgrad.torch._linear._head import GradientSums, LinearHead
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,28 +16,21 @@ if TYPE_CHECKING:
 
 def linear_cross_entropy(*arguments: Any) -> Tensor:
     """The loss alone."""
-    return _pass_over_rows(LinearHead.of(*arguments), None, (False, False, False))[0]
+    return value_and_gradients(LinearHead.of(*arguments), None, (False, False, False))[0]
 
 
 def linear_cross_entropy_grad(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, W and bias, times the upstream gradient; empty where not wanted."""
     x, W, bias, upstream, *rest, x_wanted, W_wanted = arguments
     wanted = (bool(x_wanted), bool(W_wanted), bias is not None)
-    _, *gradients = _pass_over_rows(LinearHead.of(x, W, bias, *rest), upstream, wanted)
+    _, *gradients = value_and_gradients(LinearHead.of(x, W, bias, *rest), upstream, wanted)
     return tuple(x.new_empty(0) if g is None else g for g in gradients)
 
 
 def value_and_gradients(
-    head: LinearHead, wanted: tuple[bool, bool, bool]
-) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """A reduced loss, and its gradients with respect to x, W and bias."""
-    return _pass_over_rows(head, torch.ones((), device=head.x.device), wanted)
-
-
-def _pass_over_rows(
     head: LinearHead, upstream: Tensor | None, wanted: tuple[bool, bool, bool]
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """The loss, and the gradients that are wanted."""
+    """The loss, and the gradients that are wanted, times the upstream gradient; None where not wanted."""
     kept, rows = head.kept()
     losses = head.x.new_empty(len(kept.x), dtype=torch.promote_types(head.x.dtype, torch.float32))
     if upstream is not None:
@@ -47,11 +38,7 @@ def _pass_over_rows(
     sums = GradientSums(head, rows, wanted)
     driver = _by_classes if kept.by_classes() else _by_rows
     driver.losses_and_gradients(kept, losses, upstream, sums)
-    return _reduced(head, losses, rows), *sums.results()
-
-
-def _reduced(head: LinearHead, losses: Tensor, rows: Tensor | None) -> Tensor:
-    """The reduced losses of the rows kept, or these losses and zeros for ignored rows."""
-    if head.spec.reduction is Reduction.none and rows is not None:
-        return losses.new_zeros(len(head.x)).index_copy_(0, rows, losses)
-    return _closed_forms.reduced(losses, head.targets, head.spec)
+    loss = _closed_forms.reduced(losses, head.targets, head.spec)
+    if rows is not None and loss.ndim:
+        loss = loss.new_zeros(len(head.x)).index_copy_(0, rows, loss)
+    return loss, *sums.results()
