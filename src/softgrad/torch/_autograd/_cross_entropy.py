@@ -20,7 +20,7 @@ from softgrad import _closed_forms
 from softgrad._core import Reduction
 from softgrad._loss_spec import per_row
 from softgrad.torch._autograd._rules import batch_first, define_derivatives
-from softgrad.torch._dispatch import direct_apply, has_value, is_recorded_eagerly, may_be_differentiated, operators
+from softgrad.torch._dispatch import direct_apply, has_value, may_be_differentiated, operators, recording
 from softgrad.torch._kernels import empty_like, native, native_targets, summed, targets_of
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def loss(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: 
     if (weight is not None or target.dtype is not torch.int64) and are_targets_differentiated(target, weight):
         return _composed(logits, target, weight, dim, spec)
     has_gradient = logits.requires_grad and spec.reduction is not Reduction.none and logits.numel() <= _KEPT_LOGITS
-    if has_gradient and is_recorded_eagerly(logits, target, weight):
+    if has_gradient and recording((logits, target, weight)) == "reverse":
         return _with_gradient(logits, (target, weight, dim, spec))
     return operators.cross_entropy(logits, target, weight, dim, spec)
 

@@ -13,7 +13,7 @@ import torch
 
 from softgrad._core import Reduction
 from softgrad.torch._autograd._cross_entropy import are_targets_differentiated, loss
-from softgrad.torch._dispatch import direct_apply, has_value, is_recorded_eagerly, operators, primals
+from softgrad.torch._dispatch import direct_apply, has_value, operators, primals, recording
 from softgrad.torch._linear import LinearHead, bend, capped, slope, value_and_gradients
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def linear_loss(x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, *rest
         return loss(logits, target, weight, 1, spec)
     # float16 would lose small gradients before a loss scale from upstream can save them.
     has_gradients = spec.reduction is not Reduction.none and x.dtype != torch.float16
-    if has_gradients and is_recorded_eagerly(x, W, bias, target, weight):
+    if has_gradients and recording((x, W, bias, target, weight)) == "reverse":
         return _with_gradients(x, W, bias, target, *rest)
     return operators.linear_cross_entropy(x, W, bias, target, *rest)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -22,7 +22,7 @@ def define_derivatives(
     vjps: Sequence[Callable[..., Tensor]],
     jvps: Sequence[Callable[..., Tensor]],
     vmap: Callable[..., Tensor] | None = None,
-    saved: Callable[..., Sequence[Tensor | None]] = lambda tensors, output: tensors,
+    saved: Literal["inputs", "output", "inputs and output"] = "inputs",
 ) -> None:
     """Differentiate an operator with respect to its first tensors, in reverse and in forward mode.
 
@@ -37,8 +37,10 @@ def define_derivatives(
     class Derivatives(torch.autograd.Function):
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-            tensors = saved(inputs[:count], output)
             ctx.options = inputs[count:]
+            tensors = (output,)
+            if saved != "output":
+                tensors = inputs[:count] if saved == "inputs" else (*inputs[:count], output)
             ctx.save_for_backward(*tensors)
             ctx.save_for_forward(*tensors)
 

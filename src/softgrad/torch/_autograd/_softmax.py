@@ -55,7 +55,7 @@ def _logsumexp_slope(logits: Tensor, lse: Tensor, dim: int) -> Tensor:
 
 define_derivatives(
     operators.softmax,
-    saved=lambda tensors, output: (output,),
+    saved="output",
     vjps=[lambda v, probs, dim: operators.softmax_vjp(probs, v, dim)],
     jvps=[lambda v, probs, dim: operators.softmax_vjp(probs, v, dim)],
 )
@@ -79,7 +79,7 @@ define_derivatives(
 )
 define_derivatives(
     operators.logsumexp,
-    saved=lambda tensors, output: (*tensors, output),
+    saved="inputs and output",
     vjps=[lambda v, logits, lse, dim: v.unsqueeze(dim) * _logsumexp_slope(logits, lse, dim)],
     jvps=[lambda v, logits, lse, dim: (operators.softmax(logits, dim) * v).sum(dim)],
 )

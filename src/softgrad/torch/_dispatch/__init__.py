@@ -4,15 +4,15 @@ The only place that touches torch's private interfaces, in `_torch_internals`.
 """
 
 from softgrad.torch._dispatch import _operators as operators
-from softgrad.torch._dispatch._operator import CustomOperator, has_value, is_recorded_eagerly, primals
-from softgrad.torch._dispatch._torch_internals import direct_apply, may_be_differentiated
+from softgrad.torch._dispatch._operator import CustomOperator, has_value, primals
+from softgrad.torch._dispatch._torch_internals import direct_apply, may_be_differentiated, recording
 
 __all__ = [
     "CustomOperator",
     "direct_apply",
     "has_value",
-    "is_recorded_eagerly",
     "may_be_differentiated",
     "operators",
     "primals",
+    "recording",
 ]

@@ -9,7 +9,7 @@ from torch.autograd import forward_ad
 
 from softgrad.torch._dispatch import _torch_internals
 from softgrad.torch._dispatch._schema import Schema
-from softgrad.torch._dispatch._torch_internals import has_memory, in_forward_mode, needs_dispatcher
+from softgrad.torch._dispatch._torch_internals import has_memory, needs_dispatcher, recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,18 +48,10 @@ class CustomOperator:
 
     def __call__(self, *given: Any) -> Any:
         """The operator with its derivatives; a plain eager call bypasses the dispatcher."""
-        if needs_dispatcher():
-            return self._dispatched(*given)
-        requires_grad = False
-        for tensor in given[: self.tensors]:
-            if tensor is not None:
-                if not has_memory(tensor):
-                    return self._dispatched(*given)
-                if tensor.requires_grad:
-                    requires_grad = True
-        if (requires_grad and torch.is_grad_enabled()) or in_forward_mode():
-            return self._recorded(*given)
-        return self._native(*given)
+        mode = recording(given[: self.tensors])
+        if mode == "none":
+            return self._native(*given)
+        return self._dispatched(*given) if mode == "dispatcher" else self._recorded(*given)
 
     def _through_dispatcher(self, *given: Any) -> Any:
         return self._registered(*self._schema.flat(given))
@@ -143,19 +135,6 @@ def _is_recorded_here(tensor: Tensor | None) -> bool:
         return False
     in_reverse = tensor.requires_grad and torch.is_grad_enabled()
     return in_reverse or forward_ad.unpack_dual(tensor, level=0).tangent is not None
-
-
-def is_recorded_eagerly(*tensors: Tensor | None) -> bool:
-    """Whether a call with these tensors may bypass the dispatcher and is recorded, in reverse mode alone."""
-    if needs_dispatcher() or in_forward_mode() or not torch.is_grad_enabled():
-        return False
-    requires_grad = False
-    for tensor in tensors:
-        if tensor is not None:
-            if not has_memory(tensor):
-                return False
-            requires_grad = requires_grad or tensor.requires_grad
-    return requires_grad
 
 
 def has_value(tensor: Tensor) -> bool:

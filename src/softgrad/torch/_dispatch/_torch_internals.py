@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import pkgutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch.autograd import forward_ad
@@ -47,6 +47,7 @@ _HAS_LEVEL = _find("torch.autograd.forward_ad:_current_level") is not None
 CAN_REGISTER = None not in (_are_transforms_active, _below_autograd, _at_one_level, _set_forward_mode)
 CAN_BYPASS = CAN_REGISTER and _HAS_LEVEL and None not in (_count_modes, _is_batched, _is_wrapped)
 
+Recording = Literal["dispatcher", "forward", "reverse", "none"]
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
@@ -58,6 +59,25 @@ def needs_dispatcher() -> bool:
 def has_memory(tensor: Tensor) -> bool:
     """Whether a compiled kernel can read a tensor, where no call needs the dispatcher."""
     return tensor.is_cpu and type(tensor) in _PLAIN and not _is_batched(tensor) and not _is_wrapped(tensor)
+
+
+def recording(tensors: tuple[Tensor | None, ...]) -> Recording:
+    """The modes in which a call with these tensors is recorded, or "dispatcher" where it must take that.
+
+    One function for all of it: each call of another would be noticeable for tiny tensors.
+    """
+    if is_compiling() or not CAN_BYPASS or _count_modes() or _are_transforms_active():
+        return "dispatcher"
+    requires_grad = False
+    for tensor in tensors:
+        if tensor is not None:
+            if not tensor.is_cpu or type(tensor) not in _PLAIN or _is_batched(tensor) or _is_wrapped(tensor):
+                return "dispatcher"
+            if tensor.requires_grad:
+                requires_grad = True
+    if forward_ad._current_level >= 0:
+        return "forward"
+    return "reverse" if requires_grad and torch.is_grad_enabled() else "none"
 
 
 def in_forward_mode() -> bool:
