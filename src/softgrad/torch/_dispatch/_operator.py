@@ -9,7 +9,7 @@ from torch.autograd import forward_ad
 
 from softgrad.torch._dispatch import _torch_internals
 from softgrad.torch._dispatch._schema import Schema
-from softgrad.torch._dispatch._torch_internals import has_memory, needs_dispatcher, recording
+from softgrad.torch._dispatch._torch_internals import recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,7 +139,7 @@ def _is_recorded_here(tensor: Tensor | None) -> bool:
 
 def has_value(tensor: Tensor) -> bool:
     """Whether the values of a tensor can be read now."""
-    return not needs_dispatcher() and has_memory(tensor)
+    return recording((tensor,)) != "dispatcher"
 
 
 def primals(ctx: Any) -> list[Any]:

@@ -51,16 +51,6 @@ Recording = Literal["dispatcher", "forward", "reverse", "none"]
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
-def needs_dispatcher() -> bool:
-    """Whether something traces, transforms or counts calls, so that they must take the dispatcher."""
-    return is_compiling() or not CAN_BYPASS or bool(_count_modes()) or _are_transforms_active()
-
-
-def has_memory(tensor: Tensor) -> bool:
-    """Whether a compiled kernel can read a tensor, where no call needs the dispatcher."""
-    return tensor.is_cpu and type(tensor) in _PLAIN and not _is_batched(tensor) and not _is_wrapped(tensor)
-
-
 def recording(tensors: tuple[Tensor | None, ...]) -> Recording:
     """The modes in which a call with these tensors is recorded, or "dispatcher" where it must take that.
 
@@ -80,14 +70,9 @@ def recording(tensors: tuple[Tensor | None, ...]) -> Recording:
     return "reverse" if requires_grad and torch.is_grad_enabled() else "none"
 
 
-def in_forward_mode() -> bool:
-    """Whether tensors may carry tangents."""
-    return not _HAS_LEVEL or forward_ad._current_level >= 0
-
-
 def may_be_differentiated(*tensors: Tensor | None) -> bool:
     """Whether a derivative with respect to one of the tensors may be asked for."""
-    if in_forward_mode() or _are_transforms_active is None or _are_transforms_active():
+    if not CAN_BYPASS or _are_transforms_active() or forward_ad._current_level >= 0:
         return True
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
