@@ -214,6 +214,25 @@ def test_weights_of_few_digits_are_refused():
         SoftmaxRegression().fit(X, y, sample_weight=np.full(len(y), 1e-320))
 
 
+@pytest.mark.parametrize("convert", [np.asarray, scipy.sparse.csr_array])
+def test_weights_may_be_as_large_or_small_as_their_sum_allows(convert):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(50, 2)), rng.integers(0, 2, 50)
+    expected = SoftmaxRegression(C=np.inf).fit(X, y).predict_proba(X)
+    for weight, scale in [(1e300, 1e5), (1e200, 1e60), (1e-200, 1e-80)]:
+        model = SoftmaxRegression(C=np.inf).fit(convert(scale * X), y, np.full(50, weight))
+        assert model.converged_
+        np.testing.assert_allclose(model.predict_proba(scale * X), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("class_weight, weight", [(None, 1e307), ({0: 1e300, 1: 1.0, 2: 1.0}, 1e100)])
+def test_weights_beyond_the_largest_sum_are_refused(class_weight, weight):
+    X, y = iris()
+    for weights in (np.full(len(y), weight), np.where(y == 0, weight, 1.0)):
+        with pytest.raises(ValueError, match="add up to more than the largest float64; multiply all weights"):
+            SoftmaxRegression(class_weight=class_weight).fit(X, y, weights)
+
+
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", ["one row", "light rows", "probabilities", "smoothed"])

@@ -58,6 +58,15 @@ def location_and_scale(x: Any, weight: Array, *, centred: bool) -> tuple[Array, 
 
     The scale of a constant column is `CONSTANT`. Dense values are checked in the same read.
     """
+    with np.errstate(over="ignore"):
+        total = float(weight.sum())
+    if not np.isfinite(total):
+        raise ValueError(
+            f"the weights of the rows, sample_weight times class_weight, reach {weight.max():.1e} and add up to more "
+            "than the largest float64; multiply all weights by one factor: it changes the model only through C"
+        )
+    # A power of two changes no digit, and keeps weight times square inside the range of float64.
+    weight = np.ldexp(weight, -int(np.frexp(weight.max())[1]))
     mean, variance = (_dense_moments if isinstance(x, np.ndarray) else _sparse_moments)(x, weight)
     scale = np.sqrt(variance if centred else variance + mean**2)
     varies = scale > np.maximum(_ROUNDING * np.abs(mean) if centred else 0, 1 / _limit(x))

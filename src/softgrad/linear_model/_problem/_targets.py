@@ -140,7 +140,9 @@ def fit_targets(y: EncodedTarget, weight: Array, class_weight: Any, spec: LossSp
     """Return the classes of a fit, which are the labels of positive weight, and its targets."""
     masses = y.masses(weight)
     factors = _class_factors(class_weight, y.names, masses)
-    kept = masses * factors > 0
+    with np.errstate(over="ignore"):  # `location_and_scale` refuses weights whose sum is infinite
+        kept = masses * factors > 0
+        row_weight = weight * factors[y.codes] if y.probabilities is None else weight
     classes = y.names[kept]
     if len(classes) < 2:
         present = repr(classes.tolist()[0]) if len(classes) else "of no weight"
@@ -151,14 +153,14 @@ def fit_targets(y: EncodedTarget, weight: Array, class_weight: Any, spec: LossSp
     if y.probabilities is None:
         # The rows of a label without weight get the index of some class: their weight is 0.
         index = np.maximum(np.cumsum(kept) - 1, 0)[y.codes]
-        return classes, Targets(len(classes), labels=index, row_weight=weight * factors[y.codes])
+        return classes, Targets(len(classes), labels=index, row_weight=row_weight)
     if not kept.all() and spec.label_smoothing == 0:
         name = y.names.tolist()[int(np.argmin(kept))]
         raise ValueError(
             f"column {name!r} of y is 0 in every row of positive weight; a class without probability has no finite "
             "optimum; drop the column, or write label_smoothing above 0"
         )
-    return y.names, Targets(len(y.names), probabilities=y.probabilities * factors, row_weight=weight)
+    return y.names, Targets(len(y.names), probabilities=y.probabilities * factors, row_weight=row_weight)
 
 
 def partial_fit_classes(classes: Any, y: EncodedTarget, known: Array | None) -> Array:
