@@ -129,6 +129,7 @@ def test_classes_that_a_fold_lacks():
         ({"Cs": [1.0, -1.0]}, ValueError, r"C=-1\.0; expected a number above 0"),
         ({"Cs": "all"}, ValueError, "Cs='all'"),
         ({"cv": 1}, ValueError, "k-fold"),
+        ({"cv": []}, ValueError, r"cv=\[\] yields no folds; expected at least one \(training, held-out\) pair"),
         ({"scoring": "nonsense"}, ValueError, "nonsense"),
         (
             {"scoring": lambda *_, **__: np.nan},

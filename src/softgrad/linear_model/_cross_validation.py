@@ -167,7 +167,7 @@ class SoftmaxRegressionCV(LinearSoftmax):
         score, weighted = None, sample_weight is not None
         if self.scoring is not None:
             score = scorer_of(self.scoring, SoftmaxRegression(), self.classes_, weighted=weighted)
-        folds = list(check_cv(self.cv, given, classifier=True).split(x, given, groups))
+        folds = self._folds(x, given, groups)
         counts = weight > 0
         if labels.codes is not None:
             counts &= class_indices(labels.names, self.classes_)[labels.codes] >= 0
@@ -218,6 +218,13 @@ class SoftmaxRegressionCV(LinearSoftmax):
                 self.intercepts_path_[:, best].mean(axis=0),
             )
         return self
+
+    def _folds(self, x: Any, given: Array, groups: Any) -> list[tuple[Any, Any]]:
+        """Training and held-out rows of every fold, as indices or masks."""
+        folds = list(check_cv(self.cv, given, classifier=True).split(x, given, groups))
+        if not folds:
+            raise ValueError(f"cv={self.cv!r:.60} yields no folds; expected at least one (training, held-out) pair")
+        return folds
 
     def _best(self) -> int:
         """The place on the path of the highest mean score; that of NaN is the lowest."""

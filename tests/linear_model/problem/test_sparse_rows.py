@@ -183,6 +183,17 @@ def test_index_arrays_of_another_kind_or_length_are_refused():
         fit(matrix, y)
 
 
+@pytest.mark.parametrize("form", [*COMPRESSED, "coo", "dia"])
+def test_values_that_are_masked_are_refused(form):
+    x, y = rows()
+    masked = of(x, form)
+    masked.data = np.ma.array(masked.data, mask=masked.data > 1)
+    model = fit(x, y)
+    for call in (lambda: fit(masked, y), lambda: model.predict_proba(masked), lambda: model.score(masked, y)):
+        with pytest.raises(TypeError, match=r"X\.data is a masked array, .* write X\.data = X\.data\.filled\(0\)"):
+            call()
+
+
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((60, 5)) * (RNG.random((60, 5)) < 0.7)
 Y = np.arange(60) % 3

@@ -17,7 +17,7 @@ def canonical_rows(X: Any) -> Any:
     """Return a sparse matrix as CSR of float32 or float64: sorted columns, no duplicates, indices of one type.
 
     Canonical CSR is returned without a copy, and anything but a sparse matrix of real numbers unchanged. Invalid index
-    arrays raise TypeError or ValueError.
+    arrays and masked values raise TypeError or ValueError.
     """
     if not issparse(X) or X.ndim != 2 or X.dtype.kind not in "biuf":
         return X
@@ -120,6 +120,8 @@ def _check_range(index: Array, size: int, name: str) -> None:
 
 def _values(X: Any) -> Array:
     """Return the values as float32 or float64, so that summing duplicates of a narrow dtype cannot overflow."""
+    if isinstance(X.data, np.ma.MaskedArray):
+        raise TypeError("X.data is a masked array, whose mask would be lost; write X.data = X.data.filled(0)")
     return np.ascontiguousarray(X.data, np.float32 if X.dtype == np.float32 else np.float64)
 
 
