@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 from softgrad import _pages
-from softgrad.cli import CommandError
+from softgrad.cli._errors import CommandError
 from softgrad.cli._evaluation import evaluation
+from softgrad.cli._formatting import nats, percent, shown
 from softgrad.cli._report import check_report, write_evaluation, write_report
 from softgrad.cli._report._coefficients import grid_shape
-from softgrad.cli._shown import nats, percent, shown
+
 from softgrad.linear_model import Iteration, SoftmaxRegression
 from tests import browser
 
@@ -314,7 +315,7 @@ def test_without_its_packages_the_report_is_refused_before_the_fit(monkeypatch, 
 
 def test_only_the_page_needs_matplotlib():
     program = (
-        "import sys; sys.modules['matplotlib'] = None; import softgrad.cli._report, softgrad.cli._evaluate;"
+        "import sys; sys.modules['matplotlib'] = None; import softgrad.cli._report, softgrad.cli._commands._evaluate;"
         "softgrad.cli.main(['evaluate', '--help'])"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

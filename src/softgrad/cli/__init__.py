@@ -1,4 +1,4 @@
-"""The command ``softgrad``; one module for each of its commands."""
+"""The command ``softgrad``: `main` runs it and turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -7,48 +7,41 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from softgrad.cli._errors import CommandError
 from softgrad.cli._terminal import never_fail_to_write, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# What the extra `cli` installs, by the names of import.
+# Import names of the packages that the extra `cli` installs.
 _EXTRA = ("typer", "rich", "scipy", "sklearn", "threadpoolctl", "pandas", "safetensors", "sympy", "jinja2")
-
-
-class CommandError(Exception):
-    """What the user can put right: printed as one line, without a traceback; 2 is for bad input, 1 for failure."""
-
-    def __init__(self, message: str, exit_code: int = 2) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 def main(arguments: list[str] | None = None, *, loaded: Callable[[], None] | None = None) -> NoReturn:
     """Run the command; the exit code is 0 for success, 1 for failure, 2 for bad input, 130 after Ctrl-C.
 
-    `loaded` is called when all commands are imported, before one of them runs.
+    `loaded` is called once all commands are imported, before one of them runs.
     """
     never_fail_to_write()
     try:
         code = _run(arguments, loaded)
     except CommandError as error:
-        _complain(error)
+        _print_error(error)
         code = error.exit_code
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _EXTRA:
             raise
-        _complain(f'{missing} is not installed; write pip install "softgrad[cli]"')
+        _print_error(f'{missing} is not installed; write pip install "softgrad[cli]"')
         code = 1
     except KeyboardInterrupt:
-        _end_undisturbed()
+        _ignore_further_interrupts()
         code = 130
     except OSError as error:
-        _complain(error)
+        _print_error(error)
         code = 1
     except MemoryError as error:
-        _complain(f"out of memory{f': {error}' if str(error) else ''}; take fewer rows or columns")
+        _print_error(f"out of memory{f': {error}' if str(error) else ''}; take fewer rows or columns")
         code = 1
     if code == 130:
         say("interrupted")
@@ -56,15 +49,15 @@ def main(arguments: list[str] | None = None, *, loaded: Callable[[], None] | Non
 
 
 def _run(arguments: list[str] | None, loaded: Callable[[], None] | None) -> int:
-    # Here, because typer comes with an extra that may not be installed.
+    # Imported here, because typer comes with an extra that may not be installed.
     import typer  # noqa: PLC0415
 
-    from softgrad.cli._app import app  # noqa: PLC0415
+    from softgrad.cli._commands import app  # noqa: PLC0415
 
     if loaded:
         loaded()
-    # click's base of all mistakes on a command line: typer exports only this child of it, and later versions carry
-    # a click of their own.
+    # click's base class of usage errors. typer exports only this subclass of it, and recent versions bundle their own
+    # click, so that it cannot be imported from there.
     usage_error: Any = typer.BadParameter.__mro__[1]
     try:
         return app(arguments, prog_name="softgrad", standalone_mode=False) or 0
@@ -73,11 +66,11 @@ def _run(arguments: list[str] | None, loaded: Callable[[], None] | None) -> int:
         raise CommandError(f"{error.format_message()} (see {command} --help)", error.exit_code) from None
 
 
-def _complain(problem: object) -> None:
+def _print_error(problem: object) -> None:
     say(f"error: {problem}")
 
 
-def _end_undisturbed() -> None:
-    """Ignore further signals of Ctrl-C, the second of which would end the process without an exit code."""
+def _ignore_further_interrupts() -> None:
+    """Ignore Ctrl-C from here on: a second one would end the process with another exit code."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)

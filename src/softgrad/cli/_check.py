@@ -20,7 +20,7 @@ from rich.text import Text
 
 from softgrad import checking
 from softgrad.checking._reference import Kind
-from softgrad.cli import CommandError
+from softgrad.cli._errors import CommandError
 from softgrad.cli._output import print_json
 from softgrad.cli._terminal import visible
 

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from softgrad._whole_file import write_whole
-from softgrad.cli import CommandError
+from softgrad.cli._errors import CommandError
 from softgrad.cli._terminal import can_write, visible
 
 if TYPE_CHECKING:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from softgrad.cli import CommandError
-from softgrad.cli._array_table import read_array
-from softgrad.cli._encoding import Column, Encoding
-from softgrad.cli._fields import stripped_labels
-from softgrad.cli._file_kind import kind_of
-from softgrad.cli._reading import FRAMES, ReadOptions
-from softgrad.cli._table import column_named, labels_of, listing, read_frame
-from softgrad.cli._table_record import check_table_record
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._array_table import read_array
+from softgrad.cli._tables._clean_fields import stripped_labels
+from softgrad.cli._tables._feature_encoding import Column, Encoding
+from softgrad.cli._tables._file_format import kind_of
+from softgrad.cli._tables._named_table import column_named, labels_of, listing, read_frame
+from softgrad.cli._tables._read_options import FRAMES, ReadOptions
+from softgrad.cli._tables._table_record import check_table_record
+from softgrad.cli._tables._typed_columns import as_text, numbers_and_text
 from softgrad.cli._terminal import say
-from softgrad.cli._typed_columns import as_text, numbers_and_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from softgrad.cli import CommandError
+from softgrad.cli._errors import CommandError
 from softgrad.cli._output import check_output, write_output
 
 if TYPE_CHECKING:

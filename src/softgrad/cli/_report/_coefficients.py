@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from softgrad.cli._formatting import shown
 from softgrad.cli._report._svg import INK, MINUS, PLUS, SOFT, image, svg, tints
-from softgrad.cli._shown import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from softgrad.cli._formatting import shown
 from softgrad.cli._report._svg import ACCENT, INK, LINE, MINUS, PAGE, PLUS, SOFT, svg, tints
-from softgrad.cli._shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

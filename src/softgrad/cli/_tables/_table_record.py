@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from softgrad.cli._reading import DECIMALS, THOUSANDS
+from softgrad.cli._tables._read_options import DECIMALS, THOUSANDS
 
 
 def check_table_record(record: dict[str, Any], features: list[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 import softgrad as sg
 import softgrad.cli
 from softgrad import _core
-from softgrad.cli import _info
+from softgrad.cli._commands import _info
 
 
 @pytest.fixture

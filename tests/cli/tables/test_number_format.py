@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 import softgrad.cli
-from softgrad.cli import CommandError
-from softgrad.cli._local_numbers import Notation, advice, is_number
-from softgrad.cli._reading import ReadOptions
-from softgrad.cli._table import read_frame
-from softgrad.cli._typed_columns import numbers_and_text
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._named_table import read_frame
+from softgrad.cli._tables._number_format import Notation, advice, is_number
+from softgrad.cli._tables._read_options import ReadOptions
+from softgrad.cli._tables._typed_columns import numbers_and_text
 
 ONE_NOTATION = "them as 1234.5, all in one notation and without % or currency"
 

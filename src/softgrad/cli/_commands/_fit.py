@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import typer
 
-from softgrad.cli import CommandError
-from softgrad.cli._encoding import Fill  # noqa: TC001 - typer reads the annotations
-from softgrad.cli._file_kind import kind_of
-from softgrad.cli._fit_summary import Search, Summary
+from softgrad.cli._commands._fit_summary import Search, Summary
+from softgrad.cli._errors import CommandError
 from softgrad.cli._output import check_output, print_json
 from softgrad.cli._progress import FitProgress, fit_progress
-from softgrad.cli._reading import (
+from softgrad.cli._tables._feature_encoding import Fill  # noqa: TC001 - typer reads the annotations
+from softgrad.cli._tables._file_format import kind_of
+from softgrad.cli._tables._read_options import (
     DecimalOption,
     EncodingOption,
     FormatOption,
@@ -29,7 +29,7 @@ from softgrad.cli._reading import (
     read_options,
 )
 from softgrad.cli._terminal import say, visible
-from softgrad.cli._training import Columns, Training, training_rows
+from softgrad.cli._training_data import Columns, Training, training_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import softgrad.cli
-from softgrad.cli import CommandError
-from softgrad.cli._reading import ReadOptions, read_options
-from softgrad.cli._table import read_frame
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._named_table import read_frame
+from softgrad.cli._tables._read_options import ReadOptions, read_options
 
 FRAME = pd.DataFrame({"größe": [1, 2, 30], "b": [0.5, 1.25, -3], "name": ["Zoë", "x, y; z", "|"]})
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
-from softgrad.cli import CommandError
-from softgrad.cli._encoding import Encoding, learn
-from softgrad.cli._reading import ReadOptions
-from softgrad.cli._typed_columns import numbers_and_text, refuse_missing
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._feature_encoding import Encoding, learn
+from softgrad.cli._tables._read_options import ReadOptions
+from softgrad.cli._tables._typed_columns import numbers_and_text, refuse_missing
 
 
 def refused(message):

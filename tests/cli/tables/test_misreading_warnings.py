@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import softgrad.cli
-from softgrad.cli._misreadings import label_cases, misreadings
-from softgrad.cli._reading import ReadOptions
-from softgrad.cli._table import read_frame
+from softgrad.cli._tables._misreading_warnings import label_cases, misreadings
+from softgrad.cli._tables._named_table import read_frame
+from softgrad.cli._tables._read_options import ReadOptions
 from softgrad.linear_model import load_model
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from softgrad.cli import CommandError
-from softgrad.cli._local_numbers import advice
-from softgrad.cli._reading import ReadOptions
-from softgrad.cli._typed_columns import MANY_CATEGORIES, row_number
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._number_format import advice
+from softgrad.cli._tables._read_options import ReadOptions
+from softgrad.cli._tables._typed_columns import MANY_CATEGORIES, row_number
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

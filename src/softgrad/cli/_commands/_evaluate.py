@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from softgrad.cli import CommandError
-from softgrad.cli._array_table import mapped
+from softgrad.cli._errors import CommandError
 from softgrad.cli._evaluation import Evaluation, evaluation, facts, macro, most_mistaken, shown_classes
+from softgrad.cli._formatting import nats, percent, shown
 from softgrad.cli._output import print_json
-from softgrad.cli._reading import (
+from softgrad.cli._report import check_report, write_evaluation
+from softgrad.cli._tables._array_table import mapped
+from softgrad.cli._tables._read_options import (
     DecimalOption,
     EncodingOption,
     FormatOption,
@@ -28,8 +30,6 @@ from softgrad.cli._reading import (
     ThousandsOption,
     read_options,
 )
-from softgrad.cli._report import check_report, write_evaluation
-from softgrad.cli._shown import nats, percent, shown
 from softgrad.cli._terminal import say, visible
 
 if TYPE_CHECKING:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from softgrad.cli import CommandError
-from softgrad.cli._array_table import ArrayTable, read_array
-from softgrad.cli._encoding import Encoding, Fill, learn
-from softgrad.cli._fields import blanks_remark, stripped_labels
-from softgrad.cli._file_kind import kind_of
-from softgrad.cli._leaks import leaks, leaks_of_array
-from softgrad.cli._misreadings import label_cases, misreadings
-from softgrad.cli._reading import FRAMES
-from softgrad.cli._table import column_named, labels_of, listing, read_frame
-from softgrad.cli._typed_columns import as_text, numbers_and_text, refuse_missing
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._array_table import ArrayTable, read_array
+from softgrad.cli._tables._clean_fields import blanks_remark, stripped_labels
+from softgrad.cli._tables._feature_encoding import Encoding, Fill, learn
+from softgrad.cli._tables._file_format import kind_of
+from softgrad.cli._tables._leakage_warnings import leaks, leaks_of_array
+from softgrad.cli._tables._misreading_warnings import label_cases, misreadings
+from softgrad.cli._tables._named_table import column_named, labels_of, listing, read_frame
+from softgrad.cli._tables._read_options import FRAMES
+from softgrad.cli._tables._typed_columns import as_text, numbers_and_text, refuse_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from softgrad.cli._reading import ReadOptions
+    from softgrad.cli._tables._read_options import ReadOptions
 
     Array = NDArray[Any]
 

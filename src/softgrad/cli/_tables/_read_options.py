@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from softgrad.cli import CommandError
+from softgrad.cli._errors import CommandError
 
 Format = Literal["csv", "tsv", "parquet", "npy", "npz", "libsvm"]
 FORMATS: tuple[Format, ...] = get_args(Format)

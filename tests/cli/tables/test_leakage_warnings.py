@@ -10,8 +10,8 @@ import scipy.sparse
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 
 import softgrad.cli
-from softgrad.cli._leaks import leaks, leaks_of_array
-from softgrad.cli._typed_columns import numbers_and_text
+from softgrad.cli._tables._leakage_warnings import leaks, leaks_of_array
+from softgrad.cli._tables._typed_columns import numbers_and_text
 
 RNG = np.random.default_rng(3)
 N = 400

@@ -11,11 +11,11 @@ import pytest
 import scipy.sparse
 from sklearn.datasets import dump_svmlight_file
 
-from softgrad.cli import CommandError
-from softgrad.cli._array_table import read_array
-from softgrad.cli._file_kind import kind_of
-from softgrad.cli._reading import ReadOptions
-from softgrad.cli._table import column_named, labels_of, read_frame
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._array_table import read_array
+from softgrad.cli._tables._file_format import kind_of
+from softgrad.cli._tables._named_table import column_named, labels_of, read_frame
+from softgrad.cli._tables._read_options import ReadOptions
 
 X = np.random.default_rng(0).standard_normal((12, 3)).round(3)
 Y = np.arange(12) % 3

@@ -20,7 +20,7 @@ import softgrad.linear_model
 from softgrad.cli._saved_model import open_model
 from softgrad.linear_model import load_model
 
-DIGITS = Path(__file__).parents[2] / "examples" / "digits.csv"
+DIGITS = Path(__file__).parents[3] / "examples" / "digits.csv"
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from softgrad.cli import CommandError
-from softgrad.cli._reading import FORMATS, Format, ReadOptions
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._read_options import FORMATS, Format, ReadOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ import pytest
 from sklearn.datasets import dump_svmlight_file, load_iris
 
 import softgrad.cli
-from softgrad.cli import CommandError
+from softgrad.cli._errors import CommandError
 from softgrad.cli._saved_model import open_model
 from softgrad.linear_model import SoftmaxRegression, load_model, save_model
 from softgrad.linear_model._formats._model_file import save_with_table

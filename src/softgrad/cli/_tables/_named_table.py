@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from softgrad.cli import CommandError
-from softgrad.cli._fields import blanks_remark, clean_fields, padded_number, stripped_names
-from softgrad.cli._file_kind import check_inflation, kind_of
-from softgrad.cli._local_numbers import Notation
-from softgrad.cli._reading import ReadOptions
-from softgrad.cli._text_format import TextFormat, first_rows, opened, text_format, too_long, undecodable
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._clean_fields import blanks_remark, clean_fields, padded_number, stripped_names
+from softgrad.cli._tables._csv_dialect import TextFormat, first_rows, opened, text_format, too_long, undecodable
+from softgrad.cli._tables._file_format import check_inflation, kind_of
+from softgrad.cli._tables._number_format import Notation
+from softgrad.cli._tables._read_options import ReadOptions
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from softgrad.cli._reading import Format
+    from softgrad.cli._tables._read_options import Format
 
     Array = NDArray[Any]
 

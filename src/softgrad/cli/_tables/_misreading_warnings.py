@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from softgrad.cli._table import NamedTable
+    from softgrad.cli._tables._named_table import NamedTable
 
     Array = NDArray[Any]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softgrad.cli._deciding_columns import Columns, Finding, balanced_sample, findings
+from softgrad.cli._tables._leakage_detection import Columns, Finding, balanced_sample, findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

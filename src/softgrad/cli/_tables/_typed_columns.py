@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softgrad.cli import CommandError
-from softgrad.cli._local_numbers import advice, is_number, units
-from softgrad.cli._table import listing
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._named_table import listing
+from softgrad.cli._tables._number_format import advice, is_number, units
 
 if TYPE_CHECKING:
     from collections.abc import Collection

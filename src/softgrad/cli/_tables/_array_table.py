@@ -12,14 +12,14 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from softgrad.cli import CommandError
-from softgrad.cli._file_kind import check_inflation, kind_of, unpacked
-from softgrad.cli._table import whole_labels
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._file_format import check_inflation, kind_of, unpacked
+from softgrad.cli._tables._named_table import whole_labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from softgrad.cli._reading import ReadOptions
+    from softgrad.cli._tables._read_options import ReadOptions
 
     Array = NDArray[Any]
 

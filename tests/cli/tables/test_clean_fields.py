@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softgrad.cli._fields import stripped_labels, stripped_names
-from softgrad.cli._reading import ReadOptions
-from softgrad.cli._table import column_named, read_frame
+from softgrad.cli._tables._clean_fields import stripped_labels, stripped_names
+from softgrad.cli._tables._named_table import column_named, read_frame
+from softgrad.cli._tables._read_options import ReadOptions
 
 
 @pytest.fixture(autouse=True)

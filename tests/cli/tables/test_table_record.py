@@ -4,10 +4,10 @@ import copy
 
 import pytest
 
-from softgrad.cli import CommandError
-from softgrad.cli._encoding import Column, Encoding
-from softgrad.cli._reading import ReadOptions
+from softgrad.cli._errors import CommandError
 from softgrad.cli._saved_model import SavedModel, open_model
+from softgrad.cli._tables._feature_encoding import Column, Encoding
+from softgrad.cli._tables._read_options import ReadOptions
 from softgrad.linear_model import SoftmaxRegression
 from softgrad.linear_model._formats._model_file import load_with_table, save_with_table
 

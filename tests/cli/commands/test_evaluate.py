@@ -13,7 +13,7 @@ import pytest
 import softgrad.cli
 from softgrad.cli._evaluation import evaluation, facts
 
-DIGITS = Path(__file__).parents[2] / "examples" / "digits.csv"
+DIGITS = Path(__file__).parents[3] / "examples" / "digits.csv"
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from softgrad.cli import CommandError
+from softgrad.cli._errors import CommandError
 from softgrad.cli._output import check_output, print_data, print_json, write_output
-from softgrad.cli._reading import (
+from softgrad.cli._saved_model import open_model
+from softgrad.cli._tables._read_options import (
     DecimalOption,
     EncodingOption,
     FormatOption,
@@ -21,7 +22,6 @@ from softgrad.cli._reading import (
     ThousandsOption,
     read_options,
 )
-from softgrad.cli._saved_model import open_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The commands, put together."""
+"""The commands of ``softgrad``: one module for each, and the application of them all."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import typer
 
 import softgrad
 from softgrad import _core
-from softgrad.cli import CommandError
+
 from softgrad.cli._check import check
+from softgrad.cli._commands._evaluate import evaluate
+from softgrad.cli._commands._fit import fit
+from softgrad.cli._commands._info import info
+from softgrad.cli._commands._predict import predict
 from softgrad.cli._derive import derive
-from softgrad.cli._evaluate import evaluate
-from softgrad.cli._fit import fit
-from softgrad.cli._info import info
-from softgrad.cli._predict import predict
+from softgrad.cli._errors import CommandError
 
 app = typer.Typer(name="softgrad", add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 

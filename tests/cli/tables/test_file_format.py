@@ -13,11 +13,12 @@ import pytest
 from sklearn.datasets import dump_svmlight_file
 
 import softgrad.cli
-from softgrad.cli import CommandError, _array_table, _file_kind
-from softgrad.cli._array_table import read_array
-from softgrad.cli._file_kind import kind_of
-from softgrad.cli._reading import ReadOptions
-from softgrad.cli._table import read_frame
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables import _array_table, _file_format
+from softgrad.cli._tables._array_table import read_array
+from softgrad.cli._tables._file_format import kind_of
+from softgrad.cli._tables._named_table import read_frame
+from softgrad.cli._tables._read_options import ReadOptions
 
 X = np.arange(24.0).reshape(12, 2) % 7
 Y = np.arange(12) % 2
@@ -219,7 +220,7 @@ def test_headers_that_tell_of_more_than_there_is_are_refused(shape):
 
 
 def test_what_unpacks_to_far_more_than_its_size_is_refused(monkeypatch):
-    monkeypatch.setattr(_file_kind, "_FREE", 10**5)
+    monkeypatch.setattr(_file_format, "_FREE", 10**5)
     expected = "MB or more from 0.0 MB; expected at most 0 MB, or 100 times its size; unpack it first if that is right"
     np.savez_compressed("t.npz", X=np.zeros((10**5, 2)), y=Y)
     with refused("t.npz: X unpacks to 2 " + expected):

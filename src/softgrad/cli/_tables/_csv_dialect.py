@@ -10,14 +10,14 @@ import itertools
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from softgrad.cli import CommandError
-from softgrad.cli._file_kind import unpacked
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._file_format import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from softgrad.cli._reading import Format, ReadOptions
+    from softgrad.cli._tables._read_options import Format, ReadOptions
 
 MOST_COLUMNS = 30_000  # beside the target; a column of text costs about a millisecond, whatever the rows
 _LONGEST_LINE = 2**25  # bytes

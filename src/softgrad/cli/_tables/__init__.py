@@ -1,0 +1,1 @@
+"""Reading tables of every file format, and turning their columns into features."""
