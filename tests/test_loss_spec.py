@@ -35,7 +35,7 @@ def public_objects():
     """What users call, also as commands."""
     for module in map(importlib.import_module, PUBLIC):
         yield from (getattr(module, name) for name in module.__all__)
-    commands = importlib.import_module("softgrad.cli._commands").app.registered_commands
+    commands = importlib.import_module("softgrad.cli._app").app.registered_commands
     yield from (command.callback for command in commands)
 
 

@@ -52,7 +52,7 @@ def _run(arguments: list[str] | None, loaded: Callable[[], None] | None) -> int:
     # Imported here, because typer comes with an extra that may not be installed.
     import typer  # noqa: PLC0415
 
-    from softgrad.cli._commands import app  # noqa: PLC0415
+    from softgrad.cli._app import app  # noqa: PLC0415
 
     if loaded:
         loaded()

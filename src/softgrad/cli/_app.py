@@ -1,0 +1,49 @@
+"""The application: all commands of ``softgrad``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import softgrad
+from softgrad import _core
+from softgrad.cli._check import check
+from softgrad.cli._commands._evaluate import evaluate
+from softgrad.cli._commands._fit import fit
+from softgrad.cli._commands._info import info
+from softgrad.cli._commands._predict import predict
+from softgrad.cli._derive import derive
+from softgrad.cli._errors import CommandError
+
+app = typer.Typer(name="softgrad", add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"softgrad {softgrad.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def softgrad_command(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Softmax regression, and softmax with all of its derivatives: closed-form, accurate, fast."""
+    try:
+        _core.instruction_set()
+    except ValueError as error:  # SOFTGRAD_ISA names one that this machine does not run
+        raise CommandError(str(error)) from None
+    if context.invoked_subcommand is None:
+        context.get_help()  # rich prints it
+
+
+app.command()(fit)
+app.command()(predict)
+app.command()(evaluate)
+app.command()(derive)
+app.command()(check)
+app.command()(info)
