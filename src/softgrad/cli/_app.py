@@ -35,7 +35,7 @@ def softgrad_command(
     """Softmax regression, and softmax with all of its derivatives: closed-form, accurate, fast."""
     try:
         _core.instruction_set()
-    except ValueError as error:  # SOFTGRAD_ISA names one that this machine does not run
+    except ValueError as error:  # SOFTGRAD_ISA names a set that this CPU lacks
         raise CommandError(str(error)) from None
     if context.invoked_subcommand is None:
         context.get_help()  # rich prints it

@@ -1,4 +1,4 @@
-"""Where a command's results go: a file, whole or not at all, or stdout."""
+"""Writing a command's results to a file or to stdout."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 def check_output(path: Path, example: str, *, replaces: Path | None = None, option: str = "--output") -> None:
-    """Refuse a place that cannot be written, before the work that is for it.
+    """Refuse a file that cannot be written, before any work is done.
 
     Parameters
     ----------
     path : Path
         The file to write.
     example : str
-        A name to suggest.
+        A file name to suggest.
     replaces : Path, optional
-        A file that is read, and must not be replaced.
+        An input file, which must not be overwritten.
     option : str
-        As the user wrote it.
+        The option that named the file.
     """
     folder = path.parent
     if not folder.is_dir():
@@ -35,13 +35,13 @@ def check_output(path: Path, example: str, *, replaces: Path | None = None, opti
     if path.exists() and not path.is_file():
         raise CommandError(f"{option} {path} is not a file; name one to write, such as {path}/{example}")
     if replaces is not None and path.exists() and path.samefile(replaces):
-        raise CommandError(f"{option} {path} would replace {replaces}, which is read; name another file")
+        raise CommandError(f"{option} {path} would overwrite the input {replaces}; name another file")
     if not os.access(folder, os.W_OK):
         raise CommandError(f"{option} {path}: no permission to write in {folder.resolve()}; name another folder", 1)
 
 
 def write_output(path: Path, content: str, *, option: str = "--output") -> None:
-    """Write text as UTF-8, whole or not at all."""
+    """Write text as UTF-8; if that fails, an existing file is unchanged."""
     try:
         write_whole(path, content.encode())
     except OSError as error:
@@ -50,9 +50,9 @@ def write_output(path: Path, content: str, *, option: str = "--output") -> None:
 
 
 def print_data(content: str) -> None:
-    """Write text to stdout as it is, with a line end at its end; on a terminal, without control characters."""
+    """Print text, ending with a newline; on a terminal, without control characters."""
     if not can_write(content):
-        lacking = next(letter for letter in content if not can_write(letter))
+        lacking = next(character for character in content if not can_write(character))
         raise CommandError(
             f"this terminal's encoding, {sys.stdout.encoding}, has no {lacking!a}; write PYTHONIOENCODING=utf-8 before "
             "the command, or --output FILE after it"
@@ -61,12 +61,12 @@ def print_data(content: str) -> None:
         content = visible(content, lines=True)
     try:
         print(content, end="" if content.endswith("\n") else "\n", flush=True)
-    except BrokenPipeError:  # the reader, such as head, has seen enough
+    except BrokenPipeError:  # the reader, such as head, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_json(value: Any, **options: Any) -> None:
-    """Write JSON to stdout; letters that its encoding lacks, and control characters, as JSON's own escapes."""
+    """Print JSON; control characters, and characters that stdout cannot encode, become JSON escapes."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
     if not can_write(text) or visible(text, lines=True) != text:
         text = json.dumps(value, allow_nan=False, **options).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""How a fit goes, on stderr: a bar on a terminal, else a line now and then."""
+"""Progress of a fit on stderr: a bar on a terminal, else a line every second."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _PAUSE = 1.0  # seconds between lines
 
 
 class FitProgress(Protocol):
-    """What a fit tells."""
+    """Callbacks of a fit."""
 
     def stage(self, name: str) -> None:
-        """Another kind of work begins."""
+        """Begin another stage of the work."""
 
     def iteration(self, iteration: Iteration) -> None:
-        """A step of the solver is done."""
+        """Report an iteration of the solver."""
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def fit_progress(tol: float) -> Iterator[FitProgress]:
 
 
 class _Bar:
-    """On a logarithmic scale the gradient norm falls about evenly, though not at every step."""
+    """A bar in the logarithm of the gradient norm, which falls about evenly."""
 
     def __init__(self, progress: Progress, tol: float) -> None:
         self._progress = progress
@@ -53,7 +53,7 @@ class _Bar:
         self._start = self._best = math.inf
 
     def stage(self, name: str) -> None:
-        self._progress.refresh()  # the last stage may have been over before it was ever drawn
+        self._progress.refresh()  # draws the last stage, which may have ended before a refresh
         self._start = self._best = math.inf
         self._progress.update(self._task, description=name, total=None, state="")
 
@@ -68,22 +68,22 @@ class _Bar:
 class _Lines:
     def __init__(self) -> None:
         self._next = math.inf
-        self._unsaid: str | None = None
+        self._pending: str | None = None
 
     def stage(self, name: str) -> None:
-        # A line of its own would say less than the next one does.
+        # No line for the stage itself: the first iteration's line says more.
         self._next = time.monotonic() + _PAUSE
 
     def iteration(self, iteration: Iteration) -> None:
-        self._unsaid = f"{iteration.seconds:.1f} s: {_state(iteration)}"
+        self._pending = f"{iteration.seconds:.1f} s: {_state(iteration)}"
         if time.monotonic() >= self._next:
             self.end()
             self._next = time.monotonic() + _PAUSE
 
     def end(self) -> None:
-        if self._unsaid is not None:
-            print(self._unsaid, file=sys.stderr, flush=True)
-        self._unsaid = None
+        if self._pending is not None:
+            print(self._pending, file=sys.stderr, flush=True)
+        self._pending = None
 
 
 def _state(iteration: Iteration) -> str:

@@ -1,4 +1,4 @@
-"""Text on its way to a terminal: what the terminal cannot write, and what would command it."""
+"""Text for the terminal: characters that it cannot encode, and control characters that it would obey."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import codecs
 import sys
 import unicodedata
 
-# Instead of what an encoding lacks. Anything else is written as an escape, which tells names apart.
-_LETTERS = {
+# Replacements where an encoding lacks a character. Others are escaped, so that names stay distinct.
+_REPLACEMENTS = {
     "\u00a0": " ",
     "−": "-",
     "–": "-",
@@ -25,27 +25,27 @@ _LETTERS = {
     "∞": "inf",
     "’": "'",
 }
-_HANDLER = "softgrad.letters"
+_HANDLER = "softgrad.replace"
 
 
 def never_fail_to_write() -> None:
-    """Let stdout and stderr write any text in any encoding, with other letters if need be."""
-    codecs.register_error(_HANDLER, _other_letters)
+    """Let stdout and stderr write any text, with replacements where their encoding lacks a character."""
+    codecs.register_error(_HANDLER, _replace)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=_HANDLER)
 
 
-def _other_letters(error: UnicodeError) -> tuple[str | bytes, int]:
+def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
-    letters = (_LETTERS.get(letter) or letter.encode("ascii", "backslashreplace").decode() for letter in lacking)
-    return "".join(letters), error.end
+    text = "".join(_REPLACEMENTS.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking)
+    return text, error.end
 
 
 def can_write(text: str) -> bool:
-    """Whether stdout's encoding has every letter; data is not to be changed on the way."""
+    """Whether stdout can encode the text as it is."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
@@ -54,10 +54,10 @@ def can_write(text: str) -> bool:
 
 
 def visible(text: object, *, lines: bool = False) -> str:
-    """The text without control characters, which a terminal or a browser would obey; line ends stay if asked."""
+    """Replace control characters, which a terminal or browser would obey; `lines` keeps newlines."""
     return "".join(
-        "\ufffd" if unicodedata.category(letter) == "Cc" and not (lines and letter == "\n") else letter
-        for letter in str(text)
+        "\ufffd" if unicodedata.category(character) == "Cc" and not (lines and character == "\n") else character
+        for character in str(text)
     )
 
 

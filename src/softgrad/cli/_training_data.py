@@ -1,4 +1,4 @@
-"""The rows of a fit: read, split into training and held-out rows, and encoded by what the training rows say."""
+"""The rows of a fit: read with their labels, then split into training and held-out rows and encoded."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import numpy as np
 
 from softgrad.cli._errors import CommandError
 from softgrad.cli._tables._array_table import ArrayTable, read_array
-from softgrad.cli._tables._clean_fields import blanks_remark, stripped_labels
-from softgrad.cli._tables._feature_encoding import Encoding, Fill, learn
-from softgrad.cli._tables._file_format import kind_of
-from softgrad.cli._tables._leakage_warnings import leaks, leaks_of_array
-from softgrad.cli._tables._misreading_warnings import label_cases, misreadings
-from softgrad.cli._tables._named_table import column_named, labels_of, listing, read_frame
-from softgrad.cli._tables._read_options import FRAMES
-from softgrad.cli._tables._typed_columns import as_text, numbers_and_text, refuse_missing
+from softgrad.cli._tables._clean_fields import stripped_fields_warning
+from softgrad.cli._tables._column_names import find_column, name_list
+from softgrad.cli._tables._feature_encoding import FeatureEncoding, Fill, fit_encoding
+from softgrad.cli._tables._file_format import detect_format
+from softgrad.cli._tables._labels import column_labels, stripped_labels
+from softgrad.cli._tables._leakage_warnings import array_leakage_warnings, leakage_warnings
+from softgrad.cli._tables._misreading_warnings import label_case_warnings, misreading_warnings
+from softgrad.cli._tables._named_table import read_named_table
+from softgrad.cli._tables._read_options import NAMED_COLUMN_FORMATS
+from softgrad.cli._tables._typed_columns import as_text, refuse_missing, typed_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,33 +30,74 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-class Columns(NamedTuple):
-    """What the user says of a table with named columns."""
+class ColumnOptions(NamedTuple):
+    """The options that apply to tables with named columns only."""
 
     drop: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
     fill: Fill = "refuse"
 
 
-class Training(NamedTuple):
-    """Training and held-out rows as the model takes them, and how they came about."""
+class LabelledTable(NamedTuple):
+    """A table as read and checked, before rows are held out."""
+
+    features: Any
+    """A DataFrame of numbers and text; or a matrix without column names, dense or CSR."""
+    labels: Array
+    target: str | None
+    """Name of the label column, or its position in an array; None if the labels are stored apart."""
+    text: list[str]
+    """Columns that --text keeps as text."""
+    first_index: int | None
+    """0 or 1, where LibSVM text starts to count columns; None for other formats."""
+    warnings: list[str]
+
+
+class TrainingData(NamedTuple):
+    """Training and held-out rows as the model takes them."""
 
     x_train: Any
     y_train: Array
     x_test: Any
     y_test: Array
-    encoding: Encoding | None
-    target: str | None
-    first_index: int | None
-    remarks: list[str]
+    encoding: FeatureEncoding | None
+    """None for arrays, which are used as they are."""
+    warnings: list[str]
 
 
-def training_rows(
-    path: Path, target: str | None, columns: Columns, reading: ReadOptions, test_fraction: float, seed: int
-) -> Training:
-    """Read a table, hold out a part of every class, and encode."""
-    if kind_of(path, reading) in FRAMES:
-        return _of_frame(path, target, columns, reading, test_fraction, seed)
+def read_labelled_table(path: Path, target: str | None, columns: ColumnOptions, reading: ReadOptions) -> LabelledTable:
+    """Read a table of any format, and warn of likely mistakes in it."""
+    if detect_format(path, reading) in NAMED_COLUMN_FORMATS:
+        return _read_named(path, target, columns, reading)
+    _refuse_column_options(path, columns, reading)
+    table = read_array(path, target, reading)
+    if table.labels is None:
+        raise CommandError(f"{path} has no array y, the default for labels; write --target with the name of theirs")
+    labels, stripped = stripped_labels(table.labels)
+    warnings = [
+        *stripped_fields_warning(stripped),
+        *label_case_warnings(labels),
+        *array_leakage_warnings(table.features, labels, _numbering_in_file(table)),
+    ]
+    return LabelledTable(table.features, labels, table.target, [], table.first_index, warnings)
+
+
+def split_and_encode(
+    table: LabelledTable, fill: Fill, reading: ReadOptions, test_fraction: float, seed: int
+) -> TrainingData:
+    """Hold out a fraction of every class; means and categories are those of the training rows."""
+    x, y = table.features, table.labels
+    train, test = _split(y, test_fraction, seed)
+    if not hasattr(x, "iloc"):
+        if not len(test):  # indexing would copy an array that is mapped from its file
+            return TrainingData(x, y, x[:0], y[:0], None, table.warnings)
+        return TrainingData(x[train], y[train], x[test], y[test], None, table.warnings)
+    encoding = fit_encoding(x.iloc[train], fill, reading, verbatim=table.text)
+    x_train, x_test = (encoding.transform(x.iloc[rows]) for rows in (train, test))
+    return TrainingData(x_train, y[train], x_test, y[test], encoding, [*table.warnings, *encoding.warnings(x)])
+
+
+def _refuse_column_options(path: Path, columns: ColumnOptions, reading: ReadOptions) -> None:
     given = {
         "--drop": columns.drop,
         "--text": columns.text,
@@ -65,20 +108,10 @@ def training_rows(
     for option, value in given.items():
         if value:
             raise CommandError(f"{option} is for CSV, TSV and Parquet; {path} has no named columns")
-    table = read_array(path, target, reading)
-    if table.labels is None:
-        raise CommandError(f"{path} has no array called y, the labels; write --target with the name of theirs")
-    x = table.features
-    y, stripped = stripped_labels(table.labels)
-    remarks = [*blanks_remark(stripped), *label_cases(y), *leaks_of_array(x, y, _numbers_in_file(table))]
-    train, test = _split(y, test_fraction, seed)
-    if not len(test):  # and a mapped file stays mapped
-        return Training(x, y, x[:0], y[:0], None, table.target, table.first_index, remarks)
-    return Training(x[train], y[train], x[test], y[test], None, table.target, table.first_index, remarks)
 
 
-def _numbers_in_file(table: ArrayTable) -> Callable[[int], int]:
-    """The number that the file has for a feature: its index, or its position, the column of labels included."""
+def _numbering_in_file(table: ArrayTable) -> Callable[[int], int]:
+    """Return the map from a feature's position to its number in the file, where the labels may be a column too."""
     if table.first_index is not None:
         return table.first_index.__add__
     if table.target is not None:
@@ -87,52 +120,39 @@ def _numbers_in_file(table: ArrayTable) -> Callable[[int], int]:
     return int
 
 
-def _of_frame(
-    path: Path, target: str | None, columns: Columns, reading: ReadOptions, test_fraction: float, seed: int
-) -> Training:
-    table = read_frame(path, reading)
+def _read_named(path: Path, target: str | None, columns: ColumnOptions, reading: ReadOptions) -> LabelledTable:
+    table = read_named_table(path, reading)
     names = [str(name) for name in table.frame.columns]
     if target is None:
-        raise CommandError(f"--target is missing; name the column of labels: {listing(names)}")
-    label = column_named(target, names, path, "--target")
-    dropped = {column_named(name, names, path, "--drop") for name in columns.drop}
-    text = [column_named(name, names, path, "--text") for name in columns.text]
+        raise CommandError(f"--target is missing; write the name of the label column: {name_list(names)}")
+    label = find_column(target, names, path, "--target")
+    dropped = {find_column(name, names, path, "--drop") for name in columns.drop}
+    text = [find_column(name, names, path, "--text") for name in columns.text]
     if label in dropped:
         raise CommandError(f"column {label!r} is the target; leave it out of --drop")
     if text:
-        table = read_frame(path, reading, text=text, verbatim=text)
-    parquet = kind_of(path, reading) == "parquet"
+        table = read_named_table(path, reading, text=text, verbatim=text)
+    is_parquet = detect_format(path, reading) == "parquet"
     table = table._replace(frame=table.frame.drop(columns=list(dropped)))
-    doubts = misreadings(table, label, header=reading.header and not parquet, text=text)
+    warnings = misreading_warnings(table, label, header=reading.header and not is_parquet, text=text)
     frame = table.frame
-    labels = labels_of(as_text(frame[label]) if label in text else frame[label])
+    labels = column_labels(as_text(frame[label]) if label in text else frame[label])
     frame = frame.drop(columns=label)
     if not len(frame.columns):
-        raise CommandError(f"{path} has no column but {label!r}; expected at least one feature beside it")
-    rows = numbers_and_text(frame, text=text, declared=parquet)
+        raise CommandError(f"{path} has no column except {label!r}; expected at least one feature")
+    features = typed_columns(frame, text=text, declared=is_parquet)
     if columns.fill == "refuse":
-        refuse_missing(rows)
-    train, test = _split(labels, test_fraction, seed)
-    encoding = learn(rows.iloc[train], columns.fill, reading, verbatim=text)
-    return Training(
-        encoding.apply(rows.iloc[train]),
-        labels[train],
-        encoding.apply(rows.iloc[test]),
-        labels[test],
-        encoding,
-        label,
-        None,
-        [*doubts, *leaks(rows, labels, label), *encoding.remarks(rows)],
-    )
+        refuse_missing(features)
+    return LabelledTable(features, labels, label, text, None, [*warnings, *leakage_warnings(features, labels, label)])
 
 
 def _split(labels: Array, test_fraction: float, seed: int) -> tuple[Array, Array]:
-    """Rows to train on and rows to hold out, in the order of the table."""
+    """Return the training and the held-out rows, each in the order of the table."""
     from sklearn.model_selection import train_test_split  # noqa: PLC0415
 
-    every = np.arange(len(labels))
+    rows = np.arange(len(labels))
     if not test_fraction:
-        return every, every[:0]
+        return rows, rows[:0]
     classes, counts = np.unique(labels, return_counts=True)
     if len(classes) > 1 and counts.min() < 2:
         rare = classes[counts.argmin()].item()
@@ -141,13 +161,13 @@ def _split(labels: Array, test_fraction: float, seed: int) -> tuple[Array, Array
             "--test-fraction 0"
         )
     try:
-        train, test = train_test_split(every, test_size=test_fraction, random_state=seed, stratify=labels)
+        train, test = train_test_split(rows, test_size=test_fraction, random_state=seed, stratify=labels)
     except ValueError as error:
         raise CommandError(f"--test-fraction {test_fraction}: {error}") from None
     untrained = np.setdiff1d(labels[test], labels[train])
     if untrained.size:
         raise CommandError(
-            f"--test-fraction {test_fraction} leaves class {untrained[0].item()!r} no row to train on; write a "
-            "smaller one"
+            f"--test-fraction {test_fraction} leaves class {untrained[0].item()!r} no row to train on; write a smaller "
+            "fraction"
         )
     return np.sort(train), np.sort(test)

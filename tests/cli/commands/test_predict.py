@@ -153,7 +153,7 @@ def test_text_and_missing_values_are_treated_as_in_the_fit(run, models):
     assert err.splitlines() == [
         f"warning: column 'age': 1 row without a value, filled in with {age!r}",
         f"warning: column 'pet': 1 row without a value, filled in with {pet!r}",
-        "warning: column 'pet': 2 rows with text that no row fitted to has, first 'fox' in data row 2; the column's "
+        "warning: column 'pet': 2 rows with text that no training row has, first 'fox' in data row 2; the column's "
         "features are 0 there",
     ]
 
@@ -179,7 +179,7 @@ def test_labels_of_arrays(models, tmp_path):
     np.testing.assert_array_equal(saved.read(models / "both.npy", labels=True)[1], Y)
     np.save(tmp_path / "x.npy", X)
     np.save(tmp_path / "y.npy", Y)
-    with pytest.raises(CommandError, match=r"has no labels; write --target with a .npy file of them"):
+    with pytest.raises(CommandError, match=r"has no labels; write --target with a .npy file of labels"):
         saved.read(tmp_path / "x.npy", labels=True)
     np.testing.assert_array_equal(saved.read(tmp_path / "x.npy", target=str(tmp_path / "y.npy"), labels=True)[1], Y)
     np.testing.assert_array_equal(open_model(models / "one").read(models / "one.svm", labels=True)[1], Y)
@@ -194,7 +194,7 @@ def test_models_of_python_take_tables(run):
     assert rows(out)[0] == ["label"]
     assert rows(out)[1:] == [[name] for name in load_model("named").predict(FRAME[COLUMNS])]
     assert rows(run("bare", "t.npy")[1])[1:] == [[str(label)] for label in load_model("bare").predict(X)]
-    with pytest.raises(CommandError, match="--target is missing: the model does not say which column holds the labels"):
+    with pytest.raises(CommandError, match="--target is missing: the model does not know the label column"):
         open_model(Path("named")).read(Path("t.csv"), labels=True)
     assert open_model(Path("named")).read(Path("t.csv"), target="species", labels=True)[1].tolist() == NAMES[Y].tolist()
 
@@ -206,7 +206,7 @@ def test_models_of_python_take_tables(run):
         ("iris", "text.csv", "column 'b', data row 2: '4x'; expected a finite number, as in the rows that the model"),
         ("iris", "gap.csv", "column 'b', data row 2: a missing value; fill it in, or fit a model with --missing"),
         ("iris", "inf.csv", "column 'b', data row 2: 'inf'; expected a finite number"),
-        ("iris", "narrow.npy", "narrow.npy has 3 features; the model was fitted to 4"),
+        ("iris", "narrow.npy", "narrow.npy has 3 features; the model has 4"),
         ("iris", "nan.npy", "nan.npy, data row 2, column 0 holds nan; expected finite numbers"),
         ("iris", "empty.csv", "empty.csv is empty; expected a header line and rows"),
         ("iris", "t.foo", "t.foo: unknown kind of table"),
@@ -240,8 +240,8 @@ def test_unusable_tables_and_models_are_refused(run, models, model, table, messa
     [
         ("nowhere/p.csv", "--output nowhere/p.csv: there is no folder nowhere"),
         (".", "--output . is not a file; name one to write, such as ./predictions.csv"),
-        ("t.csv", "--output t.csv would replace t.csv, which is read"),
-        ("model", "--output model would replace the model"),
+        ("t.csv", "--output t.csv would overwrite t.csv, which is read"),
+        ("model", "--output model would overwrite the model"),
     ],
 )
 def test_bad_outputs_are_refused(run, models, output, message):

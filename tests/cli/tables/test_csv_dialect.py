@@ -8,8 +8,9 @@ import pytest
 
 import softgrad.cli
 from softgrad.cli._errors import CommandError
-from softgrad.cli._tables._named_table import read_frame
+from softgrad.cli._tables._named_table import read_named_table
 from softgrad.cli._tables._read_options import ReadOptions, read_options
+from tests.cli.refusal import assert_refused
 
 FRAME = pd.DataFrame({"größe": [1, 2, 30], "b": [0.5, 1.25, -3], "name": ["Zoë", "x, y; z", "|"]})
 
@@ -19,13 +20,9 @@ def _folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def refused(message):
-    return pytest.raises(CommandError, match=re.escape(message))
-
-
 def read(content, **options):
     Path("t.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_frame(Path("t.csv"), ReadOptions(**options))
+    return read_named_table(Path("t.csv"), ReadOptions(**options))
 
 
 @pytest.mark.parametrize("sep", [",", ";", "\t", "|"])
@@ -35,8 +32,8 @@ def test_separators_byte_order_marks_and_names_of_rows_are_found(sep, row_names,
     text = FRAME.to_csv(sep=sep, index=row_names)
     found = read(text.removeprefix(sep if row_names else "").encode(encoding))
     pd.testing.assert_frame_equal(found.frame, FRAME)
-    assert len(found.remarks) == row_names
-    assert not row_names or "the header has one field less than the rows" in found.remarks[0]
+    assert len(found.warnings) == row_names
+    assert not row_names or "the header has one field less than the rows" in found.warnings[0]
 
 
 @pytest.mark.parametrize("sep", [";", "\t", " ", "^", "\x01"])
@@ -56,7 +53,7 @@ def test_runs_of_blanks_separate_where_nothing_else_does():
 
 @pytest.mark.parametrize("lines", ["1,5;2,5;p\n2,5;3,5;q\n", "a,b;c,d;y\n1,5;2,5;p\n"])
 def test_two_possible_separators_have_to_be_said(lines):
-    with refused("t.csv: ',' and ';' may separate the fields; write --sep \",\" or --sep \";\""):
+    with assert_refused("t.csv: ',' and ';' may separate the fields; write --sep \",\" or --sep \";\""):
         read(lines, header=False)
     assert read(lines, header=False, sep=";").frame.shape == (2, 3)
     assert read(lines, header=False, decimal=",").frame.shape == (2, 3)
@@ -70,27 +67,27 @@ def test_a_separator_is_not_taken_from_single_lines():
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"a,b\n1,2\n\xe9,3\n", "t.csv, line 3, byte 0xe9, is not UTF-8; write --encoding with the name of the file's"),
+        (b"a,b\n1,2\n\xe9,3\n", "t.csv, line 3, byte 0xe9, is not UTF-8; write --encoding with the file's"),
         (b"a,b\n1,\xe9\n" + b"1,2\n" * 50000, "t.csv, line 2, byte 0xe9, is not UTF-8"),
         (b"a,b\n" + b"1,2\n" * 50000 + b"1,\xe9\n", "t.csv, line 50002, byte 0xe9, is not UTF-8"),
-        ("a,b\n1,2\n".encode("utf-16-le"), "t.csv holds bytes 0 as utf-8; expected text; for UTF-16 write --encoding"),
-        (b"a;b\n1;2\n3;4;5\n", "t.csv: line 3 has 3 fields, the first line 2, separated by ';'; write --sep if"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "t.csv holds zero bytes; expected utf-8 text; for UTF-16 write --encoding"),
+        (b"a;b\n1;2\n3;4;5\n", "t.csv: line 3 has 3 fields, the first one 2, separated by ';'; write --sep if"),
         (
             b"a;b\n1;2;3\n1;2;4\n",
             "the header has one field less than the rows, whose first fields are no",
         ),
-        (b"a,b\n1,2,3\n4,5\n", "t.csv: line 2 has 3 fields, the first line 2"),
-        (b"a;b\n1;'2\n3;\"4\n", 't.csv: a quote (") that opens in row 3 of the file is never closed'),
+        (b"a,b\n1,2,3\n4,5\n", "t.csv: line 2 has 3 fields, the first one 2"),
+        (b"a;b\n1;'2\n3;\"4\n", 't.csv: a quote (") that opens in row 3 is never closed'),
         (b"a\n" + b"x" * 2**25, "the first line"),
         (b"x" * 2**25, "t.csv: the first line is longer than 33554432 bytes"),
-        (b"x," * 30001 + b"y\n", "t.csv has 30002 columns; expected at most 30000 beside the target; write so"),
+        (b"x," * 30001 + b"y\n", "t.csv has 30002 columns; expected at most 30000 and the target; write wider"),
     ],
 )
 def test_unreadable_text_is_refused_in_the_commands_words(content, message):
     if message == "the first line":
         assert read(content).frame.shape == (1, 1)
         return
-    with refused(message) as caught:
+    with assert_refused(message) as caught:
         read(content)
     assert not re.search(r"index_col|tokenizing|C error|codec|dtype|\n", str(caught.value))
 
@@ -105,7 +102,7 @@ def test_the_separator_that_excel_writes_above_the_header_is_taken(sep, line, en
         for options in ({}, {"sep": sep}, {"sep": sep, "skip_lines": 1}):
             pd.testing.assert_frame_equal(read(text.encode(encoding), **options).frame, FRAME)
     assert read("sep=;\na,b\n1,2\n", sep=",").frame.to_dict("list") == {"a": [1], "b": [2]}
-    with refused("t.csv: line 4 has 3 fields, the first line 2, separated by ';'"):
+    with assert_refused("t.csv: line 4 has 3 fields, the first one 2, separated by ';'"):
         read("sep=;\na;b\n1;2\n3;4;5\n")
 
 
@@ -155,13 +152,13 @@ def test_other_first_lines_are_headers(lines):
 
 def test_a_title_is_taken_for_a_header_where_the_user_says_so():
     assert read("Title\na;b;y\n1;2;p\n", skip_lines=0).frame.columns.tolist() == ["Title"]
-    with refused('a quote (") that opens in row 4 of the file'):
+    with assert_refused('a quote (") that opens in row 4'):
         read('Title\na;b;y\n1;2;p\n1;"2\n', skip_lines=1)
 
 
 def test_more_lines_than_there_are_cannot_be_left_out():
     for count in (3, 10**9):
-        with refused(f"--skip-lines {count}: t.csv has 3 lines; expected a table below them"):
+        with assert_refused(f"--skip-lines {count}: t.csv has 3 lines; expected a table below them"):
             read("a,y\n1,p\n2,q\n", skip_lines=count)
 
 
@@ -187,7 +184,7 @@ def test_numbers_with_zeros_before_them_are_found_in_every_layout():
 
 def test_rows_that_end_with_a_separator_have_no_names():
     found = read("a,b\n1,2,\n3,4,\n")
-    assert (found.frame.to_dict("list"), found.remarks) == ({"a": [1, 3], "b": [2, 4]}, [])
+    assert (found.frame.to_dict("list"), found.warnings) == ({"a": [1, 3], "b": [2, 4]}, [])
 
 
 @pytest.mark.parametrize(
@@ -197,14 +194,14 @@ def test_rows_that_end_with_a_separator_have_no_names():
         ({"sep": ""}, "--sep ''; expected one character"),
         ({"sep": "x"}, "--sep 'x'; expected one character"),
         ({"thousands": "x"}, "--thousands 'x'; expected one of ',' '.' ' ' \"'\" '_'"),
-        ({"thousands": "."}, "--thousands '.' is the decimal mark too"),
-        ({"thousands": ",", "decimal": ","}, "--thousands ',' is the decimal mark too"),
+        ({"thousands": "."}, "--thousands '.' is also the decimal mark"),
+        ({"thousands": ",", "decimal": ","}, "--thousands ',' is also the decimal mark"),
         ({"encoding": "utf-9"}, "--encoding 'utf-9' is unknown; expected utf-8, cp1252, utf-16"),
         ({"encoding": "base64"}, "--encoding 'base64' is unknown"),
     ],
 )
 def test_wrong_options_are_refused(given, message):
-    with refused(message):
+    with assert_refused(message):
         read_options(None, **dict.fromkeys(("sep", "decimal", "thousands", "encoding", "skip_lines")) | given)
 
 

@@ -10,8 +10,8 @@ import scipy.sparse
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 
 import softgrad.cli
-from softgrad.cli._tables._leakage_warnings import leaks, leaks_of_array
-from softgrad.cli._tables._typed_columns import numbers_and_text
+from softgrad.cli._tables._leakage_warnings import array_leakage_warnings, leakage_warnings
+from softgrad.cli._tables._typed_columns import typed_columns
 
 RNG = np.random.default_rng(3)
 N = 400
@@ -23,7 +23,7 @@ SHOP = np.array(["food", "tools", "toys"])[LABELS]
 
 
 def found(column, name="leak", labels=LABELS):
-    return leaks(numbers_and_text(HONEST.iloc[: len(labels)].assign(**{name: column})), labels, "label")
+    return leakage_warnings(typed_columns(HONEST.iloc[: len(labels)].assign(**{name: column})), labels, "label")
 
 
 def slips(values, count):
@@ -32,23 +32,26 @@ def slips(values, count):
     return values
 
 
+VALUES = "alone determines the label: each of its {} values goes with one"
+
+
 @pytest.mark.parametrize(
     "name, column, reason",
     [
-        ("Unnamed: 0", np.arange(N), "has no name in the file and numbers the rows, as an index of to_csv() does"),
-        ("Unnamed: 0.1", RNG.permutation(N), "has no name in the file, as an index of to_csv() does"),
+        ("Unnamed: 0", np.arange(N), "has no name in the file and numbers the rows, like an index from to_csv()"),
+        ("Unnamed: 0.1", RNG.permutation(N), "has no name in the file, like an index from to_csv()"),
         ("id", np.arange(N), "numbers the rows, from 0 to 399"),
         ("Id", np.arange(1, N + 1), "numbers the rows, from 1 to 400"),
-        ("id", np.arange(N) * 3 + 1000, "alone decides the label: each label has a range of its own"),
-        ("id", np.arange(N)[::-1] / 7, "alone decides the label: each label has a range of its own"),
+        ("id", np.arange(N) * 3 + 1000, "alone determines the label: each label has its own range"),
+        ("id", np.arange(N)[::-1] / 7, "alone determines the label: each label has its own range"),
         ("label.1", HONEST["a"], "has the name of the target, 'label'"),
         ("Label", HONEST["a"], "has the name of the target, 'label'"),
-        ("shop", SHOP, "alone decides the label: each of its 3 values goes with one"),
-        ("code", LABELS, "alone decides the label: each of its 3 values goes with one"),
-        ("code", np.array([5.0, -1.0, 2.0])[LABELS], "alone decides the label: each of its 3 values goes with one"),
-        ("code", LABELS * 10 + RNG.integers(0, 4, N), "alone decides the label: each of its 12 values goes with one"),
-        ("score", LABELS + RNG.random(N), "alone decides the label: each label has a range of its own"),
-        ("gaps", np.where(np.arange(N) % 5, SHOP, None), "alone decides the label: each of its 3 values goes with one"),
+        ("shop", SHOP, VALUES.format(3)),
+        ("code", LABELS, VALUES.format(3)),
+        ("code", np.array([5.0, -1.0, 2.0])[LABELS], VALUES.format(3)),
+        ("code", LABELS * 10 + RNG.integers(0, 4, N), VALUES.format(12)),
+        ("score", LABELS + RNG.random(N), "alone determines the label: each label has its own range"),
+        ("gaps", np.where(np.arange(N) % 5, SHOP, None), VALUES.format(3)),
     ],
 )  # fmt: skip
 def test_a_leak_is_named_with_what_to_write(name, column, reason):
@@ -85,8 +88,11 @@ def test_few_slips_hide_no_leak():
     labels = np.arange(4000) % 2
     column = labels.copy()
     column[:2] = 1 - column[:2]
-    rows = numbers_and_text(pd.DataFrame({"alive": np.array(["no", "yes"])[column]}))
-    assert "decides the label but in 2 of 4000 rows: each of its 2 values" in leaks(rows, labels, "survived")[0]
+    rows = typed_columns(pd.DataFrame({"alive": np.array(["no", "yes"])[column]}))
+    assert (
+        "determines the label except in 2 of 4000 rows: each of its 2 values"
+        in leakage_warnings(rows, labels, "survived")[0]
+    )
 
 
 def one_hot(values, names):
@@ -94,11 +100,13 @@ def one_hot(values, names):
 
 
 def together(rows, labels=LABELS):
-    return leaks(numbers_and_text(pd.concat([HONEST.iloc[: len(labels)], rows], axis=1)), labels, "y")
+    return leakage_warnings(typed_columns(pd.concat([HONEST.iloc[: len(labels)], rows], axis=1)), labels, "y")
 
 
 def test_one_hot_columns_of_the_label_are_named_together():
-    reason = "together decide the label: each marks rows of one label, as one-hot columns do; if that gives the label"
+    reason = (
+        "together determine the label: each marks rows of one label, as one-hot columns do; if that gives the label"
+    )
     whole = f"columns '0', '1', '2' {reason} away, write --drop '0' --drop '1' --drop '2'"
     assert together(one_hot(LABELS, [0, 1, 2])) == [whole]
     assert together(one_hot(LABELS, [0, 1, 2]).replace({0: "no", 1: "yes"})) == [whole]
@@ -128,7 +136,7 @@ def test_a_group_that_fails_on_all_rows_makes_way_for_one_that_holds():
     almost = np.where(labels == 0, 1, 0)
     almost[1] = 1  # in one row of 6000, which the sample lacks
     rows = pd.concat([pd.DataFrame({"almost": almost}), one_hot(labels, [0, 1, 2])], axis=1)
-    (found,) = leaks(numbers_and_text(rows), labels, "y")
+    (found,) = leakage_warnings(typed_columns(rows), labels, "y")
     assert found.startswith("columns '0', '1', '2' together")
 
 
@@ -139,9 +147,9 @@ def test_a_column_that_decides_by_its_gaps_is_named(value):
     filled[:10] = ~filled[:10]
     boat = pd.Series([value] * N)
     (reason,) = found(boat.where(survived), "boat", survived)
-    assert reason.startswith("column 'boat' alone decides the label: by whether it has a value; if that")
+    assert reason.startswith("column 'boat' alone determines the label: by whether it has a value; if that")
     (reason,) = found(boat.where(filled), "boat", survived)
-    assert "alone decides the label but in 10 of 400 rows: by whether it has a value; if that" in reason
+    assert "alone determines the label except in 10 of 400 rows: by whether it has a value; if that" in reason
     filled[:20] = ~survived[:20]
     assert found(boat.where(filled), "boat", survived) == []
 
@@ -155,8 +163,11 @@ def test_a_rare_label_is_enough():
     labels = np.zeros(20000, int)
     labels[RNG.choice(20000, 12, replace=False)] = 1
     rows = pd.DataFrame({"a": RNG.standard_normal(20000), "code": np.where(labels, "x", "z")})
-    assert "'code' alone decides the label: each of its 2 values" in leaks(numbers_and_text(rows), labels, "y")[0]
-    assert leaks(numbers_and_text(rows.assign(code=np.arange(20000) % 7)), labels, "y") == []
+    assert (
+        "'code' alone determines the label: each of its 2 values"
+        in leakage_warnings(typed_columns(rows), labels, "y")[0]
+    )
+    assert leakage_warnings(typed_columns(rows.assign(code=np.arange(20000) % 7)), labels, "y") == []
 
 
 def test_many_values_decide_a_rare_label_by_chance():
@@ -168,9 +179,9 @@ def test_many_values_decide_a_rare_label_by_chance():
 def test_real_tables_are_clean(load):
     table = load(as_frame=True)
     labels = table.target.to_numpy()
-    assert leaks(numbers_and_text(table.data), labels, "target") == []
-    assert leaks_of_array(table.data.to_numpy(), labels, int) == []
-    assert leaks_of_array(scipy.sparse.csr_matrix(table.data.to_numpy()), labels, int) == []
+    assert leakage_warnings(typed_columns(table.data), labels, "target") == []
+    assert array_leakage_warnings(table.data.to_numpy(), labels, int) == []
+    assert array_leakage_warnings(scipy.sparse.csr_matrix(table.data.to_numpy()), labels, int) == []
 
 
 @pytest.mark.parametrize("shape", [(12, 3000), (40, 3000), (150, 2000)])
@@ -183,7 +194,7 @@ def test_wide_noise_is_clean(shape, classes):
         RNG.random(shape) < 0.1,
         RNG.poisson(1, shape),
     ):
-        assert leaks_of_array(noise.astype(float), labels, int) == []
+        assert array_leakage_warnings(noise.astype(float), labels, int) == []
 
 
 def test_leaks_of_an_array_are_named_by_position():
@@ -191,29 +202,29 @@ def test_leaks_of_an_array_are_named_by_position():
     matrix[:, 1] = np.arange(N)
     matrix[:, 3] = LABELS + RNG.random(N)
     away = "; if that gives the label away, leave it out of the array: numpy.delete(X, {}, axis=1)"
-    assert leaks_of_array(matrix, LABELS, lambda position: position + 10) == [
+    assert array_leakage_warnings(matrix, LABELS, lambda position: position + 10) == [
         "column 11 numbers the rows, from 0 to 399" + away.format(11),
-        "column 13 alone decides the label: each label has a range of its own" + away.format(13),
+        "column 13 alone determines the label: each label has its own range" + away.format(13),
     ]
     matrix[:, :3] = one_hot(LABELS, [0, 1, 2])
-    (_, group) = sorted(leaks_of_array(matrix, LABELS, int))
-    assert group.startswith("columns 0, 1, 2 together decide")
-    assert group.endswith(away.format("[0, 1, 2]"))
+    (_, group) = sorted(array_leakage_warnings(matrix, LABELS, int))
+    assert group.startswith("columns 0, 1, 2 together determine")
+    assert group.endswith(away.replace(" it ", " them ").format("[0, 1, 2]"))
 
 
 def test_leaks_of_sparse_rows_are_named_by_index():
     dense = np.where(RNG.random((N, 50)) < 0.1, 1.0, 0.0)
     dense[:, 7] = np.array([0.0, 2.0, 5.0])[LABELS]
     matrix = scipy.sparse.csr_matrix(dense)
-    (found,) = leaks_of_array(matrix, LABELS, lambda position: position + 1)
+    (found,) = array_leakage_warnings(matrix, LABELS, lambda position: position + 1)
     assert found == (
-        "index 8 alone decides the label: each of its 3 values goes with one; if that gives the label away, leave its "
-        "values out of the file"
+        "index 8 alone determines the label: each of its 3 values goes with one; if that gives the label away, leave "
+        "its values out of the file"
     )
     dense[:, :3] = one_hot(LABELS, [0, 1, 2])
     dense[:, 7] = 0
-    (found,) = leaks_of_array(scipy.sparse.csr_matrix(dense), LABELS, int)
-    assert found.startswith("indices 0, 1, 2 together decide")
+    (found,) = array_leakage_warnings(scipy.sparse.csr_matrix(dense), LABELS, int)
+    assert found.startswith("indices 0, 1, 2 together determine")
     assert found.endswith("leave their values out of the file")
 
 
@@ -236,13 +247,13 @@ def test_fit_names_the_leaks_of_files_without_names(tmp_path, monkeypatch, capsy
     out, err = capsys.readouterr()
     assert stop.value.code == 0
     (remark,) = json.loads(out)["remarks"]
-    assert remark.startswith(f"{column} alone decides the label: each of its 3 values goes with one")
+    assert remark.startswith(f"{column} alone determines the label: each of its 3 values goes with one")
     assert f"warning: {remark}\n" in err
 
 
 def test_many_leaks_are_few_lines():
-    rows = numbers_and_text(pd.DataFrame({f"c{i}": SHOP for i in range(12)}))
-    assert leaks(rows, LABELS, "y")[8:] == ["and 4 more alike"]
+    rows = typed_columns(pd.DataFrame({f"c{i}": SHOP for i in range(12)}))
+    assert leakage_warnings(rows, LABELS, "y")[8:] == ["and 4 more"]
 
 
 def test_the_warning_is_on_stderr_and_in_the_report(tmp_path, monkeypatch, capsys):

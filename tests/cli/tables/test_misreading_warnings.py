@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import softgrad.cli
-from softgrad.cli._tables._misreading_warnings import label_cases, misreadings
-from softgrad.cli._tables._named_table import read_frame
+from softgrad.cli._tables._misreading_warnings import label_case_warnings, misreading_warnings
+from softgrad.cli._tables._named_table import read_named_table
 from softgrad.cli._tables._read_options import ReadOptions
 from softgrad.linear_model import load_model
 
@@ -36,8 +36,8 @@ def csv(lines, name="t.csv"):
 
 
 def doubts(lines, *, header=True, text=(), missing=(), target=None):
-    table = read_frame(csv(lines), ReadOptions(header=header, missing=tuple(missing)))
-    return misreadings(table, target or table.frame.columns[-1], header=header, text=text)
+    table = read_named_table(csv(lines), ReadOptions(header=header, missing=tuple(missing)))
+    return misreading_warnings(table, target or table.frame.columns[-1], header=header, text=text)
 
 
 IRIS = ["5.1,3.5,1.4,0.2,Iris-setosa", "4.9,3.0,1.4,0.2,Iris-setosa", "7.0,3.2,4.7,1.4,Iris-versicolor"]
@@ -47,11 +47,11 @@ MUSHROOM = ["p,x,s,n,t,p", "e,x,s,y,t,a", "p,x,s,n,f,p"]
 
 @pytest.mark.parametrize("lines", [IRIS, ADULT, MUSHROOM, ["1,2,0", "3,4,1"]])
 def test_a_header_that_is_a_row_is_a_warning(lines):
-    found = [text for text in doubts(lines) if "look like a row; if they are one, write --no-header" in text]
+    found = [text for text in doubts(lines) if "looks like a row of data; if it is one, write --no-header" in text]
     assert len(found) == 1
     assert not any("--no-header" in text for text in doubts(lines, header=False))
-    table = read_frame(csv(lines))
-    declared = misreadings(table, table.frame.columns[-1], header=False, text=())  # names as Parquet has them
+    table = read_named_table(csv(lines))
+    declared = misreading_warnings(table, table.frame.columns[-1], header=False, text=())  # names as Parquet has them
     assert not any("--no-header" in text for text in declared)
 
 
@@ -70,19 +70,19 @@ def test_a_header_of_names_is_none(lines):
 
 
 def test_labels_that_differ_by_case():
-    assert label_cases(np.array(["Red", "red", "RED", "blue"])) == [
-        "labels that differ only by case are classes of their own: 'RED' and 'Red' and 'red'"
+    assert label_case_warnings(np.array(["Red", "red", "RED", "blue"])) == [
+        "labels that differ only by case are different classes: 'RED' and 'Red' and 'red'"
     ]
-    assert label_cases(np.array(["red", "blue"])) == label_cases(np.array([1, 2])) == []
+    assert label_case_warnings(np.array(["red", "blue"])) == label_case_warnings(np.array([1, 2])) == []
 
 
 def test_text_that_may_be_missing_and_numbers_that_may_be_text():
     lines = ["zip,country,y", "007,NA,p", "010,DE,q", "011,FR,NaN"]
     assert doubts(lines) == [
         "column 'zip': '007' is read as a number; write --text 'zip' to keep it as text",
-        "column 'country': 'NA' in 1 row is taken as text; write --na 'NA' if it means a missing value, "
+        "column 'country': 'NA' in 1 row is read as text; write --na 'NA' if it means a missing value, "
         "--text 'country' if not",
-        "column 'y': 'NaN' in 1 row is taken as text; write --na 'NaN' if it means a missing value, --text 'y' if not",
+        "column 'y': 'NaN' in 1 row is read as text; write --na 'NaN' if it means a missing value, --text 'y' if not",
     ]
     assert doubts(lines, text=["country", "y"])[1:] == []
     assert doubts(["a,y", "0,p", "0.5,q", "10,p"]) == []
@@ -137,5 +137,5 @@ def test_text_labels_of_parquet_and_arrays(run):
     code, _, err = run("fit", "t.npz")
     assert code == 0
     assert "warning: stripped the blanks around 5 fields\n" in err
-    assert "warning: labels that differ only by case are classes of their own: 'Q' and 'q'\n" in err
+    assert "warning: labels that differ only by case are different classes: 'Q' and 'q'\n" in err
     assert load_model("t.softgrad.safetensors").classes_.tolist() == ["Q", "p", "q"]

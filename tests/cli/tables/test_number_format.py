@@ -10,12 +10,12 @@ import pytest
 
 import softgrad.cli
 from softgrad.cli._errors import CommandError
-from softgrad.cli._tables._named_table import read_frame
-from softgrad.cli._tables._number_format import Notation, advice, is_number
+from softgrad.cli._tables._named_table import read_named_table
+from softgrad.cli._tables._number_format import NumberFormat, is_number, reading_advice
 from softgrad.cli._tables._read_options import ReadOptions
-from softgrad.cli._tables._typed_columns import numbers_and_text
+from softgrad.cli._tables._typed_columns import typed_columns
 
-ONE_NOTATION = "them as 1234.5, all in one notation and without % or currency"
+ONE_NOTATION = "them as 1234.5, all in one format and without % or currency"
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def _folder(tmp_path, monkeypatch):
     ],
 )
 def test_notations_are_read(decimal, thousands, values):
-    found = {text: Notation(decimal, thousands).read(text) for text in values}
+    found = {text: NumberFormat(decimal, thousands).parse(text) for text in values}
     assert found == values
     assert all(map(is_number, values))
 
@@ -51,7 +51,7 @@ def test_notations_are_read(decimal, thousands, values):
     ],
 )
 def test_other_text_is_no_number(decimal, thousands, texts):
-    assert [Notation(decimal, thousands).read(text) for text in texts] == [None] * len(texts)
+    assert [NumberFormat(decimal, thousands).parse(text) for text in texts] == [None] * len(texts)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_other_text_is_no_number(decimal, thousands, texts):
 )
 def test_words_dates_and_ranges_are_text(text):
     assert not is_number(text)
-    assert advice([text, "0,5"]) is None
+    assert reading_advice([text, "0,5"]) is None
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_columns_of_such_numbers_are_refused_and_the_option_is_named(values, opt
     Path("t.csv").write_text(pd.DataFrame({"a": values}).to_csv(index=False), encoding="utf-8")
     message = f"column 'a', data row 1: {values[0]!r}; expected numbers such as 1234.5; write {options}, --text 'a' if"
     with pytest.raises(CommandError, match=re.escape(message)):
-        numbers_and_text(read_frame(Path("t.csv")).frame)
+        typed_columns(read_named_table(Path("t.csv")).frame)
 
 
 @pytest.mark.parametrize(
@@ -108,27 +108,27 @@ def test_columns_of_such_numbers_are_refused_and_the_option_is_named(values, opt
     ],
 )
 def test_numbers_in_names_of_categories_are_text(values):
-    assert numbers_and_text(pd.DataFrame({"a": values}))["a"].tolist() == values
+    assert typed_columns(pd.DataFrame({"a": values}))["a"].tolist() == values
 
 
 def test_measures_are_text_where_the_user_or_the_file_says_so():
     table = pd.DataFrame({"a": ["1.5 kg", "2.5 kg"]})
     for options in ({"text": ["a"]}, {"declared": True}):
-        assert numbers_and_text(table, **options)["a"].tolist() == ["1.5 kg", "2.5 kg"]
+        assert typed_columns(table, **options)["a"].tolist() == ["1.5 kg", "2.5 kg"]
 
 
 def test_such_numbers_beside_text_are_refused_as_plain_ones_are():
     table = pd.DataFrame({"a": ["0,5", "NA", "1,5"]})
     with pytest.raises(CommandError, match="column 'a', data row 2: 'NA'; expected a finite number, as in other rows"):
-        numbers_and_text(table)
+        typed_columns(table)
 
 
 def test_numbers_in_another_notation_than_that_of_the_option_are_refused():
     Path("t.csv").write_text("a;b\n0.5;0,5\n1.5;1,5\n", encoding="utf-8")
-    frame = read_frame(Path("t.csv"), ReadOptions(decimal=",")).frame
+    frame = read_named_table(Path("t.csv"), ReadOptions(decimal=",")).frame
     assert frame["b"].tolist() == [0.5, 1.5]
     with pytest.raises(CommandError, match=r"column 'a', data row 1: '0.5'; .*--decimal \".\" to read 0.5"):
-        numbers_and_text(frame)
+        typed_columns(frame)
 
 
 def test_a_model_remembers_how_numbers_are_written(capsys):

@@ -6,18 +6,18 @@ import pytest
 
 from softgrad.cli._errors import CommandError
 from softgrad.cli._saved_model import SavedModel, open_model
-from softgrad.cli._tables._feature_encoding import Column, Encoding
+from softgrad.cli._tables._feature_encoding import ColumnEncoding, FeatureEncoding
 from softgrad.cli._tables._read_options import ReadOptions
 from softgrad.linear_model import SoftmaxRegression
 from softgrad.linear_model._formats._model_file import load_with_table, save_with_table
 
-COLUMNS = (Column("age", None, 2.5), Column("pet", ("cat", "dog"), "cat"))
+COLUMNS = (ColumnEncoding("age", None, 2.5), ColumnEncoding("pet", ("cat", "dog"), "cat"))
 
 
 @pytest.fixture
 def path(tmp_path):
-    encoding = Encoding(COLUMNS, ReadOptions(missing=("?",)))
-    model = SoftmaxRegression().fit(encoding.apply(_rows()), ["no", "yes", "no", "yes"])
+    encoding = FeatureEncoding(COLUMNS, ReadOptions(missing=("?",)))
+    model = SoftmaxRegression().fit(encoding.transform(_rows()), ["no", "yes", "no", "yes"])
     SavedModel(model, encoding, "owner").save(tmp_path / "m")
     return tmp_path / "m"
 
@@ -30,7 +30,7 @@ def _rows():
 
 def test_what_was_written_is_read(path):
     saved = open_model(path)
-    assert saved.encoding == Encoding(COLUMNS, ReadOptions(missing=("?",)))
+    assert saved.encoding == FeatureEncoding(COLUMNS, ReadOptions(missing=("?",)))
     assert (saved.target, saved.first_index) == ("owner", None)
 
 
@@ -42,13 +42,13 @@ def test_what_was_written_is_read(path):
         (("first_index",), True, "first_index is True"),
         (("encoding",), [], r"encoding is \[\]; expected an object"),
         (("encoding", "columns"), {"age": 1}, "encoding is .*; expected an object with a list of columns"),
-        (("encoding", "columns"), [], r"make the features \[\]; expected those of the model"),
+        (("encoding", "columns"), [], r"give the features \[\]; expected those of the model"),
         (("encoding", "decimal"), ";", "decimal is ';'; expected null or one of"),
         (("encoding", "thousands"), ["."], "thousands is .*; expected null or one of"),
         (("encoding", "columns", 0, "verbatim"), 1, "verbatim of column 'age' is 1; expected true or false"),
         (("encoding", "columns", 0), "age", "a column is 'age'; expected an object with a name"),
         (("encoding", "columns", 0, "name"), 7, "a column is .*; expected an object with a name"),
-        (("encoding", "columns", 0, "name"), "size", "make the features .*; expected those of the model"),
+        (("encoding", "columns", 0, "name"), "size", "give the features .*; expected those of the model"),
         (
             ("encoding", "columns", 0, "fill"),
             "much",

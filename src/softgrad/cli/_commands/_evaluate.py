@@ -1,4 +1,4 @@
-"""`softgrad evaluate`: how good a saved model is on a table, or logits are beside their targets."""
+"""`softgrad evaluate`: measure a saved model on a labelled table, or logits against their targets."""
 
 from __future__ import annotations
 
@@ -14,21 +14,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from softgrad.cli._commands._reading_options import takes_reading_options
 from softgrad.cli._errors import CommandError
 from softgrad.cli._evaluation import Evaluation, evaluation, facts, macro, most_mistaken, shown_classes
 from softgrad.cli._formatting import nats, percent, shown
 from softgrad.cli._output import print_json
 from softgrad.cli._report import check_report, write_evaluation
-from softgrad.cli._tables._array_table import mapped
+from softgrad.cli._tables._numpy_files import open_mapped
 from softgrad.cli._tables._read_options import (
-    DecimalOption,
-    EncodingOption,
-    FormatOption,
     ReadOptions,
-    SepOption,
-    SkipLinesOption,
-    ThousandsOption,
-    read_options,
 )
 from softgrad.cli._terminal import say, visible
 
@@ -40,57 +34,57 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _MOST_CLASSES = 30
-# Rounding probabilities to float16 moves the sum of a row by at most half of this.
+# Rounding the probabilities to float16 changes the sum of a row by at most half of this.
 _SUM_TOLERANCE = 1e-3
-_BLOCK = 2**20  # entries that are looked at together
+_BLOCK = 2**20  # entries to check at a time
 
 
+@takes_reading_options
 def evaluate(
     model: Annotated[
-        Path | None, typer.Argument(metavar="MODEL", exists=True, dir_okay=False, help="A file of softgrad fit.")
+        Path | None, typer.Argument(metavar="MODEL", exists=True, dir_okay=False, help="Model file of softgrad fit.")
     ] = None,
     table: Annotated[
         Path | None,
-        typer.Argument(metavar="TABLE", exists=True, dir_okay=False, help="Rows with labels, as softgrad fit takes."),
+        typer.Argument(
+            metavar="TABLE", exists=True, dir_okay=False, help="Labelled rows, in any format of softgrad fit."
+        ),
     ] = None,
     target: Annotated[
         str | None,
         typer.Option(
             metavar="COLUMN|FILE",
-            help="The column of labels; with --logits, a .npy file of class indices (N) or of probabilities (N, K). "
-            "(default: the column of the fit)",
+            help="Label column; with --logits, a .npy file of class indices (N,) or probabilities (N, K). (default: "
+            "the label column of the fit)",
         ),
     ] = None,
     logits: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", exists=True, dir_okay=False, help="Instead of MODEL and TABLE, a .npy file of shape (N, K)."
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="A .npy file of logits (N, K), instead of MODEL and TABLE.",
         ),
     ] = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page with pictures, such as report.html.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the tables.")] = False,
-    file_format: FormatOption = None,
-    sep: SepOption = None,
-    decimal: DecimalOption = None,
-    thousands: ThousandsOption = None,
-    encoding: EncodingOption = None,
-    skip_lines: SkipLinesOption = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write an HTML report with plots.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    *,
+    reading: ReadOptions,
 ) -> None:
-    """Measure a model on the labelled rows of a table: loss, accuracy, calibration, and figures for every class.
+    """Measure a model on labelled rows: loss, accuracy, calibration, and precision and recall of every class.
 
-    The calibration error is the mean gap between confidence and accuracy over 15 bins of confidence (Guo et al. 2017).
+    The calibration error is the mean difference between confidence and accuracy in 15 bins of confidence (Guo et al.
+    2017).
     """
     if logits is not None and model is not None:
-        raise CommandError(f"--logits is instead of MODEL; leave out {model}")
+        raise CommandError(f"--logits replaces MODEL and TABLE; leave out {model}")
     if logits is None and table is None:
         missing = "MODEL" if model is None else "TABLE"
         raise CommandError(
             f"no {missing}; write softgrad evaluate MODEL TABLE, or softgrad evaluate --logits z.npy --target y.npy"
         )
-    options = read_options(file_format, sep, decimal, thousands, encoding, skip_lines)
-    if logits is not None and options != ReadOptions():
+    if logits is not None and reading != ReadOptions():
         raise CommandError(
             "--format, --sep, --decimal, --thousands, --encoding and --skip-lines are for TABLE, not for --logits"
         )
@@ -99,18 +93,18 @@ def evaluate(
         check_report(report, read=[path for path in (model, table, logits, labels) if path and path.exists()])
     console = Console(stderr=True)
     console.quiet = not console.is_terminal or console.is_dumb_terminal
-    with console.status(Text(visible(f"evaluating {(logits or table).name}"))):  # type: ignore[union-attr]  # one of them is there
+    with console.status(Text(visible(f"evaluating {(logits or table).name}"))):  # type: ignore[union-attr]  # one is given
         fitted, origin, found = (
-            _of_model(model, table, options, target)  # type: ignore[arg-type]  # both are there
+            _evaluate_model(model, table, reading, target)  # type: ignore[arg-type]  # both are given
             if logits is None
-            else _of_logits(logits, target)
+            else _evaluate_logits(logits, target)
         )
         if report is not None:
             data = {**origin, "rows": found.rows, "classes": len(found.classes)}
             command = shlex.join(["softgrad", *sys.argv[1:]])
             write_evaluation(report, model=fitted, found=found, data=data, command=command)
     if not np.isfinite(found.loss):
-        say("warning: the loss is infinite: a row's class has probability 0, its logit -inf")
+        say("warning: the loss is infinite: the class of a row has probability 0, logit -inf")
     if as_json:
         print_json({**origin, **facts(found)})
     else:
@@ -119,17 +113,17 @@ def evaluate(
         Console(highlight=False).print(Text(visible(f"report written to {report}")), soft_wrap=True)
 
 
-def _of_model(
-    path: Path, table: Path, options: ReadOptions, target: str | None
+def _evaluate_model(
+    path: Path, table: Path, reading: ReadOptions, target: str | None
 ) -> tuple[SoftmaxRegression, dict[str, str], Evaluation]:
     from softgrad.cli._saved_model import open_model  # noqa: PLC0415
 
     saved = open_model(path)
-    features, labels = saved.read(table, options, target=target, labels=True)
+    features, labels = saved.read(table, reading, target=target, labels=True)
     model = saved.model
     index = class_indices(np.asarray(labels), model.classes_, table)
     try:
-        # Logits up to a shift of each row; log-probabilities are exact in the tails.
+        # Log-probabilities are logits up to a shift of each row, and exact in the tails.
         log_probs = model.predict_log_proba(features)
     except ValueError as error:
         raise CommandError(f"{table}: {error}") from None
@@ -137,7 +131,7 @@ def _of_model(
 
 
 def class_indices(labels: Array, classes: Array, table: Path) -> Array:
-    """Where each label stands among a model's classes; one that is none of them is an error."""
+    """Return the index of each label in the model's classes; an unknown label is an error."""
     text = classes.dtype.kind in "US"
     if (labels.dtype.kind in "US") == text:
         place = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
@@ -150,17 +144,17 @@ def class_indices(labels: Array, classes: Array, table: Path) -> Array:
     names = [repr(label) for label in classes.tolist()]
     listed = ", ".join(names if len(names) <= 12 else [*names[:11], f"... ({len(names)} in all)"])
     raise CommandError(
-        f"{table}, data row {row + 1}: label {labels[row].item()!r} is none of the model's classes, {listed}; leave "
-        "such rows out, or fit a model to rows of that class too"
+        f"{table}, data row {row + 1}: label {labels[row].item()!r} is none of the model's classes, {listed}; drop "
+        "such rows, or fit a model with rows of that class"
     )
 
 
-def _of_logits(path: Path, target: str | None) -> tuple[None, dict[str, str], Evaluation]:
+def _evaluate_logits(path: Path, target: str | None) -> tuple[None, dict[str, str], Evaluation]:
     if target is None:
         raise CommandError("--logits needs --target: a .npy file of class indices (N) or of probabilities (N, K)")
     z = _load(path, "--logits")
     if z.ndim != 2 or 0 in z.shape:
-        raise CommandError(f"--logits {path} has shape {z.shape}; expected (N, K), a row for each of N examples")
+        raise CommandError(f"--logits {path} has shape {z.shape}; expected (N, K), one row per example")
     if z.dtype.kind not in "iuf" or z.dtype.itemsize > 8:
         raise CommandError(f"--logits {path} has dtype {z.dtype}; expected float16, float32, float64 or integers")
     y = _load(Path(target), "--target")
@@ -177,9 +171,9 @@ def _of_logits(path: Path, target: str | None) -> tuple[None, dict[str, str], Ev
 
 def _load(path: Path, option: str) -> Array:
     try:
-        return mapped(path)  # in place, for it may be larger than the memory
+        return open_mapped(path)  # may be larger than the memory
     except (ValueError, EOFError) as error:
-        raise CommandError(f"{option} {path} is no .npy file, damaged, or holds objects: {error}") from None
+        raise CommandError(f"{option} {path} is not .npy, is damaged, or holds Python objects: {error}") from None
     except OSError as error:
         raise CommandError(f"{option} {path}: {error.strerror.lower() if error.strerror else error}") from None
 
@@ -188,7 +182,7 @@ def _check_indices(y: Array, z: Array, what: str) -> None:
     rows, count = z.shape
     if y.shape != (rows,):
         one_hot = "; for one-hot rows write y.astype(numpy.float32)" if y.shape == z.shape else ""
-        raise CommandError(f"{what} has shape {y.shape}; expected ({rows},), a class index for each row{one_hot}")
+        raise CommandError(f"{what} has shape {y.shape}; expected ({rows},), one class index per row{one_hot}")
     bad = (y < 0) | (y >= count)
     if bad.any():
         row = int(bad.argmax())
@@ -207,13 +201,13 @@ def _check_probabilities(y: Array, z: Array, what: str) -> None:
     for start in range(0, len(y), step):
         block = y[start : start + step]
         total = block.sum(axis=1, dtype=np.float64)
-        # NaN compares false.
+        # Comparisons with NaN are false.
         good = (block >= 0).all(axis=1) & (np.abs(total - 1) <= _SUM_TOLERANCE)
         if not good.all():
             row = int((~good).argmax())
             raise CommandError(
-                f"{what}: row {start + row} holds {block[row].min()} at least and sums to {total[row]:.6g}; expected "
-                f"probabilities, whose sum is 1"
+                f"{what}: row {start + row} has minimum {block[row].min()} and sum {total[row]:.6g}; expected "
+                "probabilities, which are not negative and sum to 1"
             )
 
 
@@ -257,5 +251,5 @@ def _class_table(found: Evaluation) -> Table:
         )
     left_out = len(found.classes) - len(chosen)
     if left_out:
-        table.caption = f"the {len(chosen)} classes of the lowest F1; {left_out} more: --json"
+        table.caption = f"the {len(chosen)} classes with the lowest F1; {left_out} more with --json"
     return table

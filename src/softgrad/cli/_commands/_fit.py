@@ -1,7 +1,8 @@
-"""`softgrad fit`: softmax regression on a table, from reading it to saving the model."""
+"""`softgrad fit`: read a table, fit softmax regression, measure it on held-out rows, and save the model."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import shlex
 import sys
@@ -13,23 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import typer
 
-from softgrad.cli._commands._fit_summary import Search, Summary
+from softgrad.cli._commands._fit_summary import CrossValidation, FitSummary
+from softgrad.cli._commands._reading_options import takes_reading_options
 from softgrad.cli._errors import CommandError
 from softgrad.cli._output import check_output, print_json
 from softgrad.cli._progress import FitProgress, fit_progress
 from softgrad.cli._tables._feature_encoding import Fill  # noqa: TC001 - typer reads the annotations
-from softgrad.cli._tables._file_format import kind_of
-from softgrad.cli._tables._read_options import (
-    DecimalOption,
-    EncodingOption,
-    FormatOption,
-    SepOption,
-    SkipLinesOption,
-    ThousandsOption,
-    read_options,
-)
+from softgrad.cli._tables._file_format import detect_format
+from softgrad.cli._tables._read_options import ReadOptions  # noqa: TC001
 from softgrad.cli._terminal import say, visible
-from softgrad.cli._training_data import Columns, Training, training_rows
+from softgrad.cli._training_data import ColumnOptions, TrainingData, read_labelled_table, split_and_encode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,9 +33,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_MODEL = "The model"
+_MODEL = "Model and solver"
 
 
+@takes_reading_options
 def fit(
     table: Annotated[
         Path,
@@ -49,137 +44,130 @@ def fit(
             metavar="TABLE",
             exists=True,
             dir_okay=False,
-            help="CSV, TSV (.gz too) or Parquet; .npy or .npz; or LibSVM text. Other names: see --format.",
+            help="A CSV, TSV, Parquet, .npy, .npz or LibSVM file; text files may be gzipped.",
         ),
     ],
     target: Annotated[
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="The labels: a column by name, or by position (0 is the first, -1 the last). For .npy also a .npy "
-            "file of labels, for .npz the name of an array (default: y). Not for LibSVM text.",
+            help="Label column, by name or by position (0 is the first, -1 the last). Labels of .npy may also be in a "
+            ".npy file of their own, those of .npz are an array (default: y), and LibSVM text holds its own.",
         ),
     ] = None,
     drop: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Leave a column out. May be repeated.")
+        list[str] | None, typer.Option(metavar="COLUMN", help="Column to leave out; may be repeated.")
     ] = None,
     text: Annotated[
         list[str] | None,
         typer.Option(
             "--text",
             metavar="COLUMN",
-            help="Keep a column as text, 007 and NA too, whatever --na says: one-hot, or labels. May be repeated.",
+            help="Column to read as text, in which 007 keeps its zeros and --na does not apply; may be repeated.",
         ),
     ] = None,
     missing: Annotated[
         Fill,
         typer.Option(
-            metavar="HOW",
-            help="What stands in for missing values: the mean, median or most-frequent number of the column (for text "
-            "always the most frequent), or refuse.",
+            metavar="METHOD",
+            help="How to fill in missing numbers: mean, median or most-frequent; text is filled with the most frequent "
+            "category. With refuse, missing values are an error.",
         ),
     ] = "refuse",
     na: Annotated[
         list[str] | None,
-        typer.Option(metavar="TEXT", help="Means a missing value, as an empty field does. May be repeated."),
+        typer.Option(metavar="TEXT", help="Field to treat as missing, such as NA or ?; may be repeated."),
     ] = None,
     no_header: Annotated[
-        bool, typer.Option("--no-header", help="The first line of CSV is a row; columns are named 0, 1, ...")
+        bool, typer.Option("--no-header", help="Read the first line of CSV as a row and name the columns 0, 1, ...")
     ] = False,
     test_fraction: Annotated[
         float,
         typer.Option(
-            metavar="PART",
-            help="Of every class, held out to measure accuracy; 0 for none, and a .npy file then stays on the disk.",
+            metavar="FRACTION",
+            help="Fraction of every class to hold out for measuring; 0 trains on all rows, without copying .npy files.",
         ),
     ] = 0.2,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Chooses which rows are held out.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of the held-out rows and the folds.")] = 0,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where to save the model. (default: TABLE's name.softgrad.safetensors)"),
+        typer.Option(metavar="FILE", help="Model file to write. (default: table.softgrad.safetensors for table.csv)"),
     ] = None,
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write an HTML page with pictures.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
-    file_format: FormatOption = None,
-    sep: SepOption = None,
-    decimal: DecimalOption = None,
-    thousands: ThousandsOption = None,
-    encoding: EncodingOption = None,
-    skip_lines: SkipLinesOption = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write an HTML report with plots.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     C: Annotated[
         float | None,
         typer.Option(
             "--C",
             metavar="NUMBER",
-            help="Inverse strength of the L2 penalty; inf for none. (default: 1)",
+            help="Inverse strength of the L2 penalty; inf is no penalty. (default: 1)",
             rich_help_panel=_MODEL,
         ),
     ] = None,
     cv: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=2, help="Choose C by cross-validation in N folds instead.", rich_help_panel=_MODEL
-        ),
+        typer.Option(metavar="N", min=2, help="Choose C by N-fold cross-validation.", rich_help_panel=_MODEL),
     ] = None,
     scoring: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What --cv takes the best C by: a scikit-learn scorer, such as accuracy, f1_macro or roc_auc_ovr. "
-            "(default: the loss)",
+            help="scikit-learn scorer by which --cv chooses C, such as accuracy, f1_macro or roc_auc_ovr. (default: "
+            "the loss)",
             rich_help_panel=_MODEL,
         ),
     ] = None,
     class_weight: Annotated[
         Literal["balanced"] | None,
-        typer.Option(metavar="balanced", help="Give every class the same weight in all.", rich_help_panel=_MODEL),
+        typer.Option(metavar="balanced", help="Give every class the same total weight.", rich_help_panel=_MODEL),
     ] = None,
     label_smoothing: Annotated[
         float,
-        typer.Option(metavar="PART", help="Of every label, spread over all classes.", rich_help_panel=_MODEL),
+        typer.Option(
+            metavar="FRACTION", help="Fraction of each label to spread over all classes.", rich_help_panel=_MODEL
+        ),
     ] = 0.0,
     no_intercept: Annotated[
-        bool, typer.Option("--no-intercept", help="Logits are W x, without b.", rich_help_panel=_MODEL)
+        bool, typer.Option("--no-intercept", help="Fit logits W x instead of W x + b.", rich_help_panel=_MODEL)
     ] = False,
     solver: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, lbfgs, newton-cg or newton.", rich_help_panel=_MODEL)
+        str, typer.Option(metavar="NAME", help="Solver: auto, lbfgs, newton-cg or newton.", rich_help_panel=_MODEL)
     ] = "auto",
     tol: Annotated[
-        float, typer.Option(metavar="NUMBER", help="Stop at this gradient norm.", rich_help_panel=_MODEL)
+        float, typer.Option(metavar="NUMBER", help="Gradient norm at which the solver stops.", rich_help_panel=_MODEL)
     ] = 1e-6,
     max_iter: Annotated[
-        int, typer.Option(metavar="N", min=1, help="The largest number of iterations.", rich_help_panel=_MODEL)
+        int, typer.Option(metavar="N", min=1, help="Maximum number of iterations.", rich_help_panel=_MODEL)
     ] = 1000,
     threads: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Of the kernels. (default: the CPUs there are)", rich_help_panel=_MODEL),
+        typer.Option(metavar="N", min=1, help="Number of threads. (default: all CPUs)", rich_help_panel=_MODEL),
     ] = None,
+    *,
+    reading: ReadOptions,
 ) -> None:
     """Fit softmax regression to a table, measure it on held-out rows, and save the model.
 
-    Columns of numbers are taken as they are, columns of text one-hot.
-    Missing values are refused, unless --missing says what to put there.
-    Means and categories are those of the rows that are fitted to.
+    Columns of numbers are used as they are; columns of text are one-hot encoded.
+    Missing values are an error unless --missing says how to fill them in.
     """
     if not 0 <= test_fraction < 1:
-        raise CommandError(f"--test-fraction {test_fraction}; expected a number from 0, for none, to less than 1")
+        raise CommandError(f"--test-fraction {test_fraction}; expected a number from 0 to less than 1")
     if C is not None and cv is not None:
-        raise CommandError(f"--C {C:g} beside --cv {cv}, which chooses C; leave one of them out")
+        raise CommandError(f"--C {C:g} and --cv {cv}, which chooses C; write one of the two")
     if scoring is not None:
         _check_scoring(scoring, cv)
     if seed >= 2**32:
         raise CommandError(f"--seed {seed}; expected an integer from 0 to {2**32 - 1}")
-    reading = read_options(
-        file_format, sep, decimal, thousands, encoding, skip_lines, header=not no_header, missing=tuple(na or ())
-    )
-    kind_of(table, reading)
+    reading = dataclasses.replace(reading, header=not no_header, missing=tuple(na or ()))
+    detect_format(table, reading)
     path = output or Path(Path(table.name.removesuffix(".gz")).stem + ".softgrad.safetensors")
     check_output(path, "model.safetensors", replaces=table)
     if report is not None:
         _check_report(report, table, path)
-    import safetensors  # noqa: F401, PLC0415 - the model is saved with it: if it lacks, say so before the work
+    import safetensors  # noqa: F401, PLC0415 - saves the model; if it is missing, the error comes before the work
 
-    columns = Columns(tuple(drop or ()), tuple(text or ()), missing)
+    columns = ColumnOptions(tuple(drop or ()), tuple(text or ()), missing)
     options: dict[str, Any] = {
         "fit_intercept": not no_intercept,
         "class_weight": class_weight,
@@ -191,24 +179,25 @@ def fit(
     }
     with fit_progress(tol) as progress:
         progress.stage(visible(f"reading {table.name}"))
-        rows = training_rows(table, target, columns, reading, test_fraction, seed)
+        read = read_labelled_table(table, target, columns, reading)
+        rows = split_and_encode(read, missing, reading, test_fraction, seed)
         start = time.perf_counter()
-        model, search, warned = _fit(rows, 1.0 if C is None else C, cv, scoring, seed, options, progress)
+        model, search, fit_warnings = _fit(rows, 1.0 if C is None else C, cv, scoring, seed, options, progress)
         seconds = time.perf_counter() - start
         progress.stage("measuring")
         training = _measure(model, rows.x_train, rows.y_train)
         held_out = _measure(model, rows.x_test, rows.y_test) if len(rows.y_test) else None
-    for problem in (*rows.remarks, *warned):
-        say(f"warning: {problem}")
+    remarks = [*rows.warnings, *fit_warnings]
+    for remark in remarks:
+        say(f"warning: {remark}")
 
     from softgrad.cli._saved_model import SavedModel  # noqa: PLC0415
 
-    SavedModel(model, rows.encoding, rows.target, rows.first_index).save(path)
-    remarks = [*rows.remarks, *warned]
-    label = rows.target if rows.encoding is not None else None
-    summary = Summary(table, label, model, training, held_out, search, seconds, path, report, remarks)
+    SavedModel(model, rows.encoding, read.target, read.first_index).save(path)
+    label = read.target if rows.encoding is not None else None
+    summary = FitSummary(table, label, model, training, held_out, search, seconds, path, report, remarks)
     if report is not None:
-        _write_report(summary, report, shlex.join(["softgrad", *sys.argv[1:]]))
+        _write_report(summary, report)
     if as_json:
         print_json(summary.to_json())
     else:
@@ -217,24 +206,24 @@ def fit(
 
 def _check_scoring(scoring: str, folds: int | None) -> None:
     if folds is None:
-        raise CommandError(f"--scoring {scoring} chooses C by cross-validation; write --cv N beside it")
+        raise CommandError(f"--scoring {scoring} is for choosing C by cross-validation; add --cv N")
     from sklearn.metrics import get_scorer_names  # noqa: PLC0415
 
     if scoring not in get_scorer_names():
         near = difflib.get_close_matches(scoring, get_scorer_names(), 3) or ["accuracy", "f1_macro", "roc_auc_ovr"]
-        raise CommandError(f"--scoring {scoring}; expected a scorer of scikit-learn, such as {', '.join(near)}")
+        raise CommandError(f"--scoring {scoring}; expected a scikit-learn scorer, such as {', '.join(near)}")
 
 
 def _check_folds(labels: Array, folds: int, scoring: str | None) -> None:
     classes, counts = np.unique(labels, return_counts=True)
     if counts.max() < folds:
         raise CommandError(
-            f"--cv {folds}: the largest class has {counts.max()} rows to train on; expected no more folds than that"
+            f"--cv {folds}: the largest class has {counts.max()} training rows; expected at most as many folds"
         )
     if counts.min() == 1 and scoring is None:
         raise CommandError(
-            f"--cv {folds}: class {classes[counts.argmin()].item()!r} has one row to train on, and where a fold holds "
-            "it out, the loss is infinite; drop it, or write --scoring accuracy"
+            f"--cv {folds}: class {classes[counts.argmin()].item()!r} has one training row, and the loss is infinite "
+            "in the fold that holds it out; drop the row, or write --scoring accuracy"
         )
 
 
@@ -247,7 +236,7 @@ def _check_report(report: Path, table: Path, model: Path) -> None:
             raise CommandError(f"--report {report} would replace {what}; name another file")
 
 
-def _write_report(summary: Summary, path: Path, command: str) -> None:
+def _write_report(summary: FitSummary, path: Path) -> None:
     from softgrad.cli._report import write_report  # noqa: PLC0415
 
     write_report(
@@ -255,20 +244,20 @@ def _write_report(summary: Summary, path: Path, command: str) -> None:
         model=summary.model,
         training=summary.training,
         held_out=summary.held_out,
-        data=summary.data(),
-        command=command,
+        data=summary.report_facts(),
+        command=shlex.join(["softgrad", *sys.argv[1:]]),
     )
 
 
 def _fit(
-    rows: Training,
+    rows: TrainingData,
     C: float,
     folds: int | None,
     scoring: str | None,
     seed: int,
     options: dict[str, Any],
     progress: FitProgress,
-) -> tuple[SoftmaxRegression, Search | None, list[str]]:
+) -> tuple[SoftmaxRegression, CrossValidation | None, list[str]]:
     from sklearn.exceptions import UndefinedMetricWarning  # noqa: PLC0415
     from sklearn.model_selection import StratifiedKFold  # noqa: PLC0415
 
@@ -277,19 +266,19 @@ def _fit(
     search = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        # A fold may lack a rare class; what comes of it, the scores say.
+        # Where a fold lacks a rare class, its score is NaN, which the table of scores shows.
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         try:
             if folds is not None:
                 _check_folds(rows.y_train, folds, scoring)
                 progress.stage(f"choosing C in {folds} folds")
-                # Rows of a table often come in an order, in which no fold would resemble the others.
+                # Tables are often sorted; without shuffling, folds would differ systematically.
                 shuffled = StratifiedKFold(folds, shuffle=True, random_state=seed)
                 chooser = SoftmaxRegressionCV(cv=shuffled, scoring=scoring, refit=False, **options)
                 chooser.fit(rows.x_train, rows.y_train)
                 C = float(chooser.C_)
-                search = Search(folds, chooser.Cs_.tolist(), chooser.scores_.mean(axis=0).tolist(), scoring)
+                search = CrossValidation(folds, chooser.Cs_.tolist(), chooser.scores_.mean(axis=0).tolist(), scoring)
             progress.stage("fitting")
             model = SoftmaxRegression(C=C, **options)
             model.fit(rows.x_train, rows.y_train, on_iteration=progress.iteration)
@@ -302,5 +291,5 @@ def _fit(
 def _measure(model: SoftmaxRegression, x: Any, y: Array) -> Evaluation:
     from softgrad.cli._evaluation import evaluation  # noqa: PLC0415
 
-    # As logits, for logarithms of probabilities have the same softmax.
+    # Log-probabilities are logits up to a shift of each row, and exact in the tails.
     return evaluation(model.predict_log_proba(x), np.searchsorted(model.classes_, y), model.classes_)

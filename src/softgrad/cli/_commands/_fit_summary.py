@@ -1,4 +1,4 @@
-"""What `softgrad fit` says at its end, as one JSON object or for reading."""
+"""The results of `softgrad fit`: as JSON, for the report, or printed as tables."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ if TYPE_CHECKING:
     from softgrad.linear_model import SoftmaxRegression
 
 
-class Search(NamedTuple):
-    """What cross-validation found."""
+class CrossValidation(NamedTuple):
+    """The mean score of each C."""
 
     folds: int
     C: list[float]
     scores: list[float]
-    """Of held-out rows, the mean over the folds; larger is better."""
+    """Mean over the folds' held-out rows; larger is better."""
     scoring: str | None
-    """A scikit-learn scorer; None for the negative loss, in nats."""
+    """Name of a scikit-learn scorer; None for the negative loss, in nats."""
 
     @property
     def values(self) -> list[float]:
-        """What is shown: the scores, or the losses."""
+        """The scores, or the losses where there is no scorer."""
         return self.scores if self.scoring else [-score for score in self.scores]
 
     def to_json(self) -> dict[str, Any]:
-        """The losses, or the scores and which they are; null for NaN."""
+        """Return the losses, or the scores and the name of the scorer; NaN becomes null."""
         values = [value if math.isfinite(value) else None for value in self.values]
-        shown = {"scoring": self.scoring, "score": values} if self.scoring else {"loss": values}
-        return {"folds": self.folds, "C": self.C, **shown}
+        named = {"scoring": self.scoring, "score": values} if self.scoring else {"loss": values}
+        return {"folds": self.folds, "C": self.C, **named}
 
 
-class Summary(NamedTuple):
-    """A fit and how good it is."""
+class FitSummary(NamedTuple):
+    """A fit and its figures on training and held-out rows."""
 
     table: Path
     target: str | None
     model: SoftmaxRegression
     training: Evaluation
     held_out: Evaluation | None
-    search: Search | None
+    search: CrossValidation | None
     seconds: float
     path: Path
     report: Path | None
     remarks: list[str]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, in plain values."""
+        """Return all of it as JSON values."""
         model, search = self.model, self.search
         parts = {"training": self.training, "held_out": self.held_out}
         return {
@@ -81,8 +81,8 @@ class Summary(NamedTuple):
             "remarks": self.remarks,
         }
 
-    def data(self) -> dict[str, Any]:
-        """What the report says of the table."""
+    def report_facts(self) -> dict[str, Any]:
+        """Return what the report lists about the table, in its order."""
         facts: dict[str, Any] = {
             "table": str(self.table),
             "target": self.target or "label",
@@ -95,7 +95,7 @@ class Summary(NamedTuple):
         return facts | ({"remarks": "; ".join(self.remarks)} if self.remarks else {})
 
     def print(self) -> None:
-        """To stdout."""
+        """Print tables and a line on the solver to stdout."""
         console = Console(highlight=False)
         model = self.model
         rows = self.training.rows + (self.held_out.rows if self.held_out else 0)
@@ -123,12 +123,12 @@ def _quality_table(training: Evaluation, held_out: Evaluation | None) -> Table:
     table.add_column("training", justify="right")
     table.add_column("held out", justify="right")
     for name, form, style in (("rows", "d", ""), ("loss", ".6f", ""), ("accuracy", ".2%", "bold")):
-        values = ["-" if part is None else format(getattr(part, name), form) for part in (training, held_out)]
+        values = ["–" if part is None else format(getattr(part, name), form) for part in (training, held_out)]
         table.add_row("loss (nats)" if name == "loss" else name, *values, style=style)
     return table
 
 
-def _search_table(search: Search, chosen: float) -> Table:
+def _search_table(search: CrossValidation, chosen: float) -> Table:
     table = Table(box=box.ROUNDED)
     table.add_column("C", justify="right")
     table.add_column(f"{search.scoring or 'loss (nats)'}, mean of {search.folds} folds", justify="right")

@@ -1,4 +1,4 @@
-"""`softgrad info`: the versions, the machine, and what the kernels use of it."""
+"""`softgrad info`: versions, CPU, instruction set and threads."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from softgrad.cli._output import print_json
 
 
 def info(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Show versions, the CPU, the instruction set and the threads in use, and how to change them."""
+    """Show the versions, CPU, instruction set and number of threads in use."""
     facts: dict[str, Any] = {
         "softgrad": softgrad.__version__,
         "python": platform.python_version(),
@@ -51,17 +51,21 @@ def _print_table(facts: dict[str, Any]) -> None:
         ("NumPy", facts["numpy"], ""),
         ("platform", facts["platform"], ""),
         ("CPU", facts["cpu"], ""),
-        ("instruction set", facts["instruction_set"], f"to force another: SOFTGRAD_ISA={others[-1]}" if others else ""),
-        ("this CPU runs", ", ".join(facts["instruction_sets"]), "best first"),
-        ("OpenMP", "yes" if facts["openmp"] else "no", "" if facts["openmp"] else "built without: one thread"),
-        ("threads", str(facts["threads"]), "to change them: SOFTGRAD_NUM_THREADS=1"),
+        (
+            "instruction set",
+            facts["instruction_set"],
+            f"to change: SOFTGRAD_ISA={others[-1]}" if others else "",
+        ),
+        ("supported sets", ", ".join(facts["instruction_sets"]), "best first"),
+        ("OpenMP", "yes" if facts["openmp"] else "no", "" if facts["openmp"] else "built without it: one thread"),
+        ("threads", str(facts["threads"]), "to change: SOFTGRAD_NUM_THREADS=1"),
     ):
         table.add_row(name, Text.assemble(value, "  ", (hint, "dim")))
     Console(highlight=False).print(table)
 
 
 def cpu_model() -> str:
-    """The processor's name as the system gives it, else its architecture."""
+    """Return the name of the processor, or its architecture where the system gives no name."""
     if sys.platform == "darwin":
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or platform.machine()

@@ -10,55 +10,47 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from softgrad.cli._commands._reading_options import takes_reading_options
 from softgrad.cli._errors import CommandError
 from softgrad.cli._output import check_output, print_data, print_json, write_output
 from softgrad.cli._saved_model import open_model
-from softgrad.cli._tables._read_options import (
-    DecimalOption,
-    EncodingOption,
-    FormatOption,
-    SepOption,
-    SkipLinesOption,
-    ThousandsOption,
-    read_options,
-)
+from softgrad.cli._tables._read_options import ReadOptions  # noqa: TC001 - typer reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+@takes_reading_options
 def predict(
     path: Annotated[
-        Path, typer.Argument(metavar="MODEL", exists=True, dir_okay=False, help="A model that softgrad fit saved.")
+        Path, typer.Argument(metavar="MODEL", exists=True, dir_okay=False, help="Model file of softgrad fit.")
     ],
     table: Annotated[
-        Path, typer.Argument(metavar="TABLE", exists=True, dir_okay=False, help="Rows, as softgrad fit reads them.")
+        Path,
+        typer.Argument(
+            metavar="TABLE", exists=True, dir_okay=False, help="Rows to predict, in any format of softgrad fit."
+        ),
     ],
     proba: Annotated[
-        bool, typer.Option("--proba", help="Print the probability of every class instead of the label.")
+        bool, typer.Option("--proba", help="Print the probabilities of all classes instead of the label.")
     ] = False,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it. (default: stdout)")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of CSV.")] = False,
-    file_format: FormatOption = None,
-    sep: SepOption = None,
-    decimal: DecimalOption = None,
-    thousands: ThousandsOption = None,
-    encoding: EncodingOption = None,
-    skip_lines: SkipLinesOption = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write. (default: stdout)")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON instead of CSV.")] = False,
+    *,
+    reading: ReadOptions,
 ) -> None:
     """Print the most probable label of every row, as CSV.
 
-    Columns are found by name, in any order; others, the labels too, are ignored.
-    Arrays and LibSVM text need as many features as the model takes.
-    Text that the model was not fitted to is none of the categories; a warning says so.
+    Columns are matched by name, in any order; additional columns, such as the labels, are ignored.
+    Arrays and LibSVM text must have as many features as the model.
+    Text that did not occur in training belongs to no category and causes a warning.
     """
-    options = read_options(file_format, sep, decimal, thousands, encoding, skip_lines)
     if output is not None:
         check_output(output, "predictions.csv", replaces=table)
         if output.exists() and output.samefile(path):
             raise CommandError(f"--output {output} would replace the model; name another file")
     saved = open_model(path)
-    features, _ = saved.read(table, options, labels=False)
+    features, _ = saved.read(table, reading, labels=False)
     model = saved.model
     try:
         values = model.predict_proba(features) if proba else model.predict(features)

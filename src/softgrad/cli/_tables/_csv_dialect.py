@@ -1,4 +1,4 @@
-"""How a CSV file is written: where it begins, its encoding, its separator, and whether its rows begin with names."""
+"""The dialect of a CSV file: where the table begins, encoding, separator, and whether rows begin with names."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from softgrad.cli._errors import CommandError
-from softgrad.cli._tables._file_format import unpacked
+from softgrad.cli._tables._decompression import open_decompressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from softgrad.cli._tables._read_options import Format, ReadOptions
+    from softgrad.cli._tables._read_options import FileFormat, ReadOptions
 
-MOST_COLUMNS = 30_000  # beside the target; a column of text costs about a millisecond, whatever the rows
+MOST_COLUMNS = 30_000  # in addition to the target; a column of text takes about a millisecond for any number of rows
 _LONGEST_LINE = 2**25  # bytes
 _SAMPLE = 2**16
 _SEPARATORS = (",", ";", "\t", "|")
@@ -34,53 +34,53 @@ _MARKS = {
 }
 
 
-class TextFormat(NamedTuple):
-    """How the fields of a file are told apart."""
+class Dialect(NamedTuple):
+    """How to split a file into fields."""
 
     encoding: str
     sep: str
-    """One character; a space means any run of blanks."""
+    """One character; a space stands for any run of blanks."""
     row_names: bool
-    """Whether the header is one field shorter than the rows, which begin with their names, as R writes them."""
+    """Whether the rows begin with their names, for which the header has no field, as R writes them."""
     skip: int
-    """Lines before the table."""
+    """Number of lines above the table."""
 
 
-def text_format(path: Path, kind: Format, options: ReadOptions) -> TextFormat:
-    """What the options leave open is found in the first lines, where that is safe."""
+def detect_dialect(path: Path, file_format: FileFormat, options: ReadOptions) -> Dialect:
+    """Complete the options from the first lines of the file; an ambiguous file is an error."""
     skip = options.skip_lines or 0
     first, rest = _sample(path, skip)
     encoding = options.encoding or next((name for mark, name in _MARKS.items() if first.startswith(mark)), "utf-8")
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(first + rest)
     except UnicodeError:
-        raise undecodable(path, encoding) from None
+        raise decoding_error(path, encoding) from None
     if "\0" in text:
-        raise CommandError(f"{path} holds bytes 0 as {encoding}; expected text; for UTF-16 write --encoding utf-16-le")
+        raise CommandError(f"{path} holds zero bytes; expected {encoding} text; for UTF-16 write --encoding utf-16-le")
     if len(rest) == _SAMPLE:
-        text = text[: text.rfind("\n") + 1]  # without the line in which the sample ends
+        text = text[: text.rfind("\n") + 1]  # without the line that the sample cuts off
     text = _without_lines(text, skip)
     declaration = _DECLARATION.fullmatch(text.partition("\n")[0].rstrip("\r"))
     declared = None
     if declaration:
         declared = "\t" if declaration[1] == "\\t" else declaration[1]
         skip, text = skip + 1, _without_lines(text, 1)
-    sep = options.sep or declared or ("\t" if kind == "tsv" else _separator(text, path, options))
+    sep = options.sep or declared or ("\t" if file_format == "tsv" else _separator(text, path, options))
     rows = _fields(text, sep)
     if options.skip_lines is None and not declared:
         _refuse_titles(text, rows, [options.sep] if options.sep else _SEPARATORS, path)
     if rows and len(rows[0]) > MOST_COLUMNS + 1:
         raise CommandError(
-            f"{path} has {len(rows[0])} columns; expected at most {MOST_COLUMNS} beside the target; write so many as "
-            ".npy, .npz or LibSVM text"
+            f"{path} has {len(rows[0])} columns; expected at most {MOST_COLUMNS} and the target; write wider tables "
+            "as .npy, .npz or LibSVM text"
         )
-    return TextFormat(encoding, sep, options.header and _has_row_names(rows), skip)
+    return Dialect(encoding, sep, options.header and _has_row_names(rows), skip)
 
 
 def _sample(path: Path, skip: int) -> tuple[bytes, bytes]:
-    """The lines up to the header, whole, and some of what follows."""
+    """Return the whole lines up to the header, and a sample of what follows."""
     first = b""
-    with unpacked(path) as file:
+    with open_decompressed(path) as file:
         for number in range(skip + 1):
             line = file.readline(_LONGEST_LINE)
             if len(line) == _LONGEST_LINE:
@@ -96,19 +96,19 @@ def _sample(path: Path, skip: int) -> tuple[bytes, bytes]:
 
 
 @contextlib.contextmanager
-def opened(path: Path, layout: TextFormat) -> Iterator[TextIO]:
-    """The text of the table, without the lines before it."""
-    with unpacked(path) as packed, io.TextIOWrapper(packed, layout.encoding, newline="") as file:
-        for _ in range(layout.skip):
+def open_text(path: Path, dialect: Dialect) -> Iterator[TextIO]:
+    """Open the text of the table, without the lines above it."""
+    with open_decompressed(path) as packed, io.TextIOWrapper(packed, dialect.encoding, newline="") as file:
+        for _ in range(dialect.skip):
             file.readline()
         yield file
 
 
-def first_rows(path: Path, layout: TextFormat, count: int) -> list[list[str]]:
-    """The fields of the first lines as they are written; fewer if some cannot be parsed."""
+def first_rows(path: Path, dialect: Dialect, count: int) -> list[list[str]]:
+    """Return the fields of the first `count` lines as written; fewer where a line cannot be parsed."""
     rows: list[list[str]] = []
-    with opened(path, layout) as file, contextlib.suppress(csv.Error, UnicodeError):
-        rows.extend(itertools.islice((row for row in _reader(file, layout.sep) if row), count))
+    with open_text(path, dialect) as file, contextlib.suppress(csv.Error, UnicodeError):
+        rows.extend(itertools.islice((row for row in _reader(file, dialect.sep) if row), count))
     return rows
 
 
@@ -120,7 +120,7 @@ def _without_lines(text: str, count: int) -> str:
 
 
 def _refuse_titles(text: str, rows: list[list[str]], separators: Sequence[str], path: Path) -> None:
-    """Refuse text whose first lines are a title or comments, whatever separates the fields of the table below."""
+    """Refuse a title or comments above the table, for any of the separators."""
     before = _rows_before(rows)
     if not before and not (rows and len(rows[0]) > 1 and _is_regular(rows)):
         before = max(_rows_before(_fields(text, sep)) for sep in separators)
@@ -129,16 +129,16 @@ def _refuse_titles(text: str, rows: list[list[str]], separators: Sequence[str], 
         number = lines[before - 1][0]
         raise CommandError(
             f"{path}: the table seems to begin below line {number}, not with {lines[0][1].strip()[:40]!r}; write "
-            f"--skip-lines {number} to leave out what is above it, or --skip-lines 0 if that is part of it"
+            f"--skip-lines {number} to skip the lines above it, or --skip-lines 0 if they belong to it"
         )
 
 
 def _rows_before(rows: list[list[str]]) -> int:
-    """How many rows are comments, or shorter than those of the table that follows."""
+    """Count the rows above the table: comments, and rows with fewer fields."""
     comments = len(list(itertools.takewhile(lambda row: row[0].startswith("#"), rows)))
     titles = len(list(itertools.takewhile(lambda row: len(row) > 2 and not any(map(str.strip, row[1:])), rows)))
     if comments == 1 and len(rows) > 1 and len(rows[0]) == len(rows[1]):
-        comments = 0  # names of columns, as numpy.savetxt writes them
+        comments = 0  # a header, as numpy.savetxt writes it
     before = max(comments, titles)
     if before or not rows:
         return before if before < len(rows) else 0
@@ -172,9 +172,9 @@ def _typed(sep: str) -> str:
 
 
 def _fields(text: str, sep: str) -> list[list[str]]:
-    """The rows of a text, none of those that are empty; as many as can be parsed."""
+    """Split text into rows of fields, without empty rows, up to the first that cannot be parsed."""
     rows: list[list[str]] = []
-    # An error is of a field longer than the limit of the module, which pandas may well read.
+    # A field longer than csv's limit is an error here, but not in pandas.
     with contextlib.suppress(csv.Error):
         rows.extend(row for row in _reader(io.StringIO(text, newline=""), sep) if row)
     return rows
@@ -187,7 +187,7 @@ def _reader(lines: Iterable[str], sep: str) -> Any:
 
 
 def _is_regular(rows: list[list[str]]) -> bool:
-    """Whether all rows have as many fields as the first, or all but the first one more."""
+    """Whether all rows have as many fields as the first, or each one more."""
     return len({len(row) for row in rows}) == 1 or _is_shorter_by_one(rows)
 
 
@@ -196,14 +196,14 @@ def _is_shorter_by_one(rows: list[list[str]]) -> bool:
 
 
 def _has_row_names(rows: list[list[str]]) -> bool:
-    # If the last field is empty in all rows, they end with a separator instead.
+    # An empty last field in all rows is a separator at the end of the line instead.
     return bool(rows) and _is_shorter_by_one(rows) and any(row[-1] for row in rows[1:])
 
 
-def undecodable(path: Path, encoding: str) -> CommandError:
-    """The error that names the first line which is not in the encoding."""
+def decoding_error(path: Path, encoding: str) -> CommandError:
+    """Return the error for a file that cannot be decoded; it names the first such line."""
     where = ""
-    with unpacked(path) as file:
+    with open_decompressed(path) as file:
         for number, line in enumerate(_lines(file, encoding), 1):
             try:
                 line.decode(encoding)
@@ -212,25 +212,25 @@ def undecodable(path: Path, encoding: str) -> CommandError:
                 where = f", line {number}{byte}"
                 break
     return CommandError(
-        f"{path}{where} is not {encoding.removesuffix('-sig').upper()}; write --encoding with the name of the file's "
+        f"{path}{where} is not {encoding.removesuffix('-sig').upper()}; write --encoding with the file's "
         "encoding, such as cp1252 (Windows, Western Europe), cp1251 (Cyrillic), gb18030 or utf-16"
     )
 
 
 def _lines(file: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    # In UTF-16 and 32 a line's end is not one byte.
+    # In UTF-16 and UTF-32 a newline is not one byte.
     return iter(()) if encoding.startswith(("utf-16", "utf-32")) else file
 
 
-def too_long(path: Path, layout: TextFormat) -> str | None:
-    """Which line has more fields than the first; None if none has."""
-    with opened(path, layout) as text, contextlib.suppress(csv.Error, UnicodeError):
-        rows = _reader(text, layout.sep)
-        expected = len(next(filter(None, rows), [])) + layout.row_names
+def find_long_row(path: Path, dialect: Dialect) -> str | None:
+    """Describe the first line with more fields than the header; None if there is none."""
+    with open_text(path, dialect) as text, contextlib.suppress(csv.Error, UnicodeError):
+        rows = _reader(text, dialect.sep)
+        expected = len(next(filter(None, rows), [])) + dialect.row_names
         for row in rows:
             if len(row) > expected:
                 return (
-                    f"line {layout.skip + rows.line_num} has {len(row)} fields, the first line "
-                    f"{expected - layout.row_names}"
+                    f"line {dialect.skip + rows.line_num} has {len(row)} fields, the first one "
+                    f"{expected - dialect.row_names}"
                 )
     return None

@@ -1,4 +1,4 @@
-"""How named columns become numbers: numbers as they are, text one-hot, missing values filled in if that is asked."""
+"""Encoding named columns as features: numbers as they are, text one-hot, missing values filled in on request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from softgrad.cli._errors import CommandError
-from softgrad.cli._tables._number_format import advice
+from softgrad.cli._tables._number_format import reading_advice
 from softgrad.cli._tables._read_options import ReadOptions
 from softgrad.cli._tables._typed_columns import MANY_CATEGORIES, row_number
 
@@ -21,64 +21,64 @@ if TYPE_CHECKING:
 
 Fill = Literal["refuse", "mean", "median", "most-frequent"]
 
-# More are no categories but an id or prose, and each would be a column of X; and so are more than MANY_CATEGORIES if
-# they are more than half of the rows.
+# More distinct texts are ids or prose, and each would be a feature. So are more than MANY_CATEGORIES that are also more
+# than half of the rows.
 _MOST_CATEGORIES = 1000
 
 
-class Column(NamedTuple):
-    """One column of a table."""
+class ColumnEncoding(NamedTuple):
+    """The encoding of one column."""
 
     name: str
     categories: tuple[str, ...] | None
-    """Of text, sorted; None for numbers."""
+    """Sorted texts; None for a column of numbers."""
     fill: float | str | None
-    """What stands in for a missing value; None if there must be none."""
+    """Replaces missing values; None if they are an error."""
     verbatim: bool = False
-    """Whether only the empty field is missing, as `--text` wants it."""
+    """Whether only empty fields are missing, as in columns of --text."""
 
     @property
     def features(self) -> list[str]:
-        """The columns of X that it becomes."""
+        """Names of the features."""
         return [self.name] if self.categories is None else [f"{self.name}={value}" for value in self.categories]
 
 
-class Encoding(NamedTuple):
-    """How a table becomes X; learnt from the rows that are fitted to, and stored with the model."""
+class FeatureEncoding(NamedTuple):
+    """The encoding of a table, estimated from the training rows and saved with the model."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnEncoding, ...]
     reading: ReadOptions
-    """How the values of the table were written; kept for the tables to come."""
+    """How values were written in the training table; later tables are read alike."""
 
     def to_json(self) -> dict[str, Any]:
-        """For the file of the model."""
+        """Return JSON values for the model file."""
         columns = [
             {"name": c.name, "categories": c.categories, "fill": c.fill, "verbatim": c.verbatim} for c in self.columns
         ]
         return {"columns": columns, **self.reading.to_json()}
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Encoding:
-        """What `to_json` made."""
+    def from_json(cls, record: dict[str, Any]) -> FeatureEncoding:
+        """Restore the result of `to_json`."""
         columns = []
         for entry in record["columns"]:
             categories = entry["categories"]
             texts = None if categories is None else tuple(categories)
-            columns.append(Column(entry["name"], texts, entry["fill"], entry["verbatim"]))
+            columns.append(ColumnEncoding(entry["name"], texts, entry["fill"], entry["verbatim"]))
         return cls(tuple(columns), ReadOptions.from_json(record))
 
     @property
     def text(self) -> list[str]:
-        """The names of the columns that are text."""
+        """Names of the columns of text."""
         return [column.name for column in self.columns if column.categories is not None]
 
     @property
     def verbatim(self) -> list[str]:
-        """The names of the columns in which only the empty field is missing."""
+        """Names of the columns in which only empty fields are missing."""
         return [column.name for column in self.columns if column.verbatim]
 
-    def apply(self, table: pd.DataFrame) -> pd.DataFrame:
-        """X, float64, of a table that `numbers_and_text` made."""
+    def transform(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Encode a result of `typed_columns` as float64 features."""
         import pandas as pd  # noqa: PLC0415
 
         _refuse_gaps(table, self.columns)
@@ -91,7 +91,7 @@ class Encoding(NamedTuple):
                 places.append(at)
                 fills.append(column.fill)  # None becomes NaN
             else:
-                # A category that the fit has not seen has no column: all of its zeros stay.
+                # An unknown category leaves all features of the column 0.
                 values = table[column.name].fillna(column.fill) if column.fill is not None else table[column.name]
                 code = pd.Index(column.categories, dtype=object).get_indexer(pd.Index(values))
                 rows = np.flatnonzero(code >= 0)
@@ -101,8 +101,8 @@ class Encoding(NamedTuple):
         matrix[:, places] = np.where(np.isnan(block), np.array(fills, np.float64), block)
         return pd.DataFrame(matrix, columns=names, copy=False)
 
-    def remarks(self, table: pd.DataFrame) -> list[str]:
-        """What the user should know of how this table was encoded."""
+    def warnings(self, table: pd.DataFrame) -> list[str]:
+        """Describe filled-in values and unknown categories in a table."""
         found = []
         gaps = table[[column.name for column in self.columns]].isna().sum().tolist()
         for column, count in zip(self.columns, gaps, strict=True):
@@ -114,46 +114,46 @@ class Encoding(NamedTuple):
             unknown = values[values.notna() & ~values.isin(column.categories)]
             if len(unknown):
                 found.append(
-                    f"column {column.name!r}: {_rows(len(unknown))} with text that no row fitted to has, first "
+                    f"column {column.name!r}: {_rows(len(unknown))} with text that no training row has, first "
                     f"{unknown.iloc[0]!r} in data row {row_number(unknown.index[0])}; the column's features are 0 there"
                 )
-        return found if len(found) <= 8 else [*found[:8], f"and {len(found) - 8} more columns alike"]
+        return found if len(found) <= 8 else [*found[:8], f"and {len(found) - 8} more columns"]
 
 
-def learn(
+def fit_encoding(
     table: pd.DataFrame, fill: Fill, reading: ReadOptions | None = None, *, verbatim: Collection[str] = ()
-) -> Encoding:
-    """The encoding of these rows, which are the ones to fit to.
+) -> FeatureEncoding:
+    """Estimate the encoding from the training rows.
 
     Parameters
     ----------
     table : DataFrame
-        What `numbers_and_text` made.
+        A result of `typed_columns`.
     fill : str
-        What stands in for missing values: the mean, the median or the most frequent number of the column; text is
-        always filled with the most frequent. "refuse": nothing.
+        What replaces missing numbers: the mean, median or most frequent value of the column; missing text always
+        becomes the most frequent category. With "refuse", missing values are an error.
     reading : ReadOptions, optional
         How the table was read.
     verbatim : collection of str
-        Columns in which only the empty field is missing.
+        Columns in which only empty fields are missing.
     """
     empty = table.isna().all()
     if empty.any():
         name = str(empty.idxmax())
-        raise CommandError(f"column {name!r} has no value in the rows to fit to; write --drop {name!r}")
+        raise CommandError(f"column {name!r} has no value in the training rows; write --drop {name!r}")
     numeric = table.columns[[dtype.kind == "f" for dtype in table.dtypes]]
-    fills = dict(zip(numeric, _stand_ins(table[numeric], fill), strict=True))
+    fills = dict(zip(numeric, _fill_values(table[numeric], fill), strict=True))
     columns = [
-        Column(str(name), None, fills[name]) if name in fills else _categories(table[name], fill)
+        ColumnEncoding(str(name), None, fills[name]) if name in fills else _categories(table[name], fill)
         for name in table.columns
     ]
-    return Encoding(
+    return FeatureEncoding(
         tuple(column._replace(verbatim=column.name in verbatim) for column in columns), reading or ReadOptions()
     )
 
 
-def _categories(values: pd.Series[Any], fill: Fill) -> Column:
-    """A column of text."""
+def _categories(values: pd.Series[Any], fill: Fill) -> ColumnEncoding:
+    """Return the encoding of a column of text."""
     name = str(values.name)
     there = values.dropna()
     categories = sorted(there.unique())
@@ -161,14 +161,14 @@ def _categories(values: pd.Series[Any], fill: Fill) -> Column:
     if count > _MOST_CATEGORIES or (count > MANY_CATEGORIES and 2 * count > len(there)):
         raise CommandError(
             f"column {name!r} is text with {count} different values in {_rows(len(there))}, such as "
-            f"{categories[0][:40]!r}; expected categories, at most {_MOST_CATEGORIES} and no more than half of the "
+            f"{categories[0][:40]!r}; expected categories, at most {_MOST_CATEGORIES} and at most half as many as "
             f"rows; write --drop {name!r}"
         )
-    return Column(name, tuple(categories), None if fill == "refuse" else str(there.mode().iloc[0]))
+    return ColumnEncoding(name, tuple(categories), None if fill == "refuse" else str(there.mode().iloc[0]))
 
 
-def _stand_ins(numbers: pd.DataFrame, fill: Fill) -> list[float | None]:
-    """What stands in for a missing value, for each column of numbers."""
+def _fill_values(numbers: pd.DataFrame, fill: Fill) -> list[float | None]:
+    """Return what replaces missing values in each column of numbers."""
     match fill:
         case "refuse":
             return [None] * len(numbers.columns)
@@ -186,23 +186,23 @@ def _most_frequent(numbers: Array) -> float:
 
 
 def _numbers(table: pd.DataFrame) -> Array:
-    """The columns, all of which must be numbers."""
+    """Return the columns as a matrix; one that is not numeric is an error."""
     import pandas as pd  # noqa: PLC0415
 
     wrong = [name for name, dtype in table.dtypes.items() if dtype.kind != "f"]
     if wrong:
         there = table[wrong[0]].dropna()
         other = pd.to_numeric(there, errors="coerce").isna().to_numpy()
-        at = int(other.argmax())  # the first, if all are numbers in quotes
-        way = advice(there.unique())
+        at = int(other.argmax())  # 0, the first, if all are numbers in quotes
+        way = reading_advice(there.unique())
         raise CommandError(
             f"column {wrong[0]!r}, data row {row_number(there.index[at])}: {there.iloc[at]!r}; expected a finite "
-            f"number, as in the rows that the model was fitted to{f'; {way}' if way else ''}"
+            f"number, as in the training rows{f'; {way}' if way else ''}"
         )
     return table.to_numpy(np.float64)
 
 
-def _refuse_gaps(table: pd.DataFrame, columns: Sequence[Column]) -> None:
+def _refuse_gaps(table: pd.DataFrame, columns: Sequence[ColumnEncoding]) -> None:
     gaps = table[[column.name for column in columns if column.fill is None]].isna()
     if gaps.to_numpy().any():
         name = gaps.any().idxmax()

@@ -1,6 +1,6 @@
-"""Columns that decide the label, alone or as a group of indicators, by more than chance.
+"""Columns that determine the label, alone or as a group of indicators, more reliably than chance would.
 
-A balanced sample of the rows rules out most columns, many at once; those that remain are tested on all rows.
+A balanced sample of the rows rules out most columns, many at a time; the others are tested on all rows.
 """
 
 from __future__ import annotations
@@ -17,39 +17,40 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-# A column decides the label if chance had done so in one of so many tables.
+# A column determines the label if, by chance, it would do so in fewer than this share of tables.
 _CHANCE = 1e-6
-# Of the rows that are not of the largest class, the share that may be exceptions: slips in one of the two columns.
+# Share of the rows outside the largest class that may be exceptions: mistakes in one of the two columns.
 _EXCEPTIONS = 1e-3
-# The same for a column that decides by its gaps: of the survivors of the Titanic, 6 % have no boat or died in one.
-_EXCEPTIONS_OF_GAPS = 0.1
-# Rows for each value, so that rows which occur twice decide nothing.
+# The same for a column whose missing values determine the label: on the Titanic, 6 % survived without a boat or died in
+# one.
+_MISSING_EXCEPTIONS = 0.1
+# Rows per value, so that duplicate rows do not count as evidence.
 _ROWS_PER_VALUE = 10
-_SAMPLE = 256  # rows that rule out most columns
+_SAMPLE = 256  # rows of the sample
 _SAMPLE_EXCEPTIONS = 5
-# A column with ten rows for each value has 100 repetitions or more in a sample of 5 sqrt(N) rows, continuous ones none.
+# Columns with ten rows per value have at least 100 repetitions in a sample of 5 sqrt(N) rows, continuous ones none.
 _SAMPLE_REPETITIONS = 5
-_SAMPLE_INDICATOR = 3  # rows that the sample must hold of what an indicator marks
+_SAMPLE_INDICATOR = 3  # rows in the sample that an indicator must mark
 _SHORTEST_NUMBERING = 10
-_BLOCK = 2**20  # values of the sample that are looked at together
-_GROUPS = 8  # groups that are tested on all rows, each without the columns that failed in the ones before
+_BLOCK = 2**20  # values of the sample to process at a time
+_GROUPS = 8  # groups to test on all rows, each without the columns that failed in the previous ones
 
 
 class Columns(NamedTuple):
-    """Columns of one kind, as floating numbers; NaN where a value is missing."""
+    """Columns of one kind, as floating-point numbers, with NaN for missing values."""
 
     positions: Array
-    """Where they stand in the table."""
+    """Their positions in the table."""
     ordered: bool
-    """Whether they are numbers, which have ranges; otherwise the numbers are codes of texts."""
+    """Whether they are numbers, which have ranges, rather than codes of texts."""
     sample: Callable[[slice], Array]
-    """The values of some of the columns in the rows of the sample, shape (M, columns)."""
+    """Returns the values of a slice of the columns in the M rows of the sample, shape (M, columns)."""
     whole: Callable[[int], Array]
-    """The values of one column in all rows."""
+    """Returns the values of one column in all rows."""
 
 
-class Finding(NamedTuple):
-    """Columns that decide the label or number the rows."""
+class Leak(NamedTuple):
+    """Columns that determine the label or number the rows."""
 
     positions: tuple[int, ...]
     reason: str
@@ -57,21 +58,21 @@ class Finding(NamedTuple):
 
 
 class _Sampled(NamedTuple):
-    """What the sample leaves possible for each column."""
+    """Columns that the sample does not rule out."""
 
-    single: Array  # deciding the label alone, or numbering the rows
-    marked: list[tuple[int, float, Array]]  # indicators: the column, the value that marks, and the rows marked
+    single: Array  # for each column, whether it may determine the label alone or number the rows
+    marked: list[tuple[int, float, Array]]  # indicators: column, marking value, marked rows
 
 
 class _Indicator(NamedTuple):
     columns: Columns
     place: int
     value: float
-    rows: Array  # of the sample, those marked
+    rows: Array  # marked rows of the sample
 
 
 def balanced_sample(codes: Array) -> Array:
-    """Rows, ascending, in which rare classes are as frequent as others as far as their rows suffice."""
+    """Return rows, ascending, in which all classes are equally frequent as far as their rows suffice."""
     order = np.random.default_rng(0).permutation(len(codes))
     by_class = order[np.argsort(codes[order], kind="stable")]
     sizes = np.bincount(codes)
@@ -80,19 +81,19 @@ def balanced_sample(codes: Array) -> Array:
     return np.sort(by_class[np.argsort(turn, kind="stable")[:wanted]])
 
 
-def findings(parts: list[Columns], codes: Array, rows: Array, count: int) -> list[Finding]:
-    """The columns that decide the label or number the rows, and a group that decides it together.
+def find_leaks(parts: list[Columns], codes: Array, rows: Array, count: int) -> list[Leak]:
+    """Return the columns that determine the label or number the rows, and a group that determines it together.
 
     Parameters
     ----------
     parts : list of Columns
-        The columns to look at.
+        The columns to test.
     codes : ndarray of int
         The label of each row, from 0.
     rows : ndarray of int
-        The sample that `parts` have: the `balanced_sample` of `codes`.
+        The `balanced_sample` of `codes`, whose rows `parts` sample.
     count : int
-        The columns of the table; the more there are, the more does chance.
+        Number of columns of the table; with more columns, more coincidences are expected.
     """
     found = []
     indicators = []
@@ -101,9 +102,9 @@ def findings(parts: list[Columns], codes: Array, rows: Array, count: int) -> lis
         for start, sampled in _sampled_blocks(part, codes, rows, allowed):
             alone = set()
             for index in np.flatnonzero(sampled.single).tolist():
-                finding = _finding(part, start + index, codes, allowed)
-                if finding:
-                    found.append(finding)
+                leak = _test_column(part, start + index, codes, allowed)
+                if leak:
+                    found.append(leak)
                     alone.add(index)
             indicators += [
                 _Indicator(part, start + index, value, marked)
@@ -117,31 +118,31 @@ def findings(parts: list[Columns], codes: Array, rows: Array, count: int) -> lis
 def _sampled_blocks(part: Columns, codes: Array, rows: Array, allowed: float) -> Iterator[tuple[int, _Sampled]]:
     shares = np.bincount(codes) / len(codes)
     others = round((1 - shares.max()) * len(codes))
-    # No column is less likely by chance than one that equals the label: where that is no surprise, none decides.
-    decidable = len(codes) * float(shares @ np.log(shares)) < allowed
+    # The least likely column is one that equals the label. Where chance may produce that one, nothing can be shown.
+    provable = len(codes) * float(shares @ np.log(shares)) < allowed
     step = max(_BLOCK // len(rows), 1)
     for start in range(0, len(part.positions), step):
         values = np.ascontiguousarray(part.sample(slice(start, start + step)).T, np.float64)
         sampled = _Sampled(np.zeros(len(values), bool), [])
-        if decidable:
-            sampled = _of_sample(values, codes[rows], others)
+        if provable:
+            sampled = _examine_sample(values, codes[rows], others)
         if part.ordered:
             single = sampled.single | (values[:, :1] + (rows - rows[0]) == values).all(axis=1)
-            sampled = sampled._replace(single=single | _have_ranges(values, codes[rows]) if decidable else single)
+            sampled = sampled._replace(single=single | _have_ranges(values, codes[rows]) if provable else single)
         yield start, sampled
 
 
-def _of_sample(values: Array, codes: Array, others: int) -> _Sampled:
-    """What the values of each column, one row each, leave possible.
+def _examine_sample(values: Array, codes: Array, others: int) -> _Sampled:
+    """Find the columns that may determine the label; `values` holds one column per row.
 
-    `others` is the number of rows of the table that are not of its largest class.
+    `others` is the number of rows of the table outside its largest class.
     """
     gaps = np.isnan(values)
-    single = _gaps_may_decide(gaps, codes, others)
+    single = _missing_may_determine(gaps, codes, others)
     order = np.argsort(values, axis=1)
     ordered = np.take_along_axis(values, order, axis=1)
     starts = np.ones(ordered.shape, bool)
-    starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]  # so that each gap is a value of its own
+    starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]  # so that each NaN is a value of its own
     repeating = np.flatnonzero((~starts).sum(axis=1) >= _SAMPLE_REPETITIONS)
     if not len(repeating):
         return _Sampled(single, [])
@@ -167,39 +168,39 @@ def _of_sample(values: Array, codes: Array, others: int) -> _Sampled:
     return _Sampled(single, marked)
 
 
-def _gaps_may_decide(gaps: Array, codes: Array, others: int) -> Array:
+def _missing_may_determine(gaps: Array, codes: Array, others: int) -> Array:
     some = gaps.any(axis=1) & ~gaps.all(axis=1)
     found = np.zeros(len(gaps), bool)
     if some.any():
         sizes = np.bincount(codes)
         missing = np.stack([gaps[:, codes == k].sum(axis=1) for k in range(len(sizes))], axis=1)
         exceptions = len(codes) - missing.max(axis=1) - (sizes - missing).max(axis=1)
-        # Twice the share of all rows, for the sample is small.
-        likely = 2 * _EXCEPTIONS_OF_GAPS * (len(codes) - sizes.max()) + _SAMPLE_EXCEPTIONS
-        found = some & (exceptions <= min(likely, _EXCEPTIONS_OF_GAPS * others))
+        # Twice the share of all rows, because the sample is small.
+        likely = 2 * _MISSING_EXCEPTIONS * (len(codes) - sizes.max()) + _SAMPLE_EXCEPTIONS
+        found = some & (exceptions <= min(likely, _MISSING_EXCEPTIONS * others))
     return found
 
 
-def _finding(part: Columns, index: int, codes: Array, allowed: float) -> Finding | None:
-    """What all rows of a column say."""
+def _test_column(part: Columns, index: int, codes: Array, allowed: float) -> Leak | None:
+    """Test one column on all rows."""
     values = part.whole(index)
     position = (int(part.positions[index]),)
     if part.ordered and _numbers_the_rows(values):
-        return Finding(position, f"numbers the rows, from {values[0]:g} to {values[-1]:g}", numbering=True)
+        return Leak(position, f"numbers the rows, from {values[0]:g} to {values[-1]:g}", numbering=True)
     gaps = np.isnan(values)
     if gaps.any():
-        but = _decides(gaps, codes, allowed, _EXCEPTIONS_OF_GAPS)
+        but = _determines(gaps, codes, allowed, _MISSING_EXCEPTIONS)
         if but is not None:
-            return Finding(position, f"alone decides the label{but}: by whether it has a value")
+            return Leak(position, f"alone determines the label{but}: by whether it has a value")
     if 2 * gaps.sum() > len(values):
         return None
     values, codes = values[~gaps], codes[~gaps]
-    but = _decides(values, codes, allowed, _EXCEPTIONS)
+    but = _determines(values, codes, allowed, _EXCEPTIONS)
     if but is not None:
         different = len(np.unique(values))
-        return Finding(position, f"alone decides the label{but}: each of its {different} values goes with one")
+        return Leak(position, f"alone determines the label{but}: each of its {different} values goes with one")
     if part.ordered and _have_ranges(values[None], codes)[0] and _log_orders(codes) < allowed:
-        return Finding(position, "alone decides the label: each label has a range of its own")
+        return Leak(position, "alone determines the label: each label has its own range")
     return None
 
 
@@ -207,10 +208,10 @@ def _numbers_the_rows(values: Array) -> bool:
     return len(values) >= _SHORTEST_NUMBERING and values[0] in (0, 1) and bool((np.diff(values) == 1).all())
 
 
-def _decides(values: Array, codes: Array, allowed: float, exceptions: float, chosen: float = 0.0) -> str | None:
-    """Whether each value goes with one label, and that is no chance: None, or the exceptions in words.
+def _determines(values: Array, codes: Array, allowed: float, exceptions: float, chosen: float = 0.0) -> str | None:
+    """Test whether each value goes with one label, and not by chance: None if not, else the exceptions in words.
 
-    `chosen` is the logarithm of the number of columns that `values` may have been chosen from, beyond one.
+    `chosen` is the logarithm of the number of other ways in which `values` could have been chosen.
     """
     _, places = np.unique(values, return_inverse=True)
     classes = int(codes.max(initial=0)) + 1
@@ -218,29 +219,29 @@ def _decides(values: Array, codes: Array, allowed: float, exceptions: float, cho
     sizes = np.bincount(places)
     largest = np.zeros(len(sizes), np.int64)
     np.maximum.at(largest, pairs // classes, rows)
-    slips = len(codes) - int(largest.sum())
+    exceptional = len(codes) - int(largest.sum())
     others = len(codes) - int(np.bincount(codes).max(initial=0))
-    if slips > exceptions * others or len(codes) < _ROWS_PER_VALUE * len(sizes):
+    if exceptional > exceptions * others or len(codes) < _ROWS_PER_VALUE * len(sizes):
         return None
-    ways = _log_choices(len(codes), slips)
+    ways = _log_choices(len(codes), exceptional)
     if min(_log_purity(sizes, codes), _log_orders(codes, len(sizes))) + ways + chosen >= allowed:
         return None
-    return f" but in {slips} of {len(codes)} rows" if slips else ""
+    return f" except in {exceptional} of {len(codes)} rows" if exceptional else ""
 
 
 def _log_purity(sizes: Array, codes: Array) -> float:
-    """The logarithm of the chance that all rows of each value have one label, drawn by the labels' shares."""
+    """Log-probability that all rows of each value have one label, if labels are drawn by their shares."""
     shares = np.bincount(codes) / len(codes)
-    most = shares.max()  # taken out of the powers, which would underflow
+    most = shares.max()  # factored out, because the powers would underflow
     different, times = np.unique(sizes, return_counts=True)
     pure = [size * math.log(most) + math.log(((shares / most) ** size).sum()) for size in different.tolist()]
     return float(np.dot(times, pure))
 
 
 def _log_orders(codes: Array, values: int | None = None) -> float:
-    """The logarithm of the share of all orders of the labels that fit the values, or as many ranges as labels.
+    """Log of the share of all permutations of the labels that fit `values` values, or one range per label.
 
-    Of `values` values, each may go with any label: a bound that is the lower one where a label is rare.
+    Each of the values may go with any label. Where a label is rare, this bound is lower than `_log_purity`.
     """
     counts = np.bincount(codes)
     counts = counts[counts > 0].tolist()
@@ -253,7 +254,7 @@ def _log_choices(n: int, k: int) -> float:
 
 
 def _have_ranges(values: Array, codes: Array) -> Array:
-    """For each column, one row each, whether the ranges of the labels' numbers do not meet."""
+    """For each column, given as a row, test whether the labels' ranges of numbers are disjoint."""
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     if len(starts) < 2:
@@ -265,8 +266,8 @@ def _have_ranges(values: Array, codes: Array) -> Array:
     return np.asarray((most[:, :-1] < least[:, 1:]).all(axis=1))
 
 
-def _group(indicators: list[_Indicator], codes: Array, sampled: Array, allowed: float, count: int) -> Finding | None:
-    """One-hot columns that together decide the label: each marks rows of one label, and no row is marked twice."""
+def _group(indicators: list[_Indicator], codes: Array, sampled: Array, allowed: float, count: int) -> Leak | None:
+    """Find one-hot columns that together determine the label: each marks rows of one label, no row is marked twice."""
     left = sorted(indicators, key=lambda indicator: -int(indicator.rows.sum()))
     for _ in range(_GROUPS):
         chosen = _disjoint(left, sampled)
@@ -281,14 +282,14 @@ def _group(indicators: list[_Indicator], codes: Array, sampled: Array, allowed: 
             elif groups[marked].any():
                 overlapping.append(number - 1)
             groups[marked] = number
-        failed = mixed or overlapping  # a column of one label may only overlap with one of several
+        failed = mixed or overlapping  # an overlap may be the fault of a mixed column, which goes first
         if not failed:
-            but = _decides(groups, codes, allowed, 0.0, (len(chosen) - 1) * math.log(count))
+            but = _determines(groups, codes, allowed, 0.0, (len(chosen) - 1) * math.log(count))
             if but is None:
                 return None
             positions = sorted(int(one.columns.positions[one.place]) for one in chosen)
-            return Finding(
-                tuple(positions), "together decide the label: each marks rows of one label, as one-hot columns do"
+            return Leak(
+                tuple(positions), "together determine the label: each marks rows of one label, as one-hot columns do"
             )
         bad = [chosen[place] for place in failed]
         left = [indicator for indicator in left if not any(indicator is one for one in bad)]
@@ -296,7 +297,7 @@ def _group(indicators: list[_Indicator], codes: Array, sampled: Array, allowed: 
 
 
 def _disjoint(indicators: list[_Indicator], codes: Array) -> list[_Indicator]:
-    """Indicators, largest first, that mark all rows of the sample but those of one label, none twice; or nothing."""
+    """Choose indicators, largest first, that mark no row of the sample twice and all rows except those of one label."""
     chosen: list[_Indicator] = []
     marked = np.zeros(len(codes), bool)
     for indicator in indicators:

@@ -1,4 +1,4 @@
-"""Columns that give the label away: they make a fit look perfect, and are not there where it is to be used."""
+"""Warnings of target leakage: features that give the label away and make a model look better than it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softgrad.cli._tables._leakage_detection import Columns, Finding, balanced_sample, findings
+from softgrad.cli._tables._leakage_detection import Columns, Leak, balanced_sample, find_leaks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,73 +17,73 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_SHOWN = 8  # warnings
-_SHOWN_COLUMNS = 20  # of a group
-_SPARSE_ENTRIES = 3  # that the sample must hold of a sparse column: fewer decide nothing that it can show
+_MOST_WARNINGS = 8
+_MOST_NAMES = 20  # columns of a group to name
+_SPARSE_ENTRIES = 3  # entries that a sparse column needs in the sample; fewer prove nothing
 
 
-def leaks(rows: pd.DataFrame, labels: Array, target: str) -> list[str]:
-    """A warning for each column that should hardly be a feature, with what to write.
+def leakage_warnings(rows: pd.DataFrame, labels: Array, target: str) -> list[str]:
+    """Return a warning for each suspicious column or group of columns, with the option that drops it.
 
-    These are columns of the target's name, without a name, that number the rows, or that decide the label: each of
-    their values goes with one label, or each label with one range of numbers, or with whether there is a value, or a
-    group of one-hot columns marks the labels, and that is no chance.
+    Suspicious are columns with the target's name or without a name, columns that number the rows, and columns that
+    determine the label more reliably than chance would: by their values, by ranges of numbers, by whether a value is
+    missing, or, as a group of one-hot columns, together.
 
     Parameters
     ----------
     rows : DataFrame
-        The features, which `numbers_and_text` made, in the order of the file.
+        The features, a result of `typed_columns`, in the order of the file.
     labels : ndarray
-        One for each row.
+        One label per row.
     target : str
-        The name of the column of labels.
+        Name of the label column.
     """
     codes = _codes(labels)
     sample = balanced_sample(codes)
     numeric = np.array([dtype.kind == "f" for dtype in rows.dtypes])
     parts = [_numbers(rows, np.flatnonzero(numeric), sample), _texts(rows, np.flatnonzero(~numeric), sample)]
     names = [str(name) for name in rows.columns]
-    found = {finding.positions: finding for finding in findings(parts, codes, sample, len(names))}
+    found = {leak.positions: leak for leak in find_leaks(parts, codes, sample, len(names))}
     for position, name in enumerate(names):
-        reason = _reason_of_name(name, target, found.get((position,)))
+        reason = _suspicious_name(name, target, found.get((position,)))
         if reason:
-            found[position,] = Finding((position,), reason)
+            found[position,] = Leak((position,), reason)
     warnings = []
-    for finding in sorted(found.values()):
-        chosen = [repr(names[position]) for position in finding.positions]
-        drop = " ".join(f"--drop {name}" for name in chosen[:_SHOWN_COLUMNS])
-        warnings.append(f"{_subject('column', chosen)} {finding.reason}; if that gives the label away, write {drop}")
-    return _first(warnings)
+    for leak in sorted(found.values()):
+        chosen = [repr(names[position]) for position in leak.positions]
+        drop = " ".join(f"--drop {name}" for name in chosen[:_MOST_NAMES])
+        warnings.append(f"{_subject('column', chosen)} {leak.reason}; if that gives the label away, write {drop}")
+    return _truncate(warnings)
 
 
-def leaks_of_array(features: Any, labels: Array, numbers: Callable[[int], int]) -> list[str]:
-    """The same for columns without names: a matrix, maybe mapped from its file, or SciPy's CSR.
+def array_leakage_warnings(features: Any, labels: Array, numbering: Callable[[int], int]) -> list[str]:
+    """Return the same for columns without names, of a matrix or SciPy CSR matrix.
 
     Parameters
     ----------
     features : ndarray or csr_matrix
-        One row for each label.
+        One row per label.
     labels : ndarray
         The labels.
-    numbers : callable
-        The number in the file of the column at a position.
+    numbering : callable
+        Map from the position of a feature to its number in the file.
     """
     codes = _codes(labels)
     sample = balanced_sample(codes)
     dense = isinstance(features, np.ndarray)
     part = _of_matrix(features, sample) if dense else _of_sparse(features, sample)
     warnings = []
-    for finding in sorted(findings([part], codes, sample, features.shape[1])):
-        chosen = [str(numbers(position)) for position in finding.positions]
-        shown = ", ".join(chosen[:_SHOWN_COLUMNS])
-        way = (
-            f"leave it out of the array: numpy.delete(X, {shown if len(chosen) == 1 else f'[{shown}]'}, axis=1)"
-            if dense
-            else f"leave {'its values' if len(chosen) == 1 else 'their values'} out of the file"
-        )
+    for leak in sorted(find_leaks([part], codes, sample, features.shape[1])):
+        chosen = [str(numbering(position)) for position in leak.positions]
+        listed = ", ".join(chosen[:_MOST_NAMES])
+        if dense:
+            it, columns = ("it", listed) if len(chosen) == 1 else ("them", f"[{listed}]")
+            remedy = f"leave {it} out of the array: numpy.delete(X, {columns}, axis=1)"
+        else:
+            remedy = f"leave {'its' if len(chosen) == 1 else 'their'} values out of the file"
         subject = _subject("column" if dense else "index", chosen)
-        warnings.append(f"{subject} {finding.reason}; if that gives the label away, {way}")
-    return _first(warnings)
+        warnings.append(f"{subject} {leak.reason}; if that gives the label away, {remedy}")
+    return _truncate(warnings)
 
 
 def _codes(labels: Array) -> Array:
@@ -93,25 +93,29 @@ def _codes(labels: Array) -> Array:
 def _subject(kind: str, chosen: list[str]) -> str:
     if len(chosen) == 1:
         return f"{kind} {chosen[0]}"
-    more = f" and {len(chosen) - _SHOWN_COLUMNS} more" if len(chosen) > _SHOWN_COLUMNS else ""
-    return f"{'columns' if kind == 'column' else 'indices'} {', '.join(chosen[:_SHOWN_COLUMNS])}{more}"
+    more = f" and {len(chosen) - _MOST_NAMES} more" if len(chosen) > _MOST_NAMES else ""
+    return f"{'columns' if kind == 'column' else 'indices'} {', '.join(chosen[:_MOST_NAMES])}{more}"
 
 
-def _first(warnings: list[str]) -> list[str]:
-    return warnings if len(warnings) <= _SHOWN else [*warnings[:_SHOWN], f"and {len(warnings) - _SHOWN} more alike"]
+def _truncate(warnings: list[str]) -> list[str]:
+    return (
+        warnings
+        if len(warnings) <= _MOST_WARNINGS
+        else [*warnings[:_MOST_WARNINGS], f"and {len(warnings) - _MOST_WARNINGS} more"]
+    )
 
 
-def _reason_of_name(name: str, target: str, finding: Finding | None) -> str | None:
+def _suspicious_name(name: str, target: str, leak: Leak | None) -> str | None:
     if _same_name(name, target):
         return f"has the name of the target, {target!r}"
     if re.fullmatch(r"Unnamed: \d+(\.\d+)?", name):
-        numbering = finding is not None and finding.numbering
-        return f"has no name in the file{' and numbers the rows' if numbering else ''}, as an index of to_csv() does"
+        numbering = leak is not None and leak.numbering
+        return f"has no name in the file{' and numbers the rows' if numbering else ''}, like an index from to_csv()"
     return None
 
 
 def _same_name(name: str, target: str) -> bool:
-    """Whether two names are one: apart from case, and from the number that readers add to a name's repetition."""
+    """Whether two names are equal apart from case and the number that pandas appends to a repeated name."""
     name, target = name.casefold(), target.casefold()
     shorter, longer = sorted((name, target), key=len)
     return longer.startswith(shorter) and re.fullmatch(r"(\.\d)?", longer[len(shorter) :]) is not None
@@ -152,7 +156,7 @@ def _of_sparse(matrix: Any, sample: Array) -> Columns:
     positions = np.flatnonzero(np.diff(sampled.indptr) >= _SPARSE_ENTRIES)
 
     def whole(index: int) -> Array:
-        # Entries of one index add up, as they do in the fit.
+        # Repeated entries are added up, as in the fit.
         chosen = matrix.indices == positions[index]
         entry_rows = np.searchsorted(matrix.indptr, np.flatnonzero(chosen), side="right") - 1
         return np.bincount(entry_rows, matrix.data[chosen], matrix.shape[0])

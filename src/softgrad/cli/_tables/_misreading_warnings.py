@@ -1,4 +1,4 @@
-"""What a table may mean otherwise than it was read; the user hears of it."""
+"""Warnings of fields that were probably not meant as they were read."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-# What programs write for a missing value. Not "None" and "-", which are answers too.
+# Common spellings of a missing value; not "None" and "-", which are also answers.
 _MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "?")
-# The share of the names in the first line that are values of their columns, from which on it is a row.
+# The first line is a row rather than a header if at least this share of its fields are values of their columns.
 _DATA = 0.75
 
 
-def misreadings(table: NamedTable, target: str, *, header: bool, text: Collection[str]) -> list[str]:
-    """A warning for each, with what to write.
+def misreading_warnings(table: NamedTable, target: str, *, header: bool, text: Collection[str]) -> list[str]:
+    """Return a warning for each likely misreading, with the option that prevents it.
 
     Parameters
     ----------
     table : NamedTable
-        What `read_frame` read, without the columns that the user drops.
+        The table as read, without dropped columns.
     target : str
-        The column of labels.
+        The label column.
     header : bool
-        Whether the first line of text gave the names.
+        Whether the names come from the first line of a text file.
     text : collection of str
-        The columns that the user has called text.
+        Columns of --text.
     """
     frame = table.frame
-    found = [*table.remarks, *(f"--na {text!r} matched no field" for text in table.unmatched)]
-    if header and _is_data(frame):
+    found = [*table.warnings, *(f"--na {text!r} matched no field" for text in table.unmatched)]
+    if header and _header_is_data(frame):
         names = ", ".join(str(name) for name in frame.columns[:4])
-        found.append(f"the names of the columns, {names}, ... look like a row; if they are one, write --no-header")
+        found.append(f"the header {names}, ... looks like a row of data; if it is one, write --no-header")
     for name, number in table.padded.items():
         if name in frame.columns:
             found.append(f"column {name!r}: {number!r} is read as a number; write --text {name!r} to keep it as text")
     for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
         if dtype.kind == "O" and name not in text:
-            found.extend(_perhaps_missing(frame[name]))
-    return [*found, *label_cases(frame[target].dropna().to_numpy())]
+            found.extend(_missing_value_warnings(frame[name]))
+    return [*found, *label_case_warnings(frame[target].dropna().to_numpy())]
 
 
-def label_cases(labels: Array) -> list[str]:
-    """A warning of labels that differ by case alone."""
+def label_case_warnings(labels: Array) -> list[str]:
+    """Warn of labels that differ only by case."""
     if labels.dtype.kind not in "OU":
         return []
     spellings: dict[str, list[str]] = {}
@@ -61,25 +61,25 @@ def label_cases(labels: Array) -> list[str]:
         spellings.setdefault(label.casefold(), []).append(label)
     alike = [" and ".join(map(repr, group)) for group in spellings.values() if len(group) > 1]
     more = f" (and {len(alike) - 3} more)" if len(alike) > 3 else ""
-    return [f"labels that differ only by case are classes of their own: {'; '.join(alike[:3])}{more}"] if alike else []
+    return [f"labels that differ only by case are different classes: {'; '.join(alike[:3])}{more}"] if alike else []
 
 
-def _perhaps_missing(values: pd.Series[Any]) -> list[str]:
+def _missing_value_warnings(values: pd.Series[Any]) -> list[str]:
     counts = values[values.isin(_MISSING)].value_counts()
     name = str(values.name)
     return [
-        f"column {name!r}: {text!r} in {count} row{'s' * (count != 1)} is taken as text; write --na {text!r} if it "
+        f"column {name!r}: {text!r} in {count} row{'s' * (count != 1)} is read as text; write --na {text!r} if it "
         f"means a missing value, --text {name!r} if not"
         for text, count in counts.items()
     ]
 
 
-def _is_data(frame: pd.DataFrame) -> bool:
-    """Whether names are values: numbers over numbers, and over text one of its values."""
-    # Readers number a name that occurs twice.
+def _header_is_data(frame: pd.DataFrame) -> bool:
+    """Whether most names could be values of their columns: numbers above numbers, or a text that the column holds."""
+    # pandas appends a number to a repeated name.
     names = [re.sub(r"(?<=.)\.\d+$", "", str(name)) if _number(name) is None else str(name) for name in frame.columns]
     numbers = [_number(name) for name in names]
-    # Columns without names are numbered by position, and years follow each other.
+    # Evenly spaced numbers are names: positions, or years.
     steps = np.diff([number for number in numbers if number is not None])
     if len(steps) and (steps == (1 if len(steps) == 1 else steps[0])).all():
         return False

@@ -1,4 +1,4 @@
-"""What a model's file says of tables, checked before anything is made of it."""
+"""Checking the description of tables in a model file before it is used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from softgrad.cli._tables._read_options import DECIMALS, THOUSANDS
 
 
 def check_table_record(record: dict[str, Any], features: list[str]) -> None:
-    """Raise ValueError or KeyError unless `SavedModel.save` can have written it for a model of these features."""
+    """Raise ValueError or KeyError unless `SavedModel.save` could have written it for a model with these features."""
     target, first_index, encoding = record["target"], record["first_index"], record["encoding"]
     if not (target is None or isinstance(target, str)):
         raise ValueError(f"target is {target!r:.60}; expected null or a string")
@@ -26,13 +26,13 @@ def check_table_record(record: dict[str, Any], features: list[str]) -> None:
     for name, expected in (("decimal", DECIMALS), ("thousands", THOUSANDS)):
         if encoding[name] not in (None, *expected):
             raise ValueError(f"{name} is {encoding[name]!r:.60}; expected null or one of {' '.join(expected)!r}")
-    made = [feature for column in encoding["columns"] for feature in _features(column)]
-    if made != features:
-        raise ValueError(f"its columns make the features {made!r:.60}; expected those of the model, {features!r:.60}")
+    given = [feature for column in encoding["columns"] for feature in _features(column)]
+    if given != features:
+        raise ValueError(f"its columns give the features {given!r:.60}; expected those of the model, {features!r:.60}")
 
 
 def _features(column: Any) -> list[str]:
-    """The features that a column makes."""
+    """Return the features of a column."""
     if not isinstance(column, dict) or not isinstance(column["name"], str):
         raise ValueError(f"a column is {column!r:.60}; expected an object with a name")
     name, categories, fill = column["name"], column["categories"], column["fill"]

@@ -1,4 +1,4 @@
-"""What the columns of a table are: numbers or text, each with its missing values; anything else is refused."""
+"""Columns as numbers or text; anything else is an error."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softgrad.cli._errors import CommandError
-from softgrad.cli._tables._named_table import listing
-from softgrad.cli._tables._number_format import advice, is_number, units
+from softgrad.cli._tables._column_names import name_list
+from softgrad.cli._tables._number_format import find_units, is_number, reading_advice
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     import pandas as pd
 
-# More different texts than this look like no categories, unless they recur.
+# More distinct texts than this are categories only if they recur.
 MANY_CATEGORIES = 20
 
 
-def numbers_and_text(table: pd.DataFrame, *, text: Collection[str] = (), declared: bool = False) -> pd.DataFrame:
-    """Every column as float64 or as text, NaN where a value is missing.
+def typed_columns(table: pd.DataFrame, *, text: Collection[str] = (), declared: bool = False) -> pd.DataFrame:
+    """Convert every column to float64 or text, with NaN for missing values.
 
     Parameters
     ----------
     table : DataFrame
-        As it was read.
+        The table as read.
     text : collection of str
-        Columns that are text whatever they hold.
+        Columns to keep as text even if all values are numbers.
     declared : bool
-        Whether the file says which columns are text, as Parquet does; otherwise numbers and text in one column are
-        refused, because one of them is a mistake.
+        Whether the file declares which columns are text, as Parquet does. Otherwise a column of both numbers and text
+        is an error, because one of the two is a mistake.
     """
     import pandas as pd  # noqa: PLC0415
 
@@ -41,29 +41,29 @@ def numbers_and_text(table: pd.DataFrame, *, text: Collection[str] = (), declare
         as_text(table[name]) if name in text else _as_numbers_or_text(table[name], declared)
         for name in table.columns.difference(numbers, sort=False)
     ]
-    # Numbers in one block: a call for each of thousands of columns would take longer than the fit.
+    # All numbers at once: one call for each of thousands of columns would take longer than the fit.
     return pd.concat([_finite(table[numbers]), *others], axis=1)[list(table.columns)]
 
 
 def refuse_missing(table: pd.DataFrame) -> None:
-    """Name all columns that miss values at once."""
+    """Raise an error that names all columns with missing values."""
     gaps = table.isna().sum()
     gaps = gaps[gaps > 0]
     if len(gaps):
-        shown = listing([f"{name!r} in {count}" for name, count in gaps.items()])
+        listed = name_list([f"{name!r} in {count}" for name, count in gaps.items()])
         raise CommandError(
-            f"missing values, of {len(table)} rows: {shown}; write --missing mean, median or most-frequent to fill "
+            f"missing values in {len(table)} rows: {listed}; write --missing mean, median or most-frequent to fill "
             "them in, or --drop COLUMN"
         )
 
 
 def as_text(values: pd.Series[Any]) -> pd.Series[Any]:
-    """A column as text; missing values stay missing."""
+    """Convert a column to text; missing values stay missing."""
     return values.astype(object).map(_text, na_action="ignore").astype(object)
 
 
 def row_number(label: Any) -> int:
-    """For a message: from 1, as the table had it before it was split."""
+    """Return the number of a row in the file, from 1, for a message; `label` is its index in the table."""
     return int(label) + 1
 
 
@@ -83,7 +83,7 @@ def _as_numbers_or_text(values: pd.Series[Any], declared: bool) -> pd.Series[Any
 
 
 def _finite(table: pd.DataFrame) -> pd.DataFrame:
-    """Columns of numbers as float64."""
+    """Convert columns of numbers to float64; an infinite one is an error."""
     numbers = table.astype(np.float64)
     infinite = np.isinf(numbers.to_numpy())
     if infinite.any():
@@ -97,14 +97,13 @@ def _finite(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _refuse_mixture(values: pd.Series[Any]) -> None:
-    """Refuse text in which some of the values, or all in a notation that was not asked for, are numbers."""
+    """Refuse text of which some values are numbers, or all are in another number format."""
     name = str(values.name)
-    there = values.dropna()
-    different = there.drop_duplicates()
+    different = values.dropna().drop_duplicates()
     numbers = {text: is_number(text) for text in different}
     ways = f"--text {name!r} if these are names, or --drop {name!r}"
     if not any(numbers.values()):
-        measured = units(different, MANY_CATEGORIES)
+        measured = find_units(different, MANY_CATEGORIES)
         if measured:
             raise CommandError(
                 f"column {name!r}, data row {row_number(different.index[0])}: {different.iloc[0]!r}; expected numbers "
@@ -114,7 +113,7 @@ def _refuse_mixture(values: pd.Series[Any]) -> None:
     if all(numbers.values()):
         raise CommandError(
             f"column {name!r}, data row {row_number(different.index[0])}: {different.iloc[0]!r}; expected numbers such "
-            f"as 1234.5; {advice(different)}, {ways}"
+            f"as 1234.5; {reading_advice(different)}, {ways}"
         )
     at = next(position for position, text in enumerate(different) if not numbers[text])
     text = different.iloc[at]
@@ -126,7 +125,7 @@ def _refuse_mixture(values: pd.Series[Any]) -> None:
 
 
 def _text(value: object) -> str:
-    # Integers beside missing values come as floats.
+    # In a column with missing values, pandas stores integers as floats.
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)

@@ -1,0 +1,60 @@
+"""Gzipped files, and a limit on what compressed files may expand to."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+from softgrad.cli._errors import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_GZIP = b"\x1f\x8b"
+# Few tables compress to less than a hundredth of their size; whoever has one decompresses it by hand.
+_ALWAYS_ALLOWED = 2**28  # bytes
+_RATIO = 100
+
+
+@contextmanager
+def open_decompressed(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading bytes, decompressed if it is gzipped."""
+    with open(path, "rb") as file:
+        if file.peek(2)[:2] != _GZIP and path.suffix.lower() != ".gz":
+            yield file
+            return
+        try:
+            checked = _SizeChecked(gzip.GzipFile(fileobj=file), path)
+            with io.BufferedReader(checked, 2**17) as content:
+                yield content
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise CommandError(f"{path} is not gzip, or is damaged: {error}") from None
+
+
+def check_decompressed_size(size: int, compressed: int, what: str) -> None:
+    """Refuse data that decompress to far more than a table would."""
+    if size > max(_ALWAYS_ALLOWED, _RATIO * compressed):
+        raise CommandError(
+            f"{what} decompresses from {compressed / 1e6:.1f} MB to {size / 1e6:.0f} MB or more; expected at most "
+            f"{_ALWAYS_ALLOWED / 1e6:.0f} MB or {_RATIO} times its size; if it is a table, decompress it first"
+        )
+
+
+class _SizeChecked(io.RawIOBase):
+    def __init__(self, compressed: gzip.GzipFile, path: Path) -> None:
+        self._compressed, self._path = compressed, path
+        self._compressed_size, self._size = path.stat().st_size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        content = self._compressed.read(len(buffer))
+        self._size += len(content)
+        check_decompressed_size(self._size, self._compressed_size, str(self._path))
+        buffer[: len(content)] = content
+        return len(content)

@@ -1,0 +1,57 @@
+"""Labels of rows, from a column of a table or an array."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._clean_fields import BLANKS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_LARGEST_EXACT = 2**53  # float64 represents all integers up to here
+
+
+def column_labels(column: pd.Series[Any]) -> Array:
+    """Return the labels in a column: integers, booleans or text; a missing one is an error."""
+    where = f"column {str(column.name)!r}"
+    gaps = column.isna().to_numpy()
+    if gaps.any():
+        raise CommandError(f"{where}, data row {int(gaps.argmax()) + 1}: no label; drop such rows, or fill them in")
+    if column.dtype.kind in "Mm":
+        raise CommandError(f"{where} holds {column.dtype}; expected labels, integers or text")
+    if column.dtype.kind in "biuf":
+        return whole_labels(column.to_numpy(), where)
+    values = column.tolist()
+    if all(isinstance(value, bool) for value in values):
+        return np.array(values)
+    return np.array([str(value) for value in values], dtype=str)
+
+
+def whole_labels(values: Array, where: str) -> Array:
+    """Convert floats to integers; one that is not whole is an error."""
+    if values.dtype.kind != "f":
+        return values
+    # Comparisons with NaN are false, so that it is refused too.
+    whole = (np.abs(values) <= _LARGEST_EXACT) & (values == np.floor(values))
+    if not whole.all():
+        row = int((~whole).argmax())
+        raise CommandError(
+            f"{where}, data row {row + 1}: {values[row].item()!r} is a measurement; expected labels, integers or text; "
+            "write --target with the label column, or divide the values into classes"
+        )
+    return values.astype(np.int64)
+
+
+def stripped_labels(labels: Array) -> tuple[Array, int]:
+    """Strip the blanks around labels that are text, and count those that had some."""
+    if labels.dtype.kind != "U":
+        return labels, 0
+    plain = np.strings.strip(labels, BLANKS)
+    return plain, int((plain != labels).sum())

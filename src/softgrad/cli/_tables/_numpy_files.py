@@ -1,0 +1,142 @@
+"""Reading .npy and .npz files."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._decompression import check_decompressed_size
+from softgrad.cli._tables._labels import whole_labels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_NPY = b"\x93NUMPY"
+_DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, NotImplementedError)
+
+
+class ArrayFile(NamedTuple):
+    """A matrix of features and its labels."""
+
+    features: Array
+    labels: Array | None
+    target: str | None = None
+    """Position of the label column, if the labels were a column of the matrix."""
+
+
+def read_npy(path: Path, target: str | None, features: int | None) -> ArrayFile:
+    """Read a .npy file, whose labels are one of its columns or a .npy file of their own."""
+    matrix = _matrix(_mapped(path), str(path))
+    if target is not None and target.lower().endswith(".npy"):
+        return ArrayFile(matrix, _label_file(target))
+    columns = matrix.shape[1]
+    if features is not None and (target is None or columns == features):
+        return ArrayFile(matrix, None)
+    expected = f"a position from 0 to {columns - 1}, -1 for the last, or a .npy file of labels"
+    if target is None:
+        raise CommandError(f"--target is missing: {path} has {columns} columns; expected {expected}")
+    try:
+        position = range(columns)[int(target)]
+    except (ValueError, IndexError):
+        raise CommandError(f"--target {target}: {path} has {columns} columns; expected {expected}") from None
+    labels = whole_labels(np.array(matrix[:, position]), f"{path}, column {position}")
+    return ArrayFile(np.delete(matrix, position, axis=1), labels, str(position))
+
+
+def read_npz(path: Path, target: str | None) -> ArrayFile:
+    """Read a .npz file: the array X, and the labels in y, in the array `target`, or in a .npy file."""
+    wanted = ("X", target or "y")
+    try:
+        with open(path, "rb") as file:  # if numpy.load opened it, a failure would leave it open
+            names = None
+            if file.peek(len(_NPY)).startswith(_NPY):
+                open_mapped(path)
+            else:
+                archive = np.load(file, allow_pickle=False)
+                names = list(archive.files)
+                arrays = {name: _member(archive, name, path) for name in names if name in wanted}
+    except _DAMAGE:  # its message may recommend pickle
+        raise CommandError(_damaged(path, "npz")) from None
+    if names is None:
+        raise CommandError(f"{path} holds one unnamed array; save it with numpy.savez(file, X=..., y=...)")
+    if "X" not in arrays:
+        raise CommandError(f"{path} has no array X for the features; its arrays: {', '.join(names) or 'none'}")
+    matrix = _matrix(arrays["X"], f"{path}: X")
+    if target is not None and target not in arrays:
+        if target.lower().endswith(".npy"):
+            return ArrayFile(matrix, _label_file(target))
+        raise CommandError(f"--target {target}: {path} has no such array; its arrays: {', '.join(names)}")
+    labels = arrays.get(target or "y")
+    return ArrayFile(matrix, None if labels is None else _vector(labels, f"{path}: {target or 'y'}"))
+
+
+def open_mapped(path: Path) -> Array:
+    """Map the array of a .npy file; a damaged or truncated file raises ValueError or EOFError."""
+    with open(path, "rb") as file:
+        _check_header(file, path.stat().st_size)
+    return np.lib.format.open_memmap(path, mode="r")
+
+
+def _member(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> Array:
+    """Read an array of an archive, after checking its size."""
+    with zipfile.ZipFile(path) as packed:
+        file = f"{name}.npy"
+        entry = packed.getinfo(file if file in packed.namelist() else name)
+        check_decompressed_size(entry.file_size, min(entry.compress_size, path.stat().st_size), f"{path}: {name}")
+        with packed.open(entry) as content:
+            _check_header(content, entry.file_size)
+    array: Array = archive[name]
+    return array
+
+
+def _check_header(file: IO[bytes], size: int) -> None:
+    """Refuse a header that promises more data than the file holds, before memory is allocated for it."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"its header promises shape {shape} and dtype {dtype}, more than the file holds")
+
+
+def _mapped(path: Path) -> Array:
+    try:
+        return open_mapped(path)
+    except _DAMAGE:
+        raise CommandError(_damaged(path, "npy")) from None
+
+
+def _damaged(path: Path, kind: str) -> str:
+    return f"{path} is not .{kind}, is damaged, or holds Python objects, which are never loaded"
+
+
+def _matrix(array: Array, name: str) -> Array:
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
+        raise CommandError(
+            f"{name} has shape {array.shape} and dtype {array.dtype}; expected real numbers with two axes, rows "
+            "and features"
+        )
+    # float32 and float64 stay mapped from the file.
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+
+
+def _vector(array: Array, name: str) -> Array:
+    if array.ndim != 1 or array.dtype.kind not in "biufU":
+        raise CommandError(
+            f"{name} has shape {array.shape} and dtype {array.dtype}; expected integers or text with one axis"
+        )
+    return whole_labels(np.array(array), name)
+
+
+def _label_file(target: str) -> Array:
+    path = Path(target)
+    if not path.is_file():
+        raise CommandError(f"--target {target}: there is no such file")
+    return _vector(_mapped(path), target)

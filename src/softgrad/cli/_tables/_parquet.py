@@ -1,0 +1,33 @@
+"""Reading Parquet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._decompression import check_decompressed_size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet file; it must not be much larger in memory than on the disk."""
+    try:
+        from pyarrow import parquet  # type: ignore[import-untyped]  # noqa: PLC0415
+    except ImportError:
+        raise CommandError(f'{path}: Parquet needs pyarrow; write pip install "softgrad[parquet]"', 1) from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            facts = file.metadata
+            # Repeated values take next to no space in the file.
+            check_decompressed_size(8 * facts.num_rows * facts.num_columns, path.stat().st_size, str(path))
+            return file.read().to_pandas()
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise CommandError(f"{path} is damaged: {error}") from None
+    except (ValueError, TypeError, KeyError, NotImplementedError) as error:  # the bases of pyarrow's errors
+        raise CommandError(f"{path} is not Parquet, or is damaged: {error}") from None
