@@ -48,6 +48,7 @@ OWNERS = {
     "pyarrow": {"cli"},
     "rich": {"cli"},
     "typer": {"cli"},
+    "softgrad_command": {"__main__"},
 }
 
 

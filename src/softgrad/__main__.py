@@ -1,4 +1,4 @@
-"""``python -m softgrad``, the same as the command ``softgrad``."""
+"""Run the command ``softgrad`` as ``python -m softgrad``."""
 
 from softgrad_command import main
 

@@ -1,6 +1,7 @@
-"""The entry of the command ``softgrad``: from here on Ctrl-C ends it with exit code 130 and without a traceback.
+"""The entry point of the command ``softgrad``, which Ctrl-C ends with exit code 130 and without a traceback.
 
-A package of its own, because importing anything of `softgrad` loads NumPy first.
+It is a package of its own, because importing any module of `softgrad` loads NumPy first, and Ctrl-C would end that with
+a traceback.
 """
 
 import os
@@ -10,23 +11,25 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command."""
-    heeded = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN  # not so in the background of a shell
-    if heeded:
-        signal.signal(signal.SIGINT, _leave)
+    # Shells ignore SIGINT for background jobs.
+    interruptible = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    if interruptible:
+        signal.signal(signal.SIGINT, _exit_at_once)
     from softgrad.cli import main as run  # noqa: PLC0415
 
     try:
-        run(loaded=_raise_from_now_on if heeded else None)
+        run(loaded=_raise_keyboard_interrupt if interruptible else None)
     finally:
-        # Python's own end, after the work is done, is not to be interrupted.
+        # The work is done: Ctrl-C must not interrupt the end of the interpreter.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _leave(*_: object) -> NoReturn:
-    """End while modules load: nothing is to be cleaned up, and a module might catch an exception, or print it."""
+def _exit_at_once(*_: object) -> NoReturn:
+    """End the process while modules load; a module could catch or print an exception, and nothing needs cleaning up."""
     os.write(2, b"interrupted\n")
     os._exit(130)
 
 
-def _raise_from_now_on() -> None:
+def _raise_keyboard_interrupt() -> None:
+    """Restore Python's handler, which raises KeyboardInterrupt."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -35,7 +35,7 @@ def check_output(path: Path, example: str, *, replaces: Path | None = None, opti
     if path.exists() and not path.is_file():
         raise CommandError(f"{option} {path} is not a file; name one to write, such as {path}/{example}")
     if replaces is not None and path.exists() and path.samefile(replaces):
-        raise CommandError(f"{option} {path} would overwrite the input {replaces}; name another file")
+        raise CommandError(f"{option} {path} would replace {replaces}, which is an input; name another file")
     if not os.access(folder, os.W_OK):
         raise CommandError(f"{option} {path}: no permission to write in {folder.resolve()}; name another folder", 1)
 

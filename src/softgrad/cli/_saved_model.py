@@ -34,7 +34,7 @@ class SavedModel(NamedTuple):
 
     model: SoftmaxRegression
     encoding: FeatureEncoding | None
-    """Of named columns; None for a model fitted to an array."""
+    """Encoding of the named columns; None for a model fitted to an array."""
     target: str | None
     """Name of the label column, or its position in an array; None if the labels were stored apart."""
     first_index: int | None = None

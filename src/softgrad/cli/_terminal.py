@@ -45,7 +45,7 @@ def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def can_write(text: str) -> bool:
-    """Whether stdout can encode the text as it is."""
+    """Return whether stdout can encode the text as it is."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:

@@ -105,7 +105,7 @@ def test_of_many_classes_the_worst_are_shown(run):
     np.save("y.npy", z.argmax(axis=1))
     np.save("wrong.npy", np.where(z.argmax(axis=1) == 7, 8, z.argmax(axis=1)))
     out = run("--logits", "z.npy", "--target", "wrong.npy")[1]
-    assert "the 30 classes of the lowest F1; 70 more: --json" in out
+    assert "the 30 classes with the lowest F1; 70 more with --json" in out
     rows = [line for line in out.splitlines() if line.startswith("│ ") and "%" in line]
     assert next(line for line in rows if line.split()[1].isdigit()).split()[1] == "7"
     assert len(json.loads(run("--logits", "z.npy", "--target", "y.npy", "--json")[1])["classes"]) == 100
@@ -117,7 +117,7 @@ def test_an_impossible_label_is_a_warning(run, arrays):
     np.save("z.npy", z)
     code, out, err = run("--logits", "z.npy", "--target", "y.npy", "--json")
     assert (code, json.loads(out)["loss"]) == (0, None)
-    assert err == "warning: the loss is infinite: a row's class has probability 0, its logit -inf\n"
+    assert err == "warning: the loss is infinite: the class of a row has probability 0, logit -inf\n"
     assert "∞" in run("--logits", "z.npy", "--target", "y.npy")[1]
 
 
@@ -131,7 +131,7 @@ def test_an_impossible_label_is_a_warning(run, arrays):
         ("z", np.zeros((60, 4), bool), "--logits z.npy has dtype bool"),
         ("z", np.zeros((60, 4), "V2"), "--logits z.npy has dtype |V2"),
         ("z", np.full((60, 4), np.nan), "--logits z.npy: logits[0, 0] is nan; expected finite numbers"),
-        ("y", np.zeros(59, int), "--target y.npy has shape (59,); expected (60,), a class index for each row"),
+        ("y", np.zeros(59, int), "--target y.npy has shape (59,); expected (60,), one class index per row"),
         ("y", np.zeros((60, 1), int), "--target y.npy has shape (60, 1); expected (60,)"),
         ("y", np.zeros((60, 4), int), "for one-hot rows write y.astype(numpy.float32)"),
         ("y", np.arange(60), "--target y.npy: row 4 is 4; expected class indices from 0 to 3"),
@@ -139,9 +139,9 @@ def test_an_impossible_label_is_a_warning(run, arrays):
         ("y", np.full(60, 2**64 - 1, np.uint64), "row 0 is 18446744073709551615; expected class indices"),
         ("y", np.zeros(60), "expected probabilities of shape (60, 4), or class indices of shape (60,): y.astype("),
         ("y", np.full(60, "a"), "--target y.npy has dtype <U1; expected integers"),
-        ("y", np.full((60, 4), 0.3), "row 0 holds 0.3 at least and sums to 1.2; expected probabilities"),
-        ("y", np.full((60, 4), np.nan), "row 0 holds nan at least and sums to nan"),
-        ("y", np.tile([1.5, -0.5, 0, 0], (60, 1)), "row 0 holds -0.5 at least and sums to 1;"),
+        ("y", np.full((60, 4), 0.3), "row 0 has minimum 0.3 and sum 1.2; expected probabilities"),
+        ("y", np.full((60, 4), np.nan), "row 0 has minimum nan and sum nan"),
+        ("y", np.tile([1.5, -0.5, 0, 0], (60, 1)), "row 0 has minimum -0.5 and sum 1;"),
     ],
 )
 def test_unusable_arrays_are_refused(run, arrays, name, array, message):
@@ -178,14 +178,14 @@ def test_files_that_are_no_arrays_are_refused(run, arrays, content, option):
         ([], "no MODEL; write softgrad evaluate MODEL TABLE, or softgrad evaluate --logits z.npy --target y.npy"),
         (["z.npy"], "no TABLE; write"),
         (["nowhere.safetensors", "z.npy"], "nowhere.safetensors"),
-        (["z.npy", "y.npy", "--logits", "z.npy"], "--logits is instead of MODEL; leave out z.npy"),
+        (["z.npy", "y.npy", "--logits", "z.npy"], "--logits replaces MODEL and TABLE; leave out z.npy"),
         (["--logits", "z.npy"], "--logits needs --target"),
         (["--logits", "nowhere.npy", "--target", "y.npy"], "nowhere.npy"),
         (["--logits", "z.npy", "--target", "nowhere.npy"], "--target nowhere.npy: no such file or directory"),
         (["--logits", "z.npy", "--target", "."], "--target .: is a directory"),
         (["--logits", "z.npy", "--target", "y.npy", "--report", "no/r.html"], "--report no/r.html: there is no folder"),
-        (["--logits", "z.npy", "--target", "y.npy", "--report", "y.npy"], "--report y.npy would overwrite y.npy"),
-        (["--logits", "z.npy", "--target", "y.npy", "--report", "z.npy"], "--report z.npy would overwrite z.npy"),
+        (["--logits", "z.npy", "--target", "y.npy", "--report", "y.npy"], "--report y.npy would replace y.npy"),
+        (["--logits", "z.npy", "--target", "y.npy", "--report", "z.npy"], "--report z.npy would replace z.npy"),
         (["--logits", "z.npy", "--target", "nowhere.npy", "--report", "r.html"], "--target nowhere.npy: no such file"),
         (["z.npy", "y.npy"], "z.npy"),
     ],
@@ -241,8 +241,8 @@ def test_a_label_that_the_model_does_not_know_is_named(run, fitted):
     code, out, err = run("m.safetensors", "trees.csv")
     assert (code, out) == (2, "")
     assert err == (
-        "error: trees.csv, data row 91: label 'yew' is none of the model's classes, 'ash', 'elm', 'oak'; leave such "
-        "rows out, or fit a model to rows of that class too\n"
+        "error: trees.csv, data row 91: label 'yew' is none of the model's classes, 'ash', 'elm', 'oak'; drop such "
+        "rows, or fit a model with rows of that class\n"
     )
 
 

@@ -138,11 +138,11 @@ def test_stopping_early_is_a_warning(run, iris):
         (["a,b,y", "1,2,p", "-inf,4,q"], "column 'a', data row 2: '-inf'"),
         (["a,b,y", "1,2,p", "3,4,"], "column 'y', data row 2: no label"),
         (["a,b,y", "1,2,0.5", "3,4,1"], "column 'y', data row 1: 0.5 is a measurement; expected labels"),
-        (["a,b,y", "1,2,p,9", "3,4,q"], "line 2 has 4 fields, the first line 3, separated by ','"),
+        (["a,b,y", "1,2,p,9", "3,4,q"], "line 2 has 4 fields, the first one 3, separated by ','"),
         (["a,b,y", '1,2,"p', "3,4,q"], 'a quote (") that opens in row 2 is never closed'),
         (["a,b,y", "1,2,p", "3,4"], "column 'y', data row 2: no label"),
         (["a,b,y"], "holds a header but no rows"),
-        (["y", "p", "q"], "has no column but 'y'; expected at least one feature"),
+        (["y", "p", "q"], "has no column except 'y'; expected at least one feature"),
         (["a,y", "1,p", "2,p", "3,q"], "class 'q' has one row, which cannot be both trained on and held out"),
         (["a,y", "1,p", "2,p", "3,q", "4,q"], "--test-fraction 0.2: The test_size = 1 should be greater or equal to"),
         (["a,y", *["1,p", "2,p"] * 5], "y holds one class only, 'p'"),
@@ -179,7 +179,7 @@ def test_files_that_are_no_tables_are_refused(run, tmp_path, content):
     "arguments, message",
     [
         ([], "Missing argument 'TABLE'"),
-        (["iris.csv"], "--target is missing; name the column of labels: sepal length, sepal width,"),
+        (["iris.csv"], "--target is missing; write the name of the label column: sepal length, sepal width,"),
         (
             ["iris.csv", "--target", "5"],
             "--target 5: iris.csv has 5 columns; expected a name, or a position from 0 to 4",
@@ -191,16 +191,16 @@ def test_files_that_are_no_tables_are_refused(run, tmp_path, content):
         (["iris.csv", "--target", "species", "--drop", "-1"], "column 'species' is the target; leave it out of --drop"),
         (["iris.csv", "--target", "species", "--text", "specie"], "--text: iris.csv has no column 'specie' (did you"),
         (["iris.csv", "--target", "species", "--missing", "zero"], "'--missing'"),
-        (["iris.csv", "--target", "species", "--C", "1", "--cv", "3"], "--C 1 beside --cv 3, which chooses C"),
+        (["iris.csv", "--target", "species", "--C", "1", "--cv", "3"], "--C 1 and --cv 3, which chooses C"),
         (["iris.csv", "--target", "species", "--cv", "1"], "'--cv'"),
-        (["iris.csv", "--target", "species", "--cv", "100"], "--cv 100: the largest class has 40 rows to train on"),
+        (["iris.csv", "--target", "species", "--cv", "100"], "--cv 100: the largest class has 40 training rows"),
         (
             ["iris.csv", "--target", "species", "--scoring", "f1"],
-            "--scoring f1 chooses C by cross-validation; write --cv",
+            "--scoring f1 is for choosing C by cross-validation; add --cv",
         ),
         (
             ["iris.csv", "--cv", "3", "--scoring", "acuracy"],
-            "--scoring acuracy; expected a scorer of scikit-learn, such as",
+            "--scoring acuracy; expected a scikit-learn scorer, such as",
         ),
         (["iris.csv", "--target", "species", "--solver", "magic"], "solver='magic'; expected"),
         (["iris.csv", "--target", "species", "--threads", "0"], "'--threads'"),
@@ -210,8 +210,8 @@ def test_files_that_are_no_tables_are_refused(run, tmp_path, content):
             ["iris.csv", "--target", "species", "--report", "nowhere/r.html"],
             "--report nowhere/r.html: there is no folder",
         ),
-        (["iris.csv", "--target", "species", "--report", "iris.csv"], "--report iris.csv would overwrite the table"),
-        (["iris.csv", "--target", "species", "--report", "m", "--output", "m"], "--report m would overwrite the model"),
+        (["iris.csv", "--target", "species", "--report", "iris.csv"], "--report iris.csv would replace the table"),
+        (["iris.csv", "--target", "species", "--report", "m", "--output", "m"], "--report m would replace the model"),
         (["nowhere.csv", "--target", "species"], "nowhere.csv"),
         ([".", "--target", "species"], "is a directory"),
         (["iris.csv", "--target", "species", "--colour", "red"], "No such option: --colour"),
@@ -225,7 +225,7 @@ def test_files_that_are_no_tables_are_refused(run, tmp_path, content):
         (["iris.csv", "--target", "species", "--test-fraction", "0.99"], "--test-fraction 0.99: The train_size = 1"),
         (["iris.csv", "--target", "species", "--output", "nowhere/m.npz"], "there is no folder nowhere"),
         (["iris.csv", "--target", "species", "--output", "."], "--output . is not a file"),
-        (["iris.csv", "--target", "species", "--output", "./iris.csv"], "would overwrite iris.csv, which is read"),
+        (["iris.csv", "--target", "species", "--output", "./iris.csv"], "would replace iris.csv, which is an input"),
     ],
 )
 def test_bad_arguments_are_refused(run, iris, arguments, message):
@@ -316,7 +316,7 @@ def test_text_is_encoded_and_missing_values_are_filled_in_if_asked(run, tmp_path
     assert "column 'b', data row 6: '?'; expected a finite number" in err
     code, _, err = run(table, "--target", "y", "--na", "?")
     assert (code, err.count("\n")) == (2, 1)
-    assert "missing values, of 60 rows: 'b' in 1, 'colour' in 20; write --missing mean, median or most-frequent" in err
+    assert "missing values in 60 rows: 'b' in 1, 'colour' in 20; write --missing mean, median or most-frequent" in err
     code, out, err = run(table, "--target", "y", "--na", "?", "--missing", "median", "--drop", "a", "--json")
     assert code == 0
     assert "warning: column 'b': 1 row without a value, filled in with " in err
@@ -411,7 +411,7 @@ def test_an_archive_without_labels_is_refused(run):
     code, _, err = run("t.npz")
     assert (code, err) == (
         2,
-        "error: t.npz has no array called y, the labels; write --target with the name of theirs\n",
+        "error: t.npz has no array y, the default for labels; write --target with the name of theirs\n",
     )
 
 
@@ -446,8 +446,8 @@ def test_scoring_chooses_c_by_another_measure(run, tmp_path):
     code, _, err = run(*fit)
     assert (code, err) == (
         2,
-        "error: --cv 3: class 7 has one row to train on, and where a fold holds it out, the loss is infinite; drop it, "
-        "or write --scoring accuracy\n",
+        "error: --cv 3: class 7 has one training row, and the loss is infinite in the fold that holds it out; "
+        "drop the row, or write --scoring accuracy\n",
     )
     assert run(*fit, "--scoring", "accuracy")[0] == 0
     code, _, err = run(*fit, "--scoring", "roc_auc_ovr")

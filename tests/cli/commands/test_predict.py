@@ -125,8 +125,8 @@ def test_tables_of_every_kind_are_predicted_alike(run, models):
 def test_libsvm_text_counts_columns_as_the_fit_did(run, models):
     dump_svmlight_file(X, Y, "t.svm", zero_based=True)
     assert run(models / "one", "t.svm")[2] == (
-        "error: t.svm, data row 1: index 0; the model counts columns from 1, for no row that it was fitted to has "
-        "index 0; add 1 to every index, or if both tables count from 0, fit again with 0:0 added to a row\n"
+        "error: t.svm, data row 1: index 0; the model counts columns from 1, because no training row has "
+        "index 0; add 1 to every index, or if both tables count from 0, add 0:0 to a row and fit again\n"
     )
     Path("t.svm").write_text("0 2:3.5\n0\n", encoding="utf-8")
     model = load_model(models / "one")
@@ -202,16 +202,16 @@ def test_models_of_python_take_tables(run):
 @pytest.mark.parametrize(
     "model, table, message",
     [
-        ("iris", "lacks.csv", "lacks.csv lacks what the model takes: 'b', 'd'; its columns: a, c, species"),
-        ("iris", "text.csv", "column 'b', data row 2: '4x'; expected a finite number, as in the rows that the model"),
+        ("iris", "lacks.csv", "lacks.csv lacks columns of the model: 'b', 'd'; its columns: a, c, species"),
+        ("iris", "text.csv", "column 'b', data row 2: '4x'; expected a finite number, as in the training rows"),
         ("iris", "gap.csv", "column 'b', data row 2: a missing value; fill it in, or fit a model with --missing"),
         ("iris", "inf.csv", "column 'b', data row 2: 'inf'; expected a finite number"),
         ("iris", "narrow.npy", "narrow.npy has 3 features; the model has 4"),
         ("iris", "nan.npy", "nan.npy, data row 2, column 0 holds nan; expected finite numbers"),
         ("iris", "empty.csv", "empty.csv is empty; expected a header line and rows"),
-        ("iris", "t.foo", "t.foo: unknown kind of table"),
+        ("iris", "t.foo", "t.foo: unknown file format"),
         ("both", "lacks.csv", "lacks.csv has named columns; the model was fitted to an array of 4 columns"),
-        ("pets", "narrow.npy", "narrow.npy has columns without names; the model was fitted to text in column 'pet'"),
+        ("pets", "narrow.npy", "narrow.npy has no column names; the model was fitted to text in column 'pet'"),
         ("lacks.csv", "lacks.csv", "lacks.csv is damaged, or was not written by save_model"),
         ("nowhere", "lacks.csv", "nowhere"),
         ("iris", "nowhere.csv", "nowhere.csv"),
@@ -240,8 +240,8 @@ def test_unusable_tables_and_models_are_refused(run, models, model, table, messa
     [
         ("nowhere/p.csv", "--output nowhere/p.csv: there is no folder nowhere"),
         (".", "--output . is not a file; name one to write, such as ./predictions.csv"),
-        ("t.csv", "--output t.csv would overwrite t.csv, which is read"),
-        ("model", "--output model would overwrite the model"),
+        ("t.csv", "--output t.csv would replace t.csv, which is an input"),
+        ("model", "--output model would replace the model"),
     ],
 )
 def test_bad_outputs_are_refused(run, models, output, message):

@@ -54,8 +54,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="COLUMN|FILE",
-            help="Label column; with --logits, a .npy file of class indices (N,) or probabilities (N, K). (default: "
-            "the label column of the fit)",
+            help="Label column; with --logits, a .npy file of class indices (N,) or probabilities (N, K).",
+            show_default="the label column of the fit",
         ),
     ] = None,
     logits: Annotated[
@@ -74,8 +74,7 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled rows: loss, accuracy, calibration, and precision and recall of every class.
 
-    The calibration error is the mean difference between confidence and accuracy in 15 bins of confidence (Guo et al.
-    2017).
+    The calibration error is the mean gap between confidence and accuracy in 15 bins of confidence (Guo et al. 2017).
     """
     if logits is not None and model is not None:
         raise CommandError(f"--logits replaces MODEL and TABLE; leave out {model}")

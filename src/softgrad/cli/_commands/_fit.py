@@ -91,7 +91,9 @@ def fit(
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of the held-out rows and the folds.")] = 0,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Model file to write. (default: table.softgrad.safetensors for table.csv)"),
+        typer.Option(
+            metavar="FILE", help="Model file to write.", show_default="NAME.softgrad.safetensors for NAME.csv"
+        ),
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write an HTML report with plots.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
@@ -100,7 +102,8 @@ def fit(
         typer.Option(
             "--C",
             metavar="NUMBER",
-            help="Inverse strength of the L2 penalty; inf is no penalty. (default: 1)",
+            help="Inverse strength of the L2 penalty; inf is no penalty.",
+            show_default="1",
             rich_help_panel=_MODEL,
         ),
     ] = None,
@@ -112,8 +115,8 @@ def fit(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="scikit-learn scorer by which --cv chooses C, such as accuracy, f1_macro or roc_auc_ovr. (default: "
-            "the loss)",
+            help="scikit-learn scorer by which --cv chooses C, such as accuracy, f1_macro or roc_auc_ovr.",
+            show_default="the loss",
             rich_help_panel=_MODEL,
         ),
     ] = None,
@@ -141,7 +144,7 @@ def fit(
     ] = 1000,
     threads: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Number of threads. (default: all CPUs)", rich_help_panel=_MODEL),
+        typer.Option(metavar="N", min=1, help="Number of threads.", show_default="all CPUs", rich_help_panel=_MODEL),
     ] = None,
     *,
     reading: ReadOptions,
@@ -182,7 +185,9 @@ def fit(
         read = read_labelled_table(table, target, columns, reading)
         rows = split_and_encode(read, missing, reading, test_fraction, seed)
         start = time.perf_counter()
-        model, search, fit_warnings = _fit(rows, 1.0 if C is None else C, cv, scoring, seed, options, progress)
+        model, cross_validation, fit_warnings = _fit_model(
+            rows, 1.0 if C is None else C, cv, scoring, seed, options, progress
+        )
         seconds = time.perf_counter() - start
         progress.stage("measuring")
         training = _measure(model, rows.x_train, rows.y_train)
@@ -195,7 +200,7 @@ def fit(
 
     SavedModel(model, rows.encoding, read.target, read.first_index).save(path)
     label = read.target if rows.encoding is not None else None
-    summary = FitSummary(table, label, model, training, held_out, search, seconds, path, report, remarks)
+    summary = FitSummary(table, label, model, training, held_out, cross_validation, seconds, path, report, remarks)
     if report is not None:
         _write_report(summary, report)
     if as_json:
@@ -249,7 +254,7 @@ def _write_report(summary: FitSummary, path: Path) -> None:
     )
 
 
-def _fit(
+def _fit_model(
     rows: TrainingData,
     C: float,
     folds: int | None,
@@ -263,7 +268,7 @@ def _fit(
 
     from softgrad.linear_model import SoftmaxRegression, SoftmaxRegressionCV  # noqa: PLC0415
 
-    search = None
+    cross_validation = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         # Where a fold lacks a rare class, its score is NaN, which the table of scores shows.
@@ -278,14 +283,16 @@ def _fit(
                 chooser = SoftmaxRegressionCV(cv=shuffled, scoring=scoring, refit=False, **options)
                 chooser.fit(rows.x_train, rows.y_train)
                 C = float(chooser.C_)
-                search = CrossValidation(folds, chooser.Cs_.tolist(), chooser.scores_.mean(axis=0).tolist(), scoring)
+                cross_validation = CrossValidation(
+                    folds, chooser.Cs_.tolist(), chooser.scores_.mean(axis=0).tolist(), scoring
+                )
             progress.stage("fitting")
             model = SoftmaxRegression(C=C, **options)
             model.fit(rows.x_train, rows.y_train, on_iteration=progress.iteration)
         except (ValueError, TypeError) as error:
             raise CommandError(str(error)) from None
     messages = dict.fromkeys(str(item.message) for item in caught if issubclass(item.category, UserWarning))
-    return model, search, list(messages)
+    return model, cross_validation, list(messages)
 
 
 def _measure(model: SoftmaxRegression, x: Any, y: Array) -> Evaluation:

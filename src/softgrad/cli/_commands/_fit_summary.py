@@ -49,7 +49,7 @@ class FitSummary(NamedTuple):
     model: SoftmaxRegression
     training: Evaluation
     held_out: Evaluation | None
-    search: CrossValidation | None
+    cross_validation: CrossValidation | None
     seconds: float
     path: Path
     report: Path | None
@@ -57,7 +57,7 @@ class FitSummary(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
-        model, search = self.model, self.search
+        model, cross_validation = self.model, self.cross_validation
         parts = {"training": self.training, "held_out": self.held_out}
         return {
             "table": str(self.table),
@@ -68,7 +68,7 @@ class FitSummary(NamedTuple):
             "loss": {name: part.loss if part else None for name, part in parts.items()},
             "accuracy": {name: part.accuracy if part else None for name, part in parts.items()},
             "C": float(model.C) if math.isfinite(model.C) else None,
-            "cross_validation": search and search.to_json(),
+            "cross_validation": cross_validation and cross_validation.to_json(),
             "objective": model.objective_,
             "gradient_norm": model.gradient_norm_,
             "solver": model.solver_,
@@ -102,8 +102,8 @@ class FitSummary(NamedTuple):
         title = Text.assemble((visible(self.target or "labels"), "bold"), visible(f" from {self.table}: "))
         title.append(f"{rows} rows, {model.n_features_in_} features, {len(model.classes_)} classes")
         console.print(title, soft_wrap=True)
-        if self.search is not None:
-            console.print(_search_table(self.search, model.C))
+        if self.cross_validation is not None:
+            console.print(_scores_table(self.cross_validation, model.C))
         console.print(_quality_table(self.training, self.held_out))
         end = Text("converged", "green") if model.converged_ else Text("not converged", "yellow")
         solver = Text.assemble(
@@ -123,15 +123,15 @@ def _quality_table(training: Evaluation, held_out: Evaluation | None) -> Table:
     table.add_column("training", justify="right")
     table.add_column("held out", justify="right")
     for name, form, style in (("rows", "d", ""), ("loss", ".6f", ""), ("accuracy", ".2%", "bold")):
-        values = ["–" if part is None else format(getattr(part, name), form) for part in (training, held_out)]
+        values = ["-" if part is None else format(getattr(part, name), form) for part in (training, held_out)]
         table.add_row("loss (nats)" if name == "loss" else name, *values, style=style)
     return table
 
 
-def _search_table(search: CrossValidation, chosen: float) -> Table:
+def _scores_table(scores: CrossValidation, chosen: float) -> Table:
     table = Table(box=box.ROUNDED)
     table.add_column("C", justify="right")
-    table.add_column(f"{search.scoring or 'loss (nats)'}, mean of {search.folds} folds", justify="right")
-    for C, value in zip(search.C, search.values, strict=True):
+    table.add_column(f"{scores.scoring or 'loss (nats)'}, mean of {scores.folds} folds", justify="right")
+    for C, value in zip(scores.C, scores.values, strict=True):
         table.add_row(f"{C:.4g}", f"{value:.6f}", style="bold" if chosen == C else "")
     return table

@@ -34,7 +34,7 @@ def predict(
     proba: Annotated[
         bool, typer.Option("--proba", help="Print the probabilities of all classes instead of the label.")
     ] = False,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write. (default: stdout)")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write.", show_default="stdout")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON instead of CSV.")] = False,
     *,
     reading: ReadOptions,

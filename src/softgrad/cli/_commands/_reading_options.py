@@ -25,8 +25,8 @@ _OPTIONS: dict[str, Any] = {
         _option(
             "--format",
             metavar="FORMAT",
-            help=f"File format: {', '.join(FORMATS[:-1])} or {FORMATS[-1]}. (default: from the file's name, else its "
-            "content)",
+            help=f"File format: {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.",
+            show_default="by the file's name, else by its content",
         ),
     ],
     "sep": Annotated[
@@ -34,19 +34,20 @@ _OPTIONS: dict[str, Any] = {
         _option(
             "--sep",
             metavar="CHARACTER",
-            help="Field separator of CSV; tab is a tab, space any run of blanks. (default: detected)",
+            help="Field separator of CSV; tab is a tab, space any run of blanks.",
+            show_default="detected",
         ),
     ],
     "decimal": Annotated[
-        Literal[".", ","] | None, _option("--decimal", metavar="MARK", help="Decimal mark of CSV: . or , (default: .)")
+        Literal[".", ","] | None,
+        _option("--decimal", metavar="MARK", help="Decimal mark of CSV, . or ,", show_default="."),
     ],
     "thousands": Annotated[
         str | None,
         _option(
             "--thousands",
             metavar="CHARACTER",
-            help=f"Thousands separator of CSV: {' '.join(THOUSANDS[:2])} ' _ or space for blanks of any kind. "
-            "(default: none)",
+            help=f"Thousands separator of CSV: {' '.join(THOUSANDS[:2])} ' _ or space for blanks of any kind.",
         ),
     ],
     "encoding": Annotated[
@@ -54,12 +55,13 @@ _OPTIONS: dict[str, Any] = {
         _option(
             "--encoding",
             metavar="NAME",
-            help="Text encoding of CSV, such as cp1252. (default: from the byte order mark, else utf-8)",
+            help="Text encoding of CSV, such as cp1252.",
+            show_default="by the byte order mark, else utf-8",
         ),
     ],
     "skip_lines": Annotated[
         int | None,
-        _option("--skip-lines", metavar="N", min=0, help="Lines to skip above the header of CSV. (default: 0)"),
+        _option("--skip-lines", metavar="N", min=0, help="Lines to skip above the header of CSV."),
     ],
 }
 

@@ -187,7 +187,7 @@ def _reader(lines: Iterable[str], sep: str) -> Any:
 
 
 def _is_regular(rows: list[list[str]]) -> bool:
-    """Whether all rows have as many fields as the first, or each one more."""
+    """Return whether all rows have as many fields as the first, or each one more."""
     return len({len(row) for row in rows}) == 1 or _is_shorter_by_one(rows)
 
 

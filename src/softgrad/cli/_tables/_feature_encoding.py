@@ -48,7 +48,7 @@ class FeatureEncoding(NamedTuple):
 
     columns: tuple[ColumnEncoding, ...]
     reading: ReadOptions
-    """How values were written in the training table; later tables are read alike."""
+    """Format of the values in the training table, by which later tables are read."""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values for the model file."""

@@ -66,7 +66,7 @@ def _by_content(path: Path) -> FileFormat:
 
 
 def _is_libsvm(start: bytes) -> bool:
-    """Whether the first line with more than a label reads LABEL INDEX:VALUE ...; where labels are words, every line."""
+    """Return whether the first line with features, or with words as labels every line, reads LABEL INDEX:VALUE ..."""
     lines = start.splitlines(keepends=True)
     bare = [line.partition(b"#")[0].strip() for line in (lines if len(start) < _SAMPLE else lines[:-1])]
     filled = list(filter(None, bare))

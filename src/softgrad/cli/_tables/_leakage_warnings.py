@@ -115,7 +115,7 @@ def _suspicious_name(name: str, target: str, leak: Leak | None) -> str | None:
 
 
 def _same_name(name: str, target: str) -> bool:
-    """Whether two names are equal apart from case and the number that pandas appends to a repeated name."""
+    """Return whether two names are equal apart from case and the number that pandas appends to a repeated name."""
     name, target = name.casefold(), target.casefold()
     shorter, longer = sorted((name, target), key=len)
     return longer.startswith(shorter) and re.fullmatch(r"(\.\d)?", longer[len(shorter) :]) is not None

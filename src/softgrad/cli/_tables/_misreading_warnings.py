@@ -75,7 +75,7 @@ def _missing_value_warnings(values: pd.Series[Any]) -> list[str]:
 
 
 def _header_is_data(frame: pd.DataFrame) -> bool:
-    """Whether most names could be values of their columns: numbers above numbers, or a text that the column holds."""
+    """Return whether most names could be values of their columns: a number above numbers, or a text of the column."""
     # pandas appends a number to a repeated name.
     names = [re.sub(r"(?<=.)\.\d+$", "", str(name)) if _number(name) is None else str(name) for name in frame.columns]
     numbers = [_number(name) for name in names]

@@ -68,7 +68,7 @@ def _pattern(number_format: NumberFormat) -> re.Pattern[str]:
 
 
 def is_number(text: str) -> bool:
-    """Whether the text is a number in any format, possibly with a per cent or currency sign."""
+    """Return whether the text is a number in any format, possibly with a per cent or currency sign."""
     bare = _AFFIX.sub("", text).strip()
     return any(_pattern(number_format).fullmatch(bare) for number_format in _FORMATS)
 
