@@ -33,9 +33,7 @@ def test_blanks_around_fields_change_nothing(left, right):
 
 def test_what_was_stripped_is_counted():
     table = read_named_table(csv(" a,b,y \n red,1,p\nred ,2, q\nblue,3,p\n red,4,p\n"))
-    assert table.warnings == [
-        "stripped the blanks around 4 fields and 2 names, such as ' red' in column 'a'",
-    ]
+    assert table.warnings == ["stripped the blanks around 4 fields and 2 names, such as ' red' in column 'a'"]
     pd.DataFrame({"a ": ["x ", "x"], "b": [1, 2]}).to_parquet("t.parquet")
     table = read_named_table(Path("t.parquet"))
     assert table.frame.to_dict("list") == {"a": ["x", "x"], "b": [1, 2]}

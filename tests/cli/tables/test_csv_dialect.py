@@ -72,10 +72,7 @@ def test_a_separator_is_not_taken_from_single_lines():
         (b"a,b\n" + b"1,2\n" * 50000 + b"1,\xe9\n", "t.csv, line 50002, byte 0xe9, is not UTF-8"),
         ("a,b\n1,2\n".encode("utf-16-le"), "t.csv holds zero bytes; expected utf-8 text; for UTF-16 write --encoding"),
         (b"a;b\n1;2\n3;4;5\n", "t.csv: line 3 has 3 fields, the first one 2, separated by ';'; write --sep if"),
-        (
-            b"a;b\n1;2;3\n1;2;4\n",
-            "the header has one field less than the rows, whose first fields are no",
-        ),
+        (b"a;b\n1;2;3\n1;2;4\n", "the header has one field less than the rows, whose first fields are no"),
         (b"a,b\n1,2,3\n4,5\n", "t.csv: line 2 has 3 fields, the first one 2"),
         (b"a;b\n1;'2\n3;\"4\n", 't.csv: a quote (") that opens in row 3 is never closed'),
         (b"a\n" + b"x" * 2**25, "the first line"),

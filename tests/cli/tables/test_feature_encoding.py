@@ -113,10 +113,7 @@ def test_text_that_is_no_category_is_refused():
 @pytest.mark.parametrize(
     "values, message",
     [
-        (
-            ["1", "x"],
-            "column 'n', data row 2: 'x'; expected a finite number, as in the training rows",
-        ),
+        (["1", "x"], "column 'n', data row 2: 'x'; expected a finite number, as in the training rows"),
         (["1", "2"], "column 'n', data row 1: '1'; expected a finite number"),
     ],
 )

@@ -68,11 +68,7 @@ def test_columns_without_a_header_are_named_by_position():
         ("t.tsv", b"", "t.tsv is empty; expected a header line and rows"),
         ("t.csv", b"a,b\n", "t.csv holds a header but no rows"),
         ("t.csv", b"\xff\xfe\x00a,y\n1,2\n", "t.csv is not UTF-16"),
-        (
-            "t.csv",
-            b"a,b\n1,2\n1,2,3\n",
-            "t.csv: line 3 has 3 fields, the first one 2, separated by ','",
-        ),
+        ("t.csv", b"a,b\n1,2\n1,2,3\n", "t.csv: line 3 has 3 fields, the first one 2, separated by ','"),
         ("t.csv", b'a,b\n1,"2\n', 't.csv: a quote (") that opens in row 2 is never closed'),
         ("t.csv.gz", b"a,b\n1,2\n", "t.csv.gz is not gzip, or is damaged"),
         ("t.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-9], "t.csv.gz is not gzip, or is damaged"),

@@ -49,11 +49,7 @@ def test_what_was_written_is_read(path):
         (("encoding", "columns", 0), "age", "a column is 'age'; expected an object with a name"),
         (("encoding", "columns", 0, "name"), 7, "a column is .*; expected an object with a name"),
         (("encoding", "columns", 0, "name"), "size", "give the features .*; expected those of the model"),
-        (
-            ("encoding", "columns", 0, "fill"),
-            "much",
-            "fill of column 'age' is 'much'; expected null or a finite",
-        ),
+        (("encoding", "columns", 0, "fill"), "much", "fill of column 'age' is 'much'; expected null or a finite"),
         (("encoding", "columns", 0, "fill"), 10**400, "int too large"),
         (("encoding", "columns", 0, "categories"), ["1"], "fill of column 'age' is 2.5; expected null or one of its"),
         (

@@ -21,9 +21,7 @@ from softgrad.cli._formatting import nats, percent, shown
 from softgrad.cli._output import print_json
 from softgrad.cli._report import check_report, write_evaluation
 from softgrad.cli._tables._numpy_files import open_mapped
-from softgrad.cli._tables._read_options import (
-    ReadOptions,
-)
+from softgrad.cli._tables._read_options import ReadOptions
 from softgrad.cli._terminal import say, visible
 
 if TYPE_CHECKING:

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_MODEL = "Model and solver"
+
+def _model_option(*names: str, help: str, **settings: Any) -> Any:  # noqa: A002 - as in typer
+    return typer.Option(*names, help=help, rich_help_panel="Model and solver", **settings)
 
 
 @takes_reading_options
@@ -99,52 +101,31 @@ def fit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     C: Annotated[
         float | None,
-        typer.Option(
-            "--C",
-            metavar="NUMBER",
-            help="Inverse strength of the L2 penalty; inf is no penalty.",
-            show_default="1",
-            rich_help_panel=_MODEL,
+        _model_option(
+            "--C", metavar="NUMBER", help="Inverse strength of the L2 penalty; inf is no penalty.", show_default="1"
         ),
     ] = None,
-    cv: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=2, help="Choose C by N-fold cross-validation.", rich_help_panel=_MODEL),
-    ] = None,
+    cv: Annotated[int | None, _model_option(metavar="N", min=2, help="Choose C by N-fold cross-validation.")] = None,
     scoring: Annotated[
         str | None,
-        typer.Option(
+        _model_option(
             metavar="NAME",
             help="scikit-learn scorer by which --cv chooses C, such as accuracy, f1_macro or roc_auc_ovr.",
             show_default="the loss",
-            rich_help_panel=_MODEL,
         ),
     ] = None,
     class_weight: Annotated[
-        Literal["balanced"] | None,
-        typer.Option(metavar="balanced", help="Give every class the same total weight.", rich_help_panel=_MODEL),
+        Literal["balanced"] | None, _model_option(metavar="balanced", help="Give every class the same total weight.")
     ] = None,
     label_smoothing: Annotated[
-        float,
-        typer.Option(
-            metavar="FRACTION", help="Fraction of each label to spread over all classes.", rich_help_panel=_MODEL
-        ),
+        float, _model_option(metavar="FRACTION", help="Fraction of each label to spread over all classes.")
     ] = 0.0,
-    no_intercept: Annotated[
-        bool, typer.Option("--no-intercept", help="Fit logits W x instead of W x + b.", rich_help_panel=_MODEL)
-    ] = False,
-    solver: Annotated[
-        str, typer.Option(metavar="NAME", help="Solver: auto, lbfgs, newton-cg or newton.", rich_help_panel=_MODEL)
-    ] = "auto",
-    tol: Annotated[
-        float, typer.Option(metavar="NUMBER", help="Gradient norm at which the solver stops.", rich_help_panel=_MODEL)
-    ] = 1e-6,
-    max_iter: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Maximum number of iterations.", rich_help_panel=_MODEL)
-    ] = 1000,
+    no_intercept: Annotated[bool, _model_option("--no-intercept", help="Fit logits W x instead of W x + b.")] = False,
+    solver: Annotated[str, _model_option(metavar="NAME", help="Solver: auto, lbfgs, newton-cg or newton.")] = "auto",
+    tol: Annotated[float, _model_option(metavar="NUMBER", help="Gradient norm at which the solver stops.")] = 1e-6,
+    max_iter: Annotated[int, _model_option(metavar="N", min=1, help="Maximum number of iterations.")] = 1000,
     threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Number of threads.", show_default="all CPUs", rich_help_panel=_MODEL),
+        int | None, _model_option(metavar="N", min=1, help="Number of threads.", show_default="all CPUs")
     ] = None,
     *,
     reading: ReadOptions,

@@ -19,9 +19,7 @@ from softgrad import _core
 from softgrad.cli._output import print_json
 
 
-def info(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
-) -> None:
+def info(as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False) -> None:
     """Show the versions, CPU, instruction set and number of threads in use."""
     facts: dict[str, Any] = {
         "softgrad": softgrad.__version__,
@@ -51,11 +49,7 @@ def _print_table(facts: dict[str, Any]) -> None:
         ("NumPy", facts["numpy"], ""),
         ("platform", facts["platform"], ""),
         ("CPU", facts["cpu"], ""),
-        (
-            "instruction set",
-            facts["instruction_set"],
-            f"to change: SOFTGRAD_ISA={others[-1]}" if others else "",
-        ),
+        ("instruction set", facts["instruction_set"], f"to change: SOFTGRAD_ISA={others[-1]}" if others else ""),
         ("supported sets", ", ".join(facts["instruction_sets"]), "best first"),
         ("OpenMP", "yes" if facts["openmp"] else "no", "" if facts["openmp"] else "built without it: one thread"),
         ("threads", str(facts["threads"]), "to change: SOFTGRAD_NUM_THREADS=1"),

@@ -14,55 +14,38 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _option(*names: str, help: str, **settings: Any) -> Any:  # noqa: A002 - as typer calls it
-    return typer.Option(*names, help=help, rich_help_panel="Reading the table", **settings)
+def _option(values: Any, metavar: str, help: str, *names: str, default: str | None = None, **settings: Any) -> Any:  # noqa: A002 - as in typer
+    option = typer.Option(
+        *names,
+        metavar=metavar,
+        help=help,
+        show_default=default or True,
+        rich_help_panel="Reading the table",
+        **settings,
+    )
+    return Annotated[values | None, option]
 
 
 # The parameters of `read_options`, as typer takes them.
-_OPTIONS: dict[str, Any] = {
-    "file_format": Annotated[
-        FileFormat | None,
-        _option(
-            "--format",
-            metavar="FORMAT",
-            help=f"File format: {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.",
-            show_default="by the file's name, else by its content",
-        ),
-    ],
-    "sep": Annotated[
-        str | None,
-        _option(
-            "--sep",
-            metavar="CHARACTER",
-            help="Field separator of CSV; tab is a tab, space any run of blanks.",
-            show_default="detected",
-        ),
-    ],
-    "decimal": Annotated[
-        Literal[".", ","] | None,
-        _option("--decimal", metavar="MARK", help="Decimal mark of CSV, . or ,", show_default="."),
-    ],
-    "thousands": Annotated[
-        str | None,
-        _option(
-            "--thousands",
-            metavar="CHARACTER",
-            help=f"Thousands separator of CSV: {' '.join(THOUSANDS[:2])} ' _ or space for blanks of any kind.",
-        ),
-    ],
-    "encoding": Annotated[
-        str | None,
-        _option(
-            "--encoding",
-            metavar="NAME",
-            help="Text encoding of CSV, such as cp1252.",
-            show_default="by the byte order mark, else utf-8",
-        ),
-    ],
-    "skip_lines": Annotated[
-        int | None,
-        _option("--skip-lines", metavar="N", min=0, help="Lines to skip above the header of CSV."),
-    ],
+_OPTIONS = {
+    "file_format": _option(
+        FileFormat,
+        "FORMAT",
+        f"File format: {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.",
+        "--format",
+        default="by the file's name, else by its content",
+    ),
+    "sep": _option(
+        str, "CHARACTER", "Field separator of CSV; tab is a tab, space any run of blanks.", default="detected"
+    ),
+    "decimal": _option(Literal[".", ","], "MARK", "Decimal mark of CSV, . or ,", default="."),
+    "thousands": _option(
+        str, "CHARACTER", f"Thousands separator of CSV: {' '.join(THOUSANDS[:2])} ' _ or space for blanks of any kind."
+    ),
+    "encoding": _option(
+        str, "NAME", "Text encoding of CSV, such as cp1252.", default="by the byte order mark, else utf-8"
+    ),
+    "skip_lines": _option(int, "N", "Lines to skip above the header of CSV.", min=0),
 }
 
 

@@ -65,8 +65,8 @@ def read_array(
         case "libsvm":
             if target is not None:
                 raise CommandError(f"--target {target}: LibSVM text begins each row with its label; drop --target")
-            text = read_libsvm(path, features, first_index)
-            table = ArrayTable(text.features, text.labels, None, text.first_index, text.warnings)
+            x, y, first, warnings = read_libsvm(path, features, first_index)
+            table = ArrayTable(x, y, None, first, warnings)
         case "npz":
             table = ArrayTable(*read_npz(path, target), None, [])
         case _:

@@ -124,10 +124,7 @@ def _same_name(name: str, target: str) -> bool:
 def _numbers(rows: pd.DataFrame, positions: Array, sample: Array) -> Columns:
     sampled = rows.iloc[sample, positions].to_numpy(np.float64)
     return Columns(
-        positions,
-        True,
-        lambda part: sampled[:, part],
-        lambda index: rows.iloc[:, positions[index]].to_numpy(),
+        positions, True, lambda part: sampled[:, part], lambda index: rows.iloc[:, positions[index]].to_numpy()
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -23,19 +23,10 @@ MOST_FEATURES = 10**7  # the rows are sparse, but every class has a coefficient 
 _WORD = re.compile(rb"\s*([A-Za-z_\x80-\xff][^\s:#]*)(?=\s|$)")
 
 
-class LibsvmFile(NamedTuple):
-    """Sparse rows and their labels."""
-
-    features: Any
-    """SciPy CSR matrix."""
-    labels: Array
-    first_index: int
-    """0 or 1, where the file starts to count columns."""
-    warnings: list[str]
-
-
-def read_libsvm(path: Path, features: int | None = None, first_index: int | None = None) -> LibsvmFile:
-    """Read LibSVM text; `features` and `first_index` are those of a model, if there is one."""
+def read_libsvm(
+    path: Path, features: int | None = None, first_index: int | None = None
+) -> tuple[Any, Array, int, list[str]]:
+    """Read sparse rows, labels, the first index and warnings; `features` and `first_index` are those of a model."""
     from scipy.sparse import csr_matrix  # noqa: PLC0415
 
     matrix, labels = _parse_file(path)
@@ -67,7 +58,7 @@ def read_libsvm(path: Path, features: int | None = None, first_index: int | None
             )
             matrix = _entries(matrix, ~unseen)
     shifted = csr_matrix((matrix.data, matrix.indices - first, matrix.indptr), shape=(matrix.shape[0], features))
-    return LibsvmFile(shifted, whole_labels(labels, f"{path}, label"), first, warnings)
+    return shifted, whole_labels(labels, f"{path}, label"), first, warnings
 
 
 def _parse_file(path: Path) -> tuple[Any, Array]:

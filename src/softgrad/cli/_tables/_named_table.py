@@ -35,11 +35,7 @@ class NamedTable(NamedTuple):
 
 
 def read_named_table(
-    path: Path,
-    options: ReadOptions | None = None,
-    *,
-    text: Collection[str] = (),
-    verbatim: Collection[str] = (),
+    path: Path, options: ReadOptions | None = None, *, text: Collection[str] = (), verbatim: Collection[str] = ()
 ) -> NamedTable:
     """Read a table with at least one row, and strip the blanks around its names and fields.
 

@@ -6,7 +6,7 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,23 +23,14 @@ _NPY = b"\x93NUMPY"
 _DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, NotImplementedError)
 
 
-class ArrayFile(NamedTuple):
-    """A matrix of features and its labels."""
-
-    features: Array
-    labels: Array | None
-    target: str | None = None
-    """Position of the label column, if the labels were a column of the matrix."""
-
-
-def read_npy(path: Path, target: str | None, features: int | None) -> ArrayFile:
-    """Read a .npy file, whose labels are one of its columns or a .npy file of their own."""
+def read_npy(path: Path, target: str | None, features: int | None) -> tuple[Array, Array | None, str | None]:
+    """Read features, labels and the position of the label column, if the labels are not in a .npy file of their own."""
     matrix = _matrix(_mapped(path), str(path))
     if target is not None and target.lower().endswith(".npy"):
-        return ArrayFile(matrix, _label_file(target))
+        return matrix, _label_file(target), None
     columns = matrix.shape[1]
     if features is not None and (target is None or columns == features):
-        return ArrayFile(matrix, None)
+        return matrix, None, None
     expected = f"a position from 0 to {columns - 1}, -1 for the last, or a .npy file of labels"
     if target is None:
         raise CommandError(f"--target is missing: {path} has {columns} columns; expected {expected}")
@@ -48,11 +39,11 @@ def read_npy(path: Path, target: str | None, features: int | None) -> ArrayFile:
     except (ValueError, IndexError):
         raise CommandError(f"--target {target}: {path} has {columns} columns; expected {expected}") from None
     labels = whole_labels(np.array(matrix[:, position]), f"{path}, column {position}")
-    return ArrayFile(np.delete(matrix, position, axis=1), labels, str(position))
+    return np.delete(matrix, position, axis=1), labels, str(position)
 
 
-def read_npz(path: Path, target: str | None) -> ArrayFile:
-    """Read a .npz file: the array X, and the labels in y, in the array `target`, or in a .npy file."""
+def read_npz(path: Path, target: str | None) -> tuple[Array, Array | None, str | None]:
+    """Read features from the array X, and labels from y, the array `target` or a .npy file."""
     wanted = ("X", target or "y")
     try:
         with open(path, "rb") as file:  # if numpy.load opened it, a failure would leave it open
@@ -72,10 +63,10 @@ def read_npz(path: Path, target: str | None) -> ArrayFile:
     matrix = _matrix(arrays["X"], f"{path}: X")
     if target is not None and target not in arrays:
         if target.lower().endswith(".npy"):
-            return ArrayFile(matrix, _label_file(target))
+            return matrix, _label_file(target), None
         raise CommandError(f"--target {target}: {path} has no such array; its arrays: {', '.join(names)}")
     labels = arrays.get(target or "y")
-    return ArrayFile(matrix, None if labels is None else _vector(labels, f"{path}: {target or 'y'}"))
+    return matrix, None if labels is None else _vector(labels, f"{path}: {target or 'y'}"), None
 
 
 def open_mapped(path: Path) -> Array:
