@@ -52,10 +52,7 @@ class FeatureEncoding(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values for the model file."""
-        columns = [
-            {"name": c.name, "categories": c.categories, "fill": c.fill, "verbatim": c.verbatim} for c in self.columns
-        ]
-        return {"columns": columns, **self.reading.to_json()}
+        return {"columns": [column._asdict() for column in self.columns], **self.reading.to_json()}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> FeatureEncoding:

@@ -10,7 +10,7 @@ import numpy as np
 from softgrad.cli._tables._leakage_detection import Columns, Leak, balanced_sample, find_leaks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -38,7 +38,7 @@ def leakage_warnings(rows: pd.DataFrame, labels: Array, target: str) -> list[str
     target : str
         Name of the label column.
     """
-    codes = _codes(labels)
+    codes = np.unique(labels, return_inverse=True)[1].ravel()
     sample = balanced_sample(codes)
     numeric = np.array([dtype.kind == "f" for dtype in rows.dtypes])
     parts = [_numbers(rows, np.flatnonzero(numeric), sample), _texts(rows, np.flatnonzero(~numeric), sample)]
@@ -48,12 +48,11 @@ def leakage_warnings(rows: pd.DataFrame, labels: Array, target: str) -> list[str
         reason = _suspicious_name(name, target, found.get((position,)))
         if reason:
             found[position,] = Leak((position,), reason)
-    warnings = []
-    for leak in sorted(found.values()):
-        chosen = [repr(names[position]) for position in leak.positions]
-        drop = " ".join(f"--drop {name}" for name in chosen[:_MOST_NAMES])
-        warnings.append(f"{_subject('column', chosen)} {leak.reason}; if that gives the label away, write {drop}")
-    return _truncate(warnings)
+
+    def drop(chosen: list[str]) -> str:
+        return f"write {' '.join(f'--drop {name}' for name in chosen[:_MOST_NAMES])}"
+
+    return _warnings(found.values(), "columns", lambda position: repr(names[position]), drop)
 
 
 def array_leakage_warnings(features: Any, labels: Array, numbering: Callable[[int], int]) -> list[str]:
@@ -68,41 +67,37 @@ def array_leakage_warnings(features: Any, labels: Array, numbering: Callable[[in
     numbering : callable
         Map from the position of a feature to its number in the file.
     """
-    codes = _codes(labels)
+    codes = np.unique(labels, return_inverse=True)[1].ravel()
     sample = balanced_sample(codes)
     dense = isinstance(features, np.ndarray)
     part = _of_matrix(features, sample) if dense else _of_sparse(features, sample)
-    warnings = []
-    for leak in sorted(find_leaks([part], codes, sample, features.shape[1])):
-        chosen = [str(numbering(position)) for position in leak.positions]
+
+    def leave_out(chosen: list[str]) -> str:
+        single = len(chosen) == 1
+        if not dense:
+            return f"leave {'its' if single else 'their'} values out of the file"
         listed = ", ".join(chosen[:_MOST_NAMES])
-        if dense:
-            it, columns = ("it", listed) if len(chosen) == 1 else ("them", f"[{listed}]")
-            remedy = f"leave {it} out of the array: numpy.delete(X, {columns}, axis=1)"
-        else:
-            remedy = f"leave {'its' if len(chosen) == 1 else 'their'} values out of the file"
-        subject = _subject("column" if dense else "index", chosen)
-        warnings.append(f"{subject} {leak.reason}; if that gives the label away, {remedy}")
-    return _truncate(warnings)
+        them, columns = ("it", listed) if single else ("them", f"[{listed}]")
+        return f"leave {them} out of the array: numpy.delete(X, {columns}, axis=1)"
+
+    leaks = find_leaks([part], codes, sample, features.shape[1])
+    return _warnings(leaks, "columns" if dense else "indices", lambda position: str(numbering(position)), leave_out)
 
 
-def _codes(labels: Array) -> Array:
-    return np.unique(labels, return_inverse=True)[1].ravel()
-
-
-def _subject(kind: str, chosen: list[str]) -> str:
-    if len(chosen) == 1:
-        return f"{kind} {chosen[0]}"
-    more = f" and {len(chosen) - _MOST_NAMES} more" if len(chosen) > _MOST_NAMES else ""
-    return f"{'columns' if kind == 'column' else 'indices'} {', '.join(chosen[:_MOST_NAMES])}{more}"
-
-
-def _truncate(warnings: list[str]) -> list[str]:
-    return (
-        warnings
-        if len(warnings) <= _MOST_WARNINGS
-        else [*warnings[:_MOST_WARNINGS], f"and {len(warnings) - _MOST_WARNINGS} more"]
-    )
+def _warnings(
+    leaks: Iterable[Leak], kind: str, name_of: Callable[[int], str], remedy: Callable[[list[str]], str]
+) -> list[str]:
+    warnings = []
+    for leak in sorted(leaks):
+        names = [name_of(position) for position in leak.positions]
+        subject = f"{kind} {', '.join(names[:_MOST_NAMES])}"
+        if len(names) == 1:
+            subject = f"{'column' if kind == 'columns' else 'index'} {names[0]}"
+        elif len(names) > _MOST_NAMES:
+            subject += f" and {len(names) - _MOST_NAMES} more"
+        warnings.append(f"{subject} {leak.reason}; if that gives the label away, {remedy(names)}")
+    more = len(warnings) - _MOST_WARNINGS
+    return [*warnings[:_MOST_WARNINGS], f"and {more} more"] if more > 0 else warnings
 
 
 def _suspicious_name(name: str, target: str, leak: Leak | None) -> str | None:

@@ -16,6 +16,7 @@ NAMED_COLUMN_FORMATS: tuple[FileFormat, ...] = (*TEXT_FORMATS, "parquet")
 
 DECIMALS = (".", ",")
 THOUSANDS = (",", ".", " ", "'", "_")
+_VALUE_OPTIONS = ("header", "missing", "decimal", "thousands")
 _NAMED_SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " "}
 
 
@@ -50,22 +51,13 @@ class ReadOptions:
 
     def to_json(self) -> dict[str, Any]:
         """Return the part that a model stores: how values are written, but not how the file is."""
-        return {
-            "header": self.header,
-            "missing": list(self.missing),
-            "decimal": self.decimal,
-            "thousands": self.thousands,
-        }
+        return {name: getattr(self, name) for name in _VALUE_OPTIONS}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> ReadOptions:
         """Restore the result of `to_json`."""
-        return cls(
-            header=record["header"],
-            missing=tuple(record["missing"]),
-            decimal=record["decimal"],
-            thousands=record["thousands"],
-        )
+        values = {name: record[name] for name in _VALUE_OPTIONS}
+        return cls(**values | {"missing": tuple(values["missing"])})
 
     def completed_by(self, fitted: ReadOptions) -> ReadOptions:
         """Take from the options of a fit how values are written, unless these say so."""
