@@ -98,7 +98,7 @@ def _sample(path: Path, skip: int) -> tuple[bytes, bytes]:
 @contextlib.contextmanager
 def open_text(path: Path, dialect: Dialect) -> Iterator[TextIO]:
     """Open the text of the table, without the lines above it."""
-    with open_decompressed(path) as packed, io.TextIOWrapper(packed, dialect.encoding, newline="") as file:
+    with open_decompressed(path) as content, io.TextIOWrapper(content, dialect.encoding, newline="") as file:
         for _ in range(dialect.skip):
             file.readline()
         yield file
