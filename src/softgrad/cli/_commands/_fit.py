@@ -53,8 +53,8 @@ def fit(
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="Label column, by name or by position (0 is the first, -1 the last). Labels of .npy may also be in a "
-            ".npy file of their own, those of .npz are an array (default: y), and LibSVM text holds its own.",
+            help="Label column, by name or by position (0 is the first, -1 the last); for .npy also a separate .npy "
+            "file, for .npz the name of an array, y by default. LibSVM text contains its labels.",
         ),
     ] = None,
     drop: Annotated[
