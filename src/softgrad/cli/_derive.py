@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from softgrad.cli._output import check_output, print_data, write_output
 from softgrad.cli._errors import CommandError
+from softgrad.cli._output import check_output, print_data, write_output
 from softgrad.cli._terminal import can_write, visible
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from softgrad.cli._evaluation import BINS, Evaluation, macro, most_mistaken, sho
 from softgrad.cli._formatting import nats, percent, shown
 from softgrad.cli._report._coefficients import coefficients
 from softgrad.cli._report._plots import NUMBERED, PICTURED, confusion, convergence, reliability
-
 from softgrad.cli._terminal import visible
 
 if TYPE_CHECKING:
