@@ -1,6 +1,6 @@
-"""Softmax, softmax cross-entropy and all of their derivatives: exact to the last bits, at the speed of memory.
+"""Softmax, softmax cross-entropy and all of their derivatives: accurate to 2 ULP, at the speed of memory.
 
-Functions on NumPy arrays, in nats:
+Functions on NumPy arrays; losses and log-probabilities are in nats:
 
 softmax, log_softmax, logsumexp                             probabilities and their logarithms
 cross_entropy, cross_entropy_grad, cross_entropy_value_and_grad       of logits

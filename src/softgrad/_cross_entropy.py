@@ -59,49 +59,49 @@ def cross_entropy(
     Parameters
     ----------
     logits : array_like, float16, bfloat16, float32 or float64
-        Any shape and layout with C ≥ 1 classes along `axis`. Integers are taken as float64.
+        Any shape and layout with C ≥ 1 classes along `axis`. Integers are converted to float64.
     target : array_like
         Class indices: an integer dtype, the shape of `logits` without `axis`. Or class probabilities:
         a floating dtype, the shape of `logits`; non-negative, rows need not sum to one.
     axis : int
-        The classes.
+        The axis of the classes.
     weight : array_like of shape (C,), optional
-        A factor for every class: 0, or from 1e-15 to 1e15.
+        Factor of every class, 0 or from 1e-15 to 1e15.
     ignore_index : int, optional
-        The label that drops its row: no loss, no gradient, whatever the logits hold.
+        Rows with this label are ignored: their loss and gradient are 0, whatever their logits.
     label_smoothing : float
         ε, from 0 to 1.
     z_loss : float
         ζ: 0, or from 1e-15 to 1e15.
     reduction : {"mean", "sum", "none"}
-        "mean" divides the sum by the summed weights of the labels that count, or, for class
+        "mean" divides the sum by the summed weights of the labels that are not ignored, or, for class
         probabilities, by the number of rows.
 
     Returns
     -------
     scalar or ndarray
-        In nats; an array of the shape of `logits` without `axis` for "none". float64 for float64
-        logits, else float32.
+        Loss in nats; for "none" an array of the shape of `logits` without `axis`. float64 for float64
+        logits, otherwise float32.
 
     Raises
     ------
     TypeError
-        If `logits`, `target` or an option is of the wrong kind.
+        If `logits`, `target` or an option has the wrong type.
     ValueError
         If shapes do not match, there are no classes, a weight or probability is negative, an option
-        is out of range, or `ignore_index` comes with class probabilities.
+        is out of range, or `ignore_index` is given with class probabilities.
     IndexError
-        If a label is no class; the message names the first such row.
+        If a label is not a class; the message names the first such row.
 
     Notes
     -----
     At most 2 ULP from the exact result for float32 and float64 (largest seen: 1.1 and 0.6),
-    confident rows included: a row whose loss is 1e-13 is as accurate as any other. One read of the
-    logits, nothing written. float16 and bfloat16 are computed in float32.
+    including confident rows: a loss of 1e-13 is as accurate as any other. The logits are read once,
+    and no array of their size is written. float16 and bfloat16 are computed in float32.
 
-    NaN in a row makes its loss NaN. −inf logits are masked classes: with y = 0 they add nothing, with
-    y > 0 the loss is +inf. A row that holds +inf, or −inf only, has the loss NaN. The mean over
-    nothing is NaN. Losses whose sum is beyond the largest float64 have the mean +inf.
+    NaN in a row makes its loss NaN. Logits of −inf are masked classes: with y = 0 they add nothing,
+    with y > 0 the loss is +inf. Rows that contain +inf, or only −inf, have the loss NaN. The mean over
+    no rows is NaN. If the sum of the losses exceeds the largest float64, the mean is +inf.
 
     References
     ----------
@@ -133,36 +133,37 @@ def cross_entropy_grad(
 
     .. math:: \frac{\partial \ell}{\partial z_k} = p_k \Bigl(\sum_j y_j + 2 \zeta \operatorname{lse}(z)\Bigr) - y_k
 
-    For one-hot y without z-loss that is p_k − y_k. The target's own entry is computed as
-    −Σ_{j≠k} p_j, so it stays exact where p_k is nearly one.
+    For one-hot y without z-loss this is p_k − y_k. The entry of the target is computed as
+    −Σ_{j≠k} p_j, which stays accurate if p_k is nearly one.
 
     Parameters
     ----------
     logits, target, axis, weight, ignore_index, label_smoothing, z_loss, reduction
-        As for `cross_entropy`. "none" gives every row the gradient of its own loss.
+        As for `cross_entropy`. With "none", every row is the gradient of its own loss.
     out : ndarray, optional
-        Where to write the result: of the shape and dtype of `logits`. It may be ``logits`` itself.
+        Array for the result, of the shape and dtype of `logits`. It may be ``logits`` itself.
 
     Returns
     -------
     ndarray
-        Of the shape and dtype of `logits`, per nat.
+        Gradient of the loss in nats, of the shape and dtype of `logits`.
 
     Raises
     ------
     TypeError, ValueError, IndexError
-        As for `cross_entropy`; also if `out` has another shape or dtype, is read-only, or overlaps an
-        input in part. Nothing has been written then.
+        As for `cross_entropy`; also if `out` has another shape or dtype, is read-only or partly
+        overlaps an input. Nothing is written in this case.
 
     Notes
     -----
     Class indices: at most 2 ULP from the exact result for float32 and float64 (largest seen: 1.8 and
-    1.6), tails and subnormals included; with z-loss the two terms of the target's entry may cancel, and the
-    bound is relative to the larger. Class probabilities or label smoothing, where p_k Σ y and y_k may
-    cancel: computed in float64; 1 ULP for float32 down to a cancellation of 2^-28, 2 ULP of the larger term for
-    float64. In float32, where |lse| < 1, the bound of a z-loss and its gradient is that for |lse| = 1.
-    Memory traffic as for `softmax`. The gradient is finite where a target at −inf makes the loss +inf, and zero
-    in ignored rows; where 2ζ lse is beyond the largest float64 it is NaN.
+    1.6), tails and subnormals included. With a z-loss the two terms of the target's entry may cancel; the bound
+    is then relative to the larger one. With class probabilities or label smoothing, p_k Σ y and y_k may cancel:
+    the gradient is computed in float64, within 1 ULP for float32 down to a cancellation of 2^-28, and within
+    2 ULP of the larger term for float64. In float32, if |lse| < 1, the bound for a z-loss and its gradient is
+    that for |lse| = 1. Memory traffic as for `softmax`; with class probabilities or label smoothing the logits
+    are read twice. The gradient is finite if a target at −inf makes the loss +inf, zero in ignored rows, and NaN
+    if 2ζ lse exceeds the largest float64.
 
     Examples
     --------
@@ -216,9 +217,9 @@ def cross_entropy_value_and_grad(
     Returns
     -------
     loss : scalar or ndarray
-        As from `cross_entropy`.
+        The result of `cross_entropy`.
     gradient : ndarray
-        As from `cross_entropy_grad`, the same bit for bit.
+        The result of `cross_entropy_grad`, bitwise identical.
 
     Raises
     ------
@@ -227,8 +228,7 @@ def cross_entropy_value_and_grad(
 
     Notes
     -----
-    Accuracy and special values as for `cross_entropy` and `cross_entropy_grad`. One read and one
-    write of the array while a row fits in the cache.
+    Accuracy, special values and memory traffic as for `cross_entropy` and `cross_entropy_grad`.
 
     Examples
     --------

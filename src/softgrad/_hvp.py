@@ -35,23 +35,23 @@ def cross_entropy_hvp(
     .. math:: H v = (M + 2 \zeta \operatorname{lse}(z))\, p \circ (v - p^\top v) + 2 \zeta\, p\, (p^\top v),
         \quad M = \sum_j y_j
 
-    row by row: the Hessian has no entries between different rows. With z-loss ζ = 0 and one-hot y it is the
+    for each row: the Hessian has no entries between different rows. Without z-loss and for one-hot y it is the
     Jacobian of softmax.
 
     Parameters
     ----------
     logits, target, axis, weight, ignore_index, label_smoothing, z_loss, reduction
-        As for `cross_entropy`. "none" gives every row the Hessian of its own loss.
+        As for `cross_entropy`. With "none", every row has the Hessian of its own loss.
     v : array_like
-        Of the shape and dtype of `logits` (lists and integers take its dtype): one vector for each row. An infinity
-        makes its row NaN, and so, for float64, may entries beyond 1e280.
+        One vector per row, of the shape and dtype of `logits`; lists and integers are converted to its dtype. An
+        infinite entry makes its row NaN; in float64, entries beyond 1e280 may do so too.
     out : ndarray, optional
-        Where to write the result: of the shape and dtype of `logits`. It may be ``v`` itself.
+        Array for the result, of the shape and dtype of `logits`. It may be ``v`` itself.
 
     Returns
     -------
     ndarray
-        H v, of the shape and dtype of `logits`.
+        Product H v, of the shape and dtype of `logits`.
 
     Raises
     ------
@@ -61,13 +61,13 @@ def cross_entropy_hvp(
     Notes
     -----
     At most 3 ULP (float32: 2) of the magnitude of the terms, :math:`|a|\,p_j (|v_j - v_*| + \sum_i p_i |v_i - v_*|)
-    + 2 \zeta\,p_j |p^\top v|`, with v_* the entry of a largest logit and a = M + 2ζ lse (in which the two terms may
-    cancel), where probabilities below 2^-1086 (float32: 2^-246) count as 0; float16 and bfloat16 are computed in
-    float32 and rounded once. Differences from v_* keep the digits of confident rows: without z-loss, constants are in
-    the null space exactly. One read of the logits and of `v` and one
-    write while a row fits in the cache; allocated are the result, without `out`, and scratch memory for a few rows.
+    + 2 \zeta\,p_j |p^\top v|`, where v_* is the entry of v at a largest logit and a = M + 2ζ lse, whose two terms may
+    cancel. Probabilities below 2^-1086 (float32: 2^-246) count as 0; float16 and bfloat16 are computed in float32 and
+    rounded once. Differences from v_* keep the accuracy of confident rows: without z-loss, constant vectors are
+    exactly in the null space. The logits and `v` are read once and the result is written once if a row fits in the
+    cache. Only a result without `out` and scratch memory for a few rows are allocated.
 
-    Rows that hold NaN or +inf, or −inf only, give NaN; ignored rows give zero.
+    Rows that contain NaN or +inf, or only −inf, give NaN; ignored rows give zero.
 
     References
     ----------
@@ -110,20 +110,20 @@ def linear_cross_entropy_hvp(
 
     .. math:: H V = \sum_n (H_n V x_n)\, x_n^\top
 
-    with H_n the Hessian with respect to the logits of row n, as in `cross_entropy_hvp`.
+    where H_n is the Hessian with respect to the logits of row n, as in `cross_entropy_hvp`.
 
     Parameters
     ----------
     x, W, target, bias, weight, ignore_index, label_smoothing, z_loss, reduction
-        As for `linear_cross_entropy`. With "none" the Hessian is that of the losses' sum.
+        As for `linear_cross_entropy`. With "none" the Hessian is that of the sum of the losses.
     V : array_like of shape (C, D), or (C, D + 1) with `bias`
-        The direction, of the dtype of `x`. A last column beyond D is the direction in `bias`; without it the
-        Hessian is with respect to W alone.
+        The direction, of the dtype of `x`. Column D, if there is one, is the direction in `bias`; without it the
+        Hessian is with respect to W only.
 
     Returns
     -------
     ndarray
-        H V, of the shape and dtype of `V`.
+        Product H V, of the shape and dtype of `V`.
 
     Raises
     ------
@@ -132,8 +132,8 @@ def linear_cross_entropy_hvp(
 
     Notes
     -----
-    Two chunks of 32 MiB, or of one row, hold logits and their changes on the way; beside them and the result
-    nothing of the size of the logits exists. The products are BLAS's, with its accuracy.
+    Apart from the result, only two chunks of 32 MiB or one row are allocated, for logits and their directional
+    derivatives. The products are computed by BLAS, with its accuracy.
 
     References
     ----------

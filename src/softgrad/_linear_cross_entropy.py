@@ -29,7 +29,7 @@ _PRODUCT_BYTES = 8 << 20
 
 
 class LinearGradient(NamedTuple):
-    """Gradients of the loss of a linear head, each of its argument's shape; `bias` is None without one."""
+    """Gradients of the loss of a linear head, of the shapes of `x`, `W` and `bias`; `bias` is None without a bias."""
 
     x: Array
     W: Array
@@ -73,9 +73,9 @@ def linear_cross_entropy(
     Parameters
     ----------
     x : array_like of shape (N, D), float32 or float64
-        One row of features for every target.
+        Features, one row per target.
     W : array_like of shape (C, D), of the dtype of `x`
-        One row of weights for every class.
+        Coefficients, one row per class.
     target : array_like of shape (N,) or (N, C)
         Class indices or class probabilities, as for `cross_entropy`.
     bias : array_like of shape (C,), of the dtype of `x`, optional
@@ -86,7 +86,7 @@ def linear_cross_entropy(
     Returns
     -------
     scalar or ndarray of shape (N,)
-        In nats, of the dtype of `x`.
+        Loss in nats, of the dtype of `x`.
 
     Raises
     ------
@@ -95,8 +95,8 @@ def linear_cross_entropy(
 
     Notes
     -----
-    The logits are as accurate as NumPy's BLAS makes them; all else is as accurate as in `cross_entropy`. Beside its
-    result the call allocates one chunk of logits, 32 MiB or one row.
+    The logits have the accuracy of NumPy's BLAS; the loss of these logits is as accurate as in `cross_entropy`.
+    Besides the result, one chunk of logits is allocated, 32 MiB or one row.
 
     Examples
     --------
@@ -144,19 +144,19 @@ def linear_cross_entropy_value_and_grad(
 
     .. math:: \nabla_W = \sum_n g_n x_n^\top, \quad \nabla_{x_n} = W^\top g_n, \quad \nabla_b = \sum_n g_n
 
-    with g_n the gradient with respect to the logits of row n.
+    where g_n is the gradient with respect to the logits of row n.
 
     Parameters
     ----------
     x, W, target, bias, weight, ignore_index, label_smoothing, z_loss, reduction
-        As for `linear_cross_entropy`. With "none" the losses are per row and the gradients those of their sum.
+        As for `linear_cross_entropy`. With "none" the loss is per row, and the gradients are those of the sum.
 
     Returns
     -------
     loss : scalar or ndarray
-        As from `linear_cross_entropy`.
+        The result of `linear_cross_entropy`.
     gradient : LinearGradient
-        ``x``, ``W`` and ``bias`` (None without one).
+        Gradients ``x``, ``W`` and ``bias`` (None without a bias).
 
     Raises
     ------
@@ -165,8 +165,8 @@ def linear_cross_entropy_value_and_grad(
 
     Notes
     -----
-    Every chunk of logits is overwritten by its gradient. Beside the results the call allocates one
-    chunk, 32 MiB or one row, and 8 MiB for products on their way into ``gradient.W``.
+    Every chunk of logits is overwritten by its gradient. Besides the results, one chunk of logits is
+    allocated, 32 MiB or one row, and 8 MiB for products that are added to ``gradient.W``.
 
     Examples
     --------

@@ -17,43 +17,43 @@ if TYPE_CHECKING:
 
 
 def softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
-    r"""Softmax: non-negative numbers that sum to one along an axis.
+    r"""Softmax along an axis: non-negative numbers that sum to one.
 
     .. math:: p_j = \frac{e^{z_j}}{\sum_i e^{z_i}}
 
     Parameters
     ----------
     logits : array_like, float16, bfloat16, float32 or float64
-        Any shape and layout. Integers are taken as float64.
+        Any shape and layout. Integers are converted to float64.
     axis : int, tuple of int or None
-        The classes; several axes are taken together, None means all.
+        The axis or axes of the classes; several axes are treated as one, None means all axes.
     out : ndarray, optional
-        Where to write the result: of the shape and dtype of the result. It may be ``logits`` itself.
+        Array for the result, of its shape and dtype. It may be ``logits`` itself.
 
     Returns
     -------
     ndarray
-        Probabilities, of the shape of `logits` and its dtype.
+        Probabilities, of the shape and dtype of `logits`.
 
     Raises
     ------
     TypeError
-        If `logits` is no array of real numbers, or `out` no array of the result's dtype.
+        If `logits` is not an array of real numbers, or `out` not an array of the result's dtype.
     ValueError
-        If `out` has another shape, is read-only, or overlaps `logits` in part; if `axis` is out of
-        range (``numpy.exceptions.AxisError``) or named twice.
+        If `out` has another shape, is read-only or partly overlaps `logits`, or if `axis` is out of
+        range (``numpy.exceptions.AxisError``) or contains an axis twice.
 
     Notes
     -----
     At most 2 ULP from the exact result for float32 and float64, tails and subnormals included
     (largest seen: 1.8 and 1.6, over rows of 2 to 5000 logits of scale 0.1 to 40 with offsets up to
-    2^20 and 2^40); float16 and bfloat16 are computed in float32 and rounded once. One read and one
-    write of the array while a row fits in the cache; three reads beyond. Nothing proportional to the
-    array is allocated, except a result without `out`, and a copy where several axes do not lie
-    side by side in memory or the byte order is foreign.
+    2^20 and 2^40); float16 and bfloat16 are computed in float32 and rounded once. The array is
+    read and written once; rows beyond 256 KiB are read twice. No memory proportional to the array is
+    allocated, except for a result without `out`, and for a copy if several axes are not adjacent in
+    memory or the byte order is not native.
 
-    −inf is a mask: probability 0. A row that holds NaN or +inf, or −inf only, becomes NaN. One class
-    has probability 1. An empty class axis gives an empty result.
+    A logit of −inf is a mask: its probability is 0. Rows that contain NaN or +inf, or only −inf, give
+    NaN. A single class has probability 1. An empty class axis gives an empty result.
 
     References
     ----------
@@ -69,25 +69,25 @@ def softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> 
 
 
 def log_softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
-    r"""Logarithm of softmax, without the loss of computing it in two steps.
+    r"""Logarithm of softmax, without the loss of accuracy of computing it in two steps.
 
     .. math:: \log p_j = (z_j - m) - \log\Bigl(1 + \sum_{i \ne i^*} e^{z_i - m}\Bigr), \quad m = z_{i^*}
 
-    with i* the position of a largest logit.
+    where i* is the index of a largest logit.
 
     Parameters
     ----------
     logits : array_like, float16, bfloat16, float32 or float64
-        Any shape and layout. Integers are taken as float64.
+        Any shape and layout. Integers are converted to float64.
     axis : int, tuple of int or None
-        The classes; several axes are taken together, None means all.
+        The axis or axes of the classes; several axes are treated as one, None means all axes.
     out : ndarray, optional
-        Where to write the result: of the shape and dtype of the result. It may be ``logits`` itself.
+        Array for the result, of its shape and dtype. It may be ``logits`` itself.
 
     Returns
     -------
     ndarray
-        Log-probabilities in nats, of the shape of `logits` and its dtype.
+        Log-probabilities in nats, of the shape and dtype of `logits`.
 
     Raises
     ------
@@ -96,9 +96,9 @@ def log_softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None)
 
     Notes
     -----
-    At most 2 ULP from the exact result for float32 and float64 (largest seen: 1.3 and 0.6): also
-    where the probability is nearly one and its logarithm nearly zero. Memory traffic as for `softmax`.
-    The logarithm of a masked class is −inf; rows that hold NaN or +inf, or −inf only, become NaN.
+    At most 2 ULP from the exact result for float32 and float64 (largest seen: 1.3 and 0.6), even
+    if the probability is nearly one and its logarithm nearly zero. Memory traffic as for `softmax`.
+    The logarithm of a masked class is −inf; rows that contain NaN or +inf, or only −inf, give NaN.
 
     References
     ----------
@@ -122,11 +122,11 @@ def logsumexp(logits: ArrayLike, *, axis: Axis = -1, keepdims: bool = False) -> 
     Parameters
     ----------
     logits : array_like, float16, bfloat16, float32 or float64
-        Any shape and layout. Integers are taken as float64.
+        Any shape and layout. Integers are converted to float64.
     axis : int, tuple of int or None
         The axes to sum over; None means all.
     keepdims : bool
-        Whether those axes stay, with length one.
+        Whether to keep those axes, with length one.
 
     Returns
     -------
@@ -140,8 +140,9 @@ def logsumexp(logits: ArrayLike, *, axis: Axis = -1, keepdims: bool = False) -> 
 
     Notes
     -----
-    At most 2 ULP of max(abs(lse), max(abs(z))) from the exact result. One read of the array, nothing
-    written but the result. −inf only, or nothing at all: −inf. +inf: +inf, unless the row also holds NaN.
+    At most 2 ULP of max(abs(lse), max(abs(z))) from the exact result. The array is read once,
+    and only the result is written. Rows that are empty or contain only −inf give −inf; rows with +inf
+    give +inf, unless they also contain NaN.
 
     References
     ----------

@@ -11,10 +11,10 @@ _MOST = 2**31 - 1  # of the native limit
 def get_num_threads() -> int:
     """Return the largest number of threads that a call may use.
 
-    At first that is the environment variable ``SOFTGRAD_NUM_THREADS``, or else the number of CPUs that
-    this process may use. A value that is no integer from 1 to 2³¹ - 1 is ignored, with a warning.
+    The default is the environment variable ``SOFTGRAD_NUM_THREADS`` or, if it is not set, the number of CPUs
+    that this process may use. A value that is not an integer from 1 to 2³¹ - 1 is ignored with a warning.
     OpenMP's own limit (``OMP_NUM_THREADS``, threadpoolctl) applies as well.
-    Results do not depend on it, bit for bit.
+    Results are bitwise identical for every number of threads.
 
     Examples
     --------
@@ -31,13 +31,13 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1. Small calls use one thread whatever the limit, and so do forked
-        processes, where OpenMP could wait for threads that the fork did not copy.
+        At least 1. Small calls always use one thread, and so do forked processes, in which OpenMP
+        could wait for threads that the fork did not copy.
 
     Raises
     ------
     TypeError
-        If `n` is no integer.
+        If `n` is not an integer.
     ValueError
         If `n` is less than 1.
 

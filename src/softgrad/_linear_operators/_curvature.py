@@ -27,7 +27,7 @@ class EighResult(NamedTuple):
 
 
 class Curvature(Operator):
-    """H = a·(Diag(p) − p pᵀ) + b·p pᵀ for each row, p its probabilities. Symmetric."""
+    """The symmetric matrix H = a·(Diag(p) − p pᵀ) + b·p pᵀ for each row, with probabilities p."""
 
     def __init__(self, probs: Array, axis: int, a: Array | None, b: Array | None) -> None:
         super().__init__(Layout(probs.shape, axis), probs.dtype)
@@ -69,7 +69,7 @@ class Curvature(Operator):
 
     @np.errstate(all="ignore")  # infinities and NaN are answers
     def to_dense(self) -> Array:
-        """Every matrix in full: an array of shape ``(..., C, C)``."""
+        """Return the matrices as an array of shape ``(..., C, C)``."""
         p, a, b = self._coefficients()
         dense = (b - a)[:, None, None] * (p[:, :, None] * p[:, None, :])
         classes = np.arange(p.shape[1])
@@ -78,17 +78,17 @@ class Curvature(Operator):
 
     @np.errstate(all="ignore")
     def diagonal(self) -> Array:
-        """The diagonal, of the shape of the logits: a p_i Σ_{j≠i} p_j + b p_i², in which nothing cancels."""
+        """The diagonal a p_i Σ_{j≠i} p_j + b p_i², computed without cancellation, of the shape of the logits."""
         return self._layout.from_columns(self._diagonal()[:, :, None], like=self._probs)
 
     def trace(self) -> np.floating[Any] | Array:
-        """The sum of the diagonal, and of the eigenvalues, per row."""
+        """The sum of the diagonal per row, which equals the sum of the eigenvalues."""
         return self._per_row(_row_sums.total(self._diagonal()))
 
     def rank(self) -> np.integer[Any] | NDArray[np.int64]:
-        """The rank per row: the number n of p_i > 0 less one; n under a z-loss.
+        """The rank per row: n − 1 for n classes with p_i > 0, or n with a z-loss.
 
-        A probability that has underflowed to zero counts as that of a masked class.
+        A class whose probability has underflowed to zero counts as masked.
         """
         return self._rank(*self._coefficients()).reshape(self._layout.batch)[()]
 
@@ -98,10 +98,10 @@ class Curvature(Operator):
         return np.select([(a != 0) & (b != 0), a != 0, b != 0], [support, np.maximum(support - 1, 0), support > 0], 0)
 
     def null_space(self) -> Array:
-        """An orthonormal basis of the null space: K vectors for each row, of the shape of the logits with K last.
+        """An orthonormal basis of the null space: K vectors per row, of the shape of the logits with a last axis of K.
 
-        K is the largest nullity of the batch; rows with a smaller one have zero vectors at the end. Where
-        b = 0 the basis is 1/√n on the n classes with p_i > 0, and e_i for every other class.
+        K is the largest nullity in the batch; rows with a smaller one have zero vectors at the end. If
+        b = 0, the basis is 1/√n on the n classes with p_i > 0, and e_i for every other class.
         """
         p, a, b = self._coefficients()
         nullity = p.shape[1] - self._rank(p, a, b)
@@ -114,9 +114,9 @@ class Curvature(Operator):
     def eigvalsh(self) -> Array:
         """The eigenvalues, of the shape of the logits, ascending along the class axis.
 
-        Roots of the secular equation (``native/ops/secular.h``), in O(C²) time and O(C) memory: 20 000 classes
-        take about a second. Repeated probabilities are deflated. Where a > 0 every one is accurate to a few ULP of
-        itself, however small: they come as distances from the nearest a·p_i.
+        They are the roots of the secular equation (``native/ops/secular.h``), in O(C²) time and O(C) memory: 20 000
+        classes take about a second. Repeated probabilities are deflated. For a > 0 every eigenvalue, however small, is
+        accurate to a few ULP, because it is computed as a distance from the nearest a·p_i.
         """
         _, origin, offset = roots(*self._coefficients())
         values = np.sort(origin + offset, axis=1) / _core.secular_unit
@@ -125,7 +125,7 @@ class Curvature(Operator):
     def eigh(self) -> EighResult:
         """Eigenvalues in ascending order, and an operator Q of orthonormal eigenvectors: H = Q Diag(λ) Qᵀ.
 
-        Both follow the layout of the logits: ``Q @ (λ * (Q.T @ v))`` is ``H @ v`` along any axis. Q holds O(C)
+        Both have the layout of the logits: ``Q @ (λ * (Q.T @ v))`` is ``H @ v`` along any axis. Q stores O(C)
         numbers. ``Q @ x`` and ``Q.T @ x`` take O(C²) time; ``Q.to_dense()`` is the matrix whose
         columns are the eigenvectors.
         """
@@ -138,14 +138,14 @@ class Curvature(Operator):
         Raises
         ------
         ValueError
-            If a < 0, as a z-loss makes it where M + 2ζ lse(z) < 0: H is not positive semidefinite then.
+            If H is not positive semidefinite: a < 0, because a z-loss gives M + 2ζ lse(z) < 0.
         """
         p, a, b = self._coefficients()
         _validation.semidefinite(a, "sqrt")
         return SquareRoot(self._layout, self.dtype, p, a, b)
 
     def cholesky(self) -> CholeskyFactor:
-        """The Cholesky factor as an operator: L lower triangular, L Lᵀ = H. ``.to_dense()`` is the matrix.
+        """The Cholesky factor as an operator: L is lower triangular and L Lᵀ = H. ``.to_dense()`` is the matrix.
 
         Raises
         ------
@@ -167,14 +167,14 @@ class Curvature(Operator):
         .. math:: x = \frac{b}{d} + \frac{p}{d} \cdot \frac{\sum_j b_j/\lambda - \sum_j b_j/d_j}{\sum_j p_j/d_j},
             \quad d = a p + \lambda
 
-        without a z-loss; the sum of b keeps its digits, so that a b that sums to zero has no part of size 1/λ.
+        without a z-loss. The sum of b is accurate: if b sums to zero, x has no component of size 1/λ.
 
         Parameters
         ----------
         b : array_like
-            Of the shape of the logits, or with one more axis, last, for a block of right-hand sides.
+            Right-hand side of the shape of the logits, or several with one more axis at the end.
         damping : float
-            λ > 0. For λ = 0 write ``H.pinv() @ b``.
+            λ > 0. For λ = 0 use ``H.pinv() @ b``.
 
         Returns
         -------
@@ -184,7 +184,8 @@ class Curvature(Operator):
         Raises
         ------
         TypeError, ValueError
-            If `b` or `damping` does not fit; if a < 0 and λ ≤ −a max(p), where H + λI need not be definite.
+            If `b` or `damping` has the wrong type, shape or value; or if a < 0 and λ ≤ −a max(p), for which H + λI may
+            be indefinite.
         """
         damping = _validation.damping(damping)
         operand = _validation.operand(b, self._layout.logits_shape, self.dtype, "softmax_jacobian", "b")
@@ -216,7 +217,7 @@ class Curvature(Operator):
         Returns
         -------
         scalar or ndarray
-            In nats, of the shape of the logits without their class axis.
+            Logarithm in nats, of the shape of the logits without the class axis.
 
         Raises
         ------

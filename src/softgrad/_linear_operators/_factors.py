@@ -20,7 +20,7 @@ _SMALL = 2.0**-512
 
 
 class SquareRoot(AsymmetricColumnOperator):
-    """B = √a (Diag(√p) − p √pᵀ) + √b p √pᵀ, which has B Bᵀ = H. It is not symmetric."""
+    """B = √a (Diag(√p) − p √pᵀ) + √b p √pᵀ, with B Bᵀ = H. It is not symmetric."""
 
     def __init__(self, layout: Layout, dtype: np.dtype[Any], p: Array, a: Array, b: Array) -> None:
         super().__init__(layout, dtype)
@@ -54,7 +54,7 @@ class CholeskyFactor(AsymmetricColumnOperator):
 
     With tails :math:`t_i = \sum_{k \ge i} p_k`, :math:`N_i = a\,t_i + b\,(1 - t_i)` and γ = b − a:
     :math:`L_{ii} = \sqrt{a p_i N_{i+1} / N_i}`, :math:`L_{ij} = \gamma\,p_i \sqrt{a p_j / (N_j N_{j+1})}` below the
-    diagonal. It is held as its diagonal and those two factors of the rest.
+    diagonal. Stored are the diagonal and the two factors of the entries below it.
     """
 
     @np.errstate(divide="ignore", invalid="ignore")  # a row of −inf only; classes after the last p > 0
@@ -91,8 +91,8 @@ class CholeskyFactor(AsymmetricColumnOperator):
 class PseudoInverse(SymmetricColumnOperator):
     """The Moore–Penrose inverse.
 
-    On the n classes with p > 0 it is C Diag(1/(a p)) C with C = I − 11ᵀ/n where b = 0, and
-    (Diag(1/p) + (a/b − 1) 11ᵀ)/a where not; it is zero off them.
+    On the n classes with p > 0 it is C Diag(1/(a p)) C with C = I − 11ᵀ/n if b = 0, and
+    (Diag(1/p) + (a/b − 1) 11ᵀ)/a otherwise; it is zero for all other classes.
     """
 
     def __init__(self, layout: Layout, dtype: np.dtype[Any], p: Array, a: Array, b: Array) -> None:

@@ -44,21 +44,21 @@ def cross_entropy_hessian(
     .. math:: H = (M + 2 \zeta \operatorname{lse}(z)) (\operatorname{Diag}(p) - p p^\top) + 2 \zeta\, p p^\top,
         \quad M = \sum_j y_j
 
-    for each row of logits; there are no entries between different rows. The targets matter through their sum
-    alone: for one-hot y without z-loss, H is the Jacobian of softmax.
+    for each row of logits; there are no entries between different rows. H depends on the targets only through
+    their sum: for one-hot y without z-loss, H is the Jacobian of softmax.
 
     Parameters
     ----------
     logits, target, axis, weight, ignore_index, label_smoothing, z_loss, reduction
-        As for `cross_entropy`. "mean" divides every row's matrix as it divides the loss; with "none" every
+        As for `cross_entropy`. "mean" divides the matrix of every row as it divides the loss; with "none" every
         row has the Hessian of its own loss.
 
     Returns
     -------
     CrossEntropyHessian
-        Symmetric, of shape ``(..., C, C)``; float64 for float64 logits, else float32. It has all that
-        `softmax_jacobian` gives: ``H @ v``, ``diagonal()``, ``eigh()``, ``solve(b, damping)`` and so on.
-        ``as_linear_operator()`` is the Hessian of the reduced loss in all logits.
+        Symmetric, of shape ``(..., C, C)``; float64 for float64 logits, otherwise float32. It has the methods of
+        `softmax_jacobian`: ``H @ v``, ``diagonal()``, ``eigh()``, ``solve(b, damping)`` and so on.
+        ``as_linear_operator()`` is the Hessian of the reduced loss with respect to all logits.
 
     Raises
     ------
@@ -67,9 +67,9 @@ def cross_entropy_hessian(
 
     Notes
     -----
-    Accuracy as for `softmax_jacobian`. H is positive semidefinite, and definite under a z-loss on the classes that
-    are not masked, unless M + 2ζ lse(z) < 0. Ignored rows have the zero matrix. It holds the probabilities and two
-    numbers for each row; `cross_entropy_hvp` computes a single product H v without them, in one pass.
+    Accuracy as for `softmax_jacobian`. Unless M + 2ζ lse(z) < 0, H is positive semidefinite, and with a z-loss
+    positive definite on the classes that are not masked. Ignored rows have the zero matrix. The operator stores the
+    probabilities and two numbers per row; `cross_entropy_hvp` computes a single product H v without them, in one pass.
 
     References
     ----------

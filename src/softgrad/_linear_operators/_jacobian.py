@@ -29,24 +29,24 @@ def softmax_jacobian(logits: ArrayLike, *, axis: int = -1) -> SoftmaxJacobian:
     .. math:: J_{jk} = \frac{\partial p_j}{\partial z_k} = p_j (\delta_{jk} - p_k), \quad
         J = \operatorname{Diag}(p) - p p^\top
 
-    j and k need not be equal: every probability depends on every logit.
+    J is a full matrix, because every probability depends on every logit; j and k need not be equal.
 
     Parameters
     ----------
     logits : array_like, float16, bfloat16, float32 or float64
-        Any shape and layout with C ≥ 1 classes along `axis`. Integers are taken as float64.
+        Any shape and layout with C ≥ 1 classes along `axis`. Integers are converted to float64.
     axis : int
-        The classes. The other axes are a batch: one matrix for each row of logits.
+        The axis of the classes. The other axes are a batch: there is one matrix per row of logits.
 
     Returns
     -------
     SoftmaxJacobian
-        Symmetric and positive semidefinite, of shape ``(..., C, C)``; float64 for float64 logits, else
-        float32. ``J @ v`` takes ``v`` of the shape of `logits`, one vector for each row, or with a last axis
-        of K more, and gives the wider of the two dtypes; vectors that it returns have the same
-        layout. Further: ``J.T``, ``to_dense()``, ``diagonal()``, ``trace()``, ``eigvalsh()``, ``eigh()``, ``rank()``,
+        Symmetric and positive semidefinite, of shape ``(..., C, C)``; float64 for float64 logits, otherwise
+        float32. In ``J @ v``, ``v`` has the shape of `logits`, one vector per row, or one more axis at the end
+        for K vectors per row; the result has the same layout and the wider of the two dtypes.
+        Other methods: ``J.T``, ``to_dense()``, ``diagonal()``, ``trace()``, ``eigvalsh()``, ``eigh()``, ``rank()``,
         ``null_space()``, ``sqrt()``, ``cholesky()``, ``pinv()``, ``solve(b, damping)``, ``logdet(damping)``,
-        ``as_linear_operator()``. Factors, inverses and eigenvectors are operators themselves.
+        ``as_linear_operator()``. Factors, inverses and eigenvectors are operators too.
 
     Raises
     ------
@@ -55,13 +55,14 @@ def softmax_jacobian(logits: ArrayLike, *, axis: int = -1) -> SoftmaxJacobian:
 
     Notes
     -----
-    The probabilities are held in the dtype of J, within 2 ULP; what follows is in units of that dtype, whatever
-    that of ``v`` is. ``J @ v`` is one native pass, within 4 ULP of :math:`p_j (|v_j - v_*| + \sum_i p_i |v_i - v_*|)`,
-    v_* the entry of the most probable class: J 1 = 0 holds exactly, and a confident row keeps its digits. The
-    diagonal is p_i Σ_{j≠i} p_j, within 5 ULP. All else is computed in float64 from those probabilities.
+    The probabilities are stored in the dtype of J, within 2 ULP; the ULPs below are those of this dtype, whatever the
+    dtype of ``v``. ``J @ v`` is one native pass with an error of at most 4 ULP of
+    :math:`p_j (|v_j - v_*| + \sum_i p_i |v_i - v_*|)`, where v_* is the entry of v at the most probable class: J 1 = 0
+    holds exactly, and confident rows stay accurate. The diagonal, p_i Σ_{j≠i} p_j, is within 5 ULP. All other
+    results are computed in float64 from the stored probabilities.
 
-    A mask, −inf, is a probability of zero: a zero row and column. NaN in a row of logits makes that row's results NaN
-    (but ``rank()``, an integer: 0).
+    A masked class, with a logit of −inf, has a zero row and column. NaN in a row of logits makes the results of that
+    row NaN, except ``rank()``, an integer, which is 0.
 
     Examples
     --------

@@ -54,7 +54,7 @@ class LogSoftmaxJacobian(Operator):
         return self._layout.to_columns(self._probs)[:, :, 0]
 
     def to_dense(self) -> Array:
-        """Every matrix in full: an array of shape ``(..., C, C)``."""
+        """Return the matrices as an array of shape ``(..., C, C)``."""
         p = self._probabilities()
         classes = np.arange(p.shape[1])
         dense = np.repeat(-p[:, None, :], len(classes), axis=1)
@@ -68,7 +68,7 @@ class LogSoftmaxJacobian(Operator):
         return values.reshape(self._layout.batch).astype(self.dtype, copy=False)[()]
 
     def diagonal(self) -> Array:
-        """The diagonal, of the shape of the logits: 1 − p_i as Σ_{j≠i} p_j where that would cancel."""
+        """The diagonal 1 − p_i, of the shape of the logits; computed as Σ_{j≠i} p_j if the difference cancels."""
         return self._layout.from_columns(self._complement[:, :, None].copy(), like=self._probs)
 
     def trace(self) -> np.floating[Any] | Array:
@@ -76,13 +76,13 @@ class LogSoftmaxJacobian(Operator):
         return self._per_row(self._layout.classes - 1)
 
     def rank(self) -> np.integer[Any] | NDArray[np.int64]:
-        """The rank per row: C − 1, for L is a projection (L L = L) along the constants."""
+        """The rank per row: C − 1, because L is a projection (L L = L) along constant vectors."""
         return np.full(self._layout.batch, self._layout.classes - 1)[()]
 
     def null_space(self) -> Array:
-        """A unit vector that spans the null space, of the shape of the logits with an axis of 1 last.
+        """A unit vector that spans the null space, of the shape of the logits with a last axis of length 1.
 
-        It is 1/√C; for the transpose p/‖p‖.
+        It is 1/√C, and p/‖p‖ for the transpose.
         """
         p = self._probabilities()
         basis = p if self._transposed else 1 + 0 * p
@@ -105,19 +105,19 @@ class LogSoftmaxJacobian(Operator):
         Parameters
         ----------
         b : array_like
-            Of the shape of the logits, or with one more axis, last, for a block of right-hand sides.
+            Right-hand side of the shape of the logits, or several with one more axis at the end.
         damping : float
-            λ > 0. For λ = 0 write ``L.pinv() @ b``.
+            λ > 0. For λ = 0 use ``L.pinv() @ b``.
 
         Returns
         -------
         ndarray
-            x, of the shape of `b`.
+            Solution x, of the shape of `b`.
 
         Raises
         ------
         TypeError, ValueError
-            If `b` or `damping` does not fit.
+            If `b` or `damping` has the wrong type, shape or value.
         """
         damping = _validation.damping(damping)
         operand = _validation.operand(b, self._layout.logits_shape, self.dtype, "log_softmax_jacobian", "b")
@@ -137,12 +137,12 @@ class LogSoftmaxJacobian(Operator):
         Returns
         -------
         scalar or ndarray
-            Of the shape of the logits without their class axis.
+            Of the shape of the logits without the class axis.
 
         Raises
         ------
         TypeError, ValueError
-            If `damping` does not fit.
+            If `damping` has the wrong type or value.
         """
         damping = _validation.damping(damping)
         return self._per_row((self._layout.classes - 1) * np.log1p(damping) + np.log(damping))
@@ -174,24 +174,24 @@ def log_softmax_jacobian(logits: ArrayLike, *, axis: int = -1) -> LogSoftmaxJaco
 
     .. math:: L_{jk} = \frac{\partial \log p_j}{\partial z_k} = \delta_{jk} - p_k, \quad L = I - 1 p^\top
 
-    It is not symmetric: rows belong to log-probabilities, columns to logits.
+    L is not symmetric: rows correspond to log-probabilities, columns to logits.
 
     Parameters
     ----------
     logits : array_like, float16, bfloat16, float32 or float64
-        Any shape and layout with C ≥ 1 classes along `axis`. Integers are taken as float64.
+        Any shape and layout with C ≥ 1 classes along `axis`. Integers are converted to float64.
     axis : int
-        The classes. The other axes are a batch: one matrix for each row of logits.
+        The axis of the classes. The other axes are a batch: there is one matrix per row of logits.
 
     Returns
     -------
     LogSoftmaxJacobian
-        Of shape ``(..., C, C)``; float64 for float64 logits, else float32. ``L @ v`` is
-        :math:`v - (p^\top v) 1`, ``L.T @ v`` is :math:`v - (1^\top v) p`, for ``v`` of the shape of `logits` or with
-        a last axis of K more. Further: ``to_dense()``, ``diagonal()``, ``trace()``, ``rank()``,
-        ``null_space()``, ``pinv()``, ``solve(b, damping)``, ``logdet(damping)``, ``as_linear_operator()``. What
-        symmetric matrices have (``eigh()``, ``sqrt()``, ``cholesky()``) it has not: its eigenvalues are 0,
-        once, and 1.
+        Of shape ``(..., C, C)``; float64 for float64 logits, otherwise float32. ``L @ v`` is
+        :math:`v - (p^\top v) 1`, ``L.T @ v`` is :math:`v - (1^\top v) p`; ``v`` has the shape of `logits`, or one
+        more axis at the end for K vectors per row. Other methods: ``to_dense()``, ``diagonal()``, ``trace()``,
+        ``rank()``, ``null_space()``, ``pinv()``, ``solve(b, damping)``, ``logdet(damping)``,
+        ``as_linear_operator()``. The methods of symmetric matrices (``eigh()``, ``sqrt()``, ``cholesky()``) are
+        not defined. The eigenvalues are 0, once, and 1.
 
     Raises
     ------
@@ -200,10 +200,11 @@ def log_softmax_jacobian(logits: ArrayLike, *, axis: int = -1) -> LogSoftmaxJaco
 
     Notes
     -----
-    Products are one native pass. ``L @ v`` is within 4 ULP of :math:`|v_j - v_*| + \sum_i p_i |v_i - v_*|`, v_*
-    the entry of the most probable class; ``L.T @ v`` of :math:`|v_j| + p_j \sum_i |v_i|`, and where p_j is nearly 1
-    of :math:`(1 - p_j) |v_j| + p_j \sum_{i \ne j} |v_i|`. A masked class has a unit row; NaN in a row of logits makes
-    that row's results NaN.
+    Products are one native pass. The error of ``L @ v`` is at most 4 ULP of
+    :math:`|v_j - v_*| + \sum_i p_i |v_i - v_*|`, where v_* is the entry of v at the most probable class; that of
+    ``L.T @ v`` is at most 4 ULP of :math:`|v_j| + p_j \sum_i |v_i|`, or, if p_j is nearly 1, of
+    :math:`(1 - p_j) |v_j| + p_j \sum_{i \ne j} |v_i|`. A masked class has a unit row; NaN in a row of logits makes
+    the results of that row NaN.
 
     Examples
     --------

@@ -57,7 +57,7 @@ class Layout(NamedTuple):
 
 
 class Operator(ABC):
-    """A square matrix for each row of a batch of logits, held in O(C) memory and never as a dense matrix."""
+    """A square matrix for each row of a batch of logits, stored in O(C) memory and never as a dense matrix."""
 
     # NumPy leaves `array @ operator` to __rmatmul__, and every other operation to a TypeError.
     __array_ufunc__ = None
@@ -82,10 +82,10 @@ class Operator(ABC):
 
     @abstractmethod
     def to_dense(self) -> Array:
-        """Every matrix in full: an array of shape ``(..., C, C)``."""
+        """Return the matrices as an array of shape ``(..., C, C)``."""
 
     def __matmul__(self, v: ArrayLike) -> Array:
-        """Product with one vector for each row (the shape of the logits), or with K of them (one more axis, last)."""
+        """Product with one vector per row (the shape of the logits), or with K of them (one more axis at the end)."""
         if isinstance(v, Operator):
             raise TypeError(
                 f"the right operand is a {type(v).__name__}; expected an array; write operator @ other.to_dense()"
@@ -94,7 +94,7 @@ class Operator(ABC):
         return self._apply(operand) if operand.size else operand.copy()
 
     def __rmatmul__(self, v: ArrayLike) -> Array:
-        """The product v H = (Hᵀ vᵀ)ᵀ; for K vectors the classes come last: ``(..., K, C)``."""
+        """The product v H = (Hᵀ vᵀ)ᵀ; K vectors have the shape ``(..., K, C)``, with the classes last."""
         array, _ = _validation.logits(v, type(self).__name__, "v")
         layout = self._layout
         if array.shape == layout.logits_shape:
@@ -116,18 +116,18 @@ class Operator(ABC):
         return f"<{type(self).__name__} of shape {self.shape}, {self.dtype}>"
 
     def as_linear_operator(self) -> LinearOperator:
-        """The same as a SciPy ``LinearOperator``, for its iterative solvers.
+        """Return a SciPy ``LinearOperator`` of the same matrix, for SciPy's iterative solvers.
 
         Returns
         -------
         scipy.sparse.linalg.LinearOperator
-            Of shape (C, C) for one row. For a batch of R rows the block-diagonal matrix of shape
+            Of shape (C, C) for one row; for a batch of R rows, the block-diagonal matrix of shape
             (R·C, R·C) that acts on ``logits.ravel()``.
 
         Raises
         ------
         ModuleNotFoundError
-            If SciPy is not installed; nothing else here needs it.
+            If SciPy is not installed; no other method needs it.
         """
         # Only here: the package itself needs no more than NumPy.
         from scipy.sparse.linalg import LinearOperator  # noqa: PLC0415
@@ -162,7 +162,7 @@ class ColumnOperator(Operator):
 
     @np.errstate(all="ignore")
     def to_dense(self) -> Array:
-        """Every matrix in full: an array of shape ``(..., C, C)``."""
+        """Return the matrices as an array of shape ``(..., C, C)``."""
         layout = self._layout
         identity = np.broadcast_to(np.eye(layout.classes), (layout.rows, layout.classes, layout.classes))
         return self._apply_to_columns(identity).reshape(self.shape).astype(self.dtype, copy=False)
@@ -208,5 +208,5 @@ class Transposed(Operator):
         return self._layout.from_columns(columns, like=v)
 
     def to_dense(self) -> Array:
-        """Every matrix in full: an array of shape ``(..., C, C)``."""
+        """Return the matrices as an array of shape ``(..., C, C)``."""
         return np.swapaxes(self._original.to_dense(), -1, -2)

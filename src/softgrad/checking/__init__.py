@@ -1,10 +1,10 @@
-"""Checks of derivatives: whether a function is right, and if not, which mistake it makes.
+"""Checks of softmax, cross-entropy and their derivatives: is a function right, and if not, what is the mistake?
 
 check_softmax, check_softmax_jacobian, check_softmax_vjp                        fn(z), fn(z, v)
 check_log_softmax_jacobian                                                      fn(z)
 check_cross_entropy, check_cross_entropy_grad, check_cross_entropy_hessian      fn(z, target)
 
-Each check calls a function on small batches of logits and returns a `Report`: the verdict, the name of the mistake
+Each check calls a function on small batches of logits and returns a `Report` with the verdict, the name of the mistake
 if it is known, and the code to write instead. The command is ``softgrad check``.
 """
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = """\
 reduction : {"sum", "mean", "none"}
-    How the losses of the rows are reduced; "mean" divides their sum by B.
+    Reduction of the losses of the rows; "mean" divides their sum by B.
 target : {"probabilities", "index"}
     The second argument of `fn`: rows of positive class weights y, a float64 array of shape (B, C) whose rows do not
     sum to one; or class indices, an int64 array of shape (B,).
@@ -37,11 +37,11 @@ Report
 Raises
 ------
 TypeError
-    If `fn` is not callable. Exceptions that `fn` raises are part of the report.
+    If `fn` is not callable. Exceptions raised by `fn` are not propagated, but part of the report.
 """
 _RAISES = """\
 ValueError
-    If `reduction` or `target` is none of the above.
+    If `reduction` or `target` is not one of the values above.
 """
 _NOTES = """
 Notes
@@ -50,14 +50,14 @@ Notes
 The check ends at the first stage that fails. `fn` may return an array of NumPy, torch or JAX, or an object with a
 method ``to_dense()``.
 
-Errors above 1e-9 times the magnitude of the terms count in float64, and above 2e-5 in float32 (5e-4 at ±1e3). A
-mistake is named only if it gives every result of `fn` to that precision, and no other known mistake does. For a wrong
-result the report also lists the properties of the exact one that it violates.
+The tolerance is 1e-9 times the magnitude of the terms in float64, and 2e-5 in float32 (5e-4 at ±1e3). A mistake is
+named only if it reproduces every result of `fn` to this tolerance and no other known mistake does. For a wrong result
+the report also lists the properties of the exact result that it violates.
 
 """
 _PLAIN = """\
-The plain cross-entropy is meant. With label smoothing, a temperature, class weights or a z-loss it is another
-function, and the verdict is "wrong: unknown cause".
+The check expects the cross-entropy without options. For a function with label smoothing, a temperature, class weights
+or a z-loss the verdict is "wrong: unknown cause".
 
 """
 
@@ -206,8 +206,8 @@ def check_cross_entropy_grad(
     ----------
     fn : callable
         ``fn(z, target)`` takes a float64 array of shape (B, C) and the target, and returns the gradient of the
-        reduced loss, of shape (B, C); or a tuple (loss, gradient), whose loss is then checked first. For the
-        reduction "none", every row is the gradient of the loss of that row, as for "sum".
+        reduced loss, of shape (B, C); or a tuple (loss, gradient), of which the loss is checked first. For the
+        reduction "none", each row is the gradient of its own loss, as for "sum".
 
     Examples
     --------
@@ -234,8 +234,8 @@ def check_cross_entropy_hessian(
     ----------
     fn : callable
         ``fn(z, target)`` takes a float64 array of shape (B, C) and the target, and returns an array of shape
-        (B, C, C), the block of every row: the blocks between different rows are zero, and are left out. A linear
-        operator is accepted too, as for `check_softmax_jacobian`.
+        (B, C, C), one block per row; the blocks between different rows are zero and omitted. A linear operator is
+        accepted too, as for `check_softmax_jacobian`.
 
     Examples
     --------

@@ -49,19 +49,19 @@ class Report:
     subject : str
         The name of the function.
     verdict : {"pass", "wrong: known cause", "wrong: unknown cause", "inconclusive"}
-        "inconclusive" if the function returned nothing that can be compared, or if several mistakes explain it.
+        "inconclusive" if the function returned nothing that can be compared, or several mistakes explain its results.
     stages : tuple of Stage
         Name and state of every stage, in order; those after the first failure are not reached.
     cause : str or None
         Name of the mistake, if it is known.
     explanation : str
-        What the function does, and why that is wrong.
+        The mistake, and why the result is wrong.
     advice : str
         The code to write instead.
     worst : Entry or None
         The entry with the largest error: its index, the expected and the received value, and the arguments of the call.
     violated_properties : tuple of str
-        Properties of every exact result that this one does not have.
+        Properties of every exact result that this result violates.
     notes : tuple of str
         Further observations, such as a constant factor between the result and the expected one.
 

@@ -19,15 +19,15 @@ class Step:
     rule : str
         The rule's name.
     formula : str
-        The rule as an identity, for people; mathematics stands between backticks.
+        The rule as a readable identity, with mathematics between backticks.
     reason : str
         Why the rule applies here, in one sentence.
     before, after : sympy expression
-        Equal under the condition. Both are unevaluated, so that they keep the shape in which they are shown.
+        Expressions that are equal under the condition. Both are unevaluated, to keep the form in which they are shown.
     condition : sympy relation or None
-        When the step holds: ``Eq(j, k)``, ``Ne(j, k)`` or ``Eq(Sum(y[j]), 1)``; None for always.
+        Condition under which the step holds: ``Eq(j, k)``, ``Ne(j, k)`` or ``Eq(Sum(y[j]), 1)``; None for always.
     warning : str or None
-        A common mistake at this step.
+        Common mistake at this step.
     """
 
     rule: str

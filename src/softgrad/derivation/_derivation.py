@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Derivation(Content):
-    """A derivation, step by step; `derive` makes them.
+    """A step-by-step derivation, returned by `derive`.
 
     Attributes
     ----------
     name, title, summary : str
-        The name that `derive` takes, a heading, and one sentence on what is derived.
+        The name for `derive`, a heading, and one sentence on what is derived.
     meanings : tuple of Meaning
         The symbols.
     sections : tuple of Section
@@ -26,7 +26,7 @@ class Derivation(Content):
     results : tuple of Result
         The formulas that are derived.
     example : Example
-        The formulas in numbers, computed by the shipped functions.
+        The formulas evaluated for numbers by softgrad's functions.
     """
 
     def __repr__(self) -> str:
@@ -36,21 +36,21 @@ class Derivation(Content):
         return self.render()
 
     def verify(self) -> Verification:
-        """Check every step independently of the rules, and the results against the kernels.
+        """Check every step independently of the rules, and compare the results with the kernels.
 
         Returns
         -------
         Verification
-            ``passed``, ``failed_step``, and the check of each step; ``str()`` of it is a report.
+            Its ``passed``, ``failed_step`` and the check of each step; ``str()`` of it is a report.
 
         Notes
         -----
-        Symbolically at n = 2, 3, 4 and 5, for all index values that the step's condition allows: SymPy
-        differentiates by plain symbols, and both sides are equal as rational functions of the e^{z_i}. Numerically
-        at n = 7: derivatives by central differences in 250 digits, both sides equal to 50 digits of the larger, for
-        two random sets of values whose targets do not sum to one (unless the condition requires it). A linear head
-        has two features there. The results: against the shipped function in float64. This takes one second, or four
-        for the longest derivation.
+        The symbolic check covers n = 2, 3, 4 and 5 and all index values that the step's condition allows: SymPy
+        differentiates with respect to plain symbols, and both sides must be equal as rational functions of the
+        e^{z_i}. The numerical check at n = 7 computes derivatives by central differences in 250 digits; both sides
+        must agree to 50 digits of the larger one, for two random sets of values whose targets do not sum to one
+        (unless the condition requires it), and with two features for a linear head. The results are compared with
+        softgrad's functions in float64. Verification takes one second, or four for the longest derivation.
         """
         return verify(self)
 
@@ -65,17 +65,17 @@ class Derivation(Content):
             Plain Unicode of at most 80 columns; a LaTeX document; or one self-contained HTML page with native
             MathML, which needs Jinja2.
         verification : Verification, optional
-            A result of `verify`, to be shown with the derivation.
+            Result of `verify` to show with the derivation.
 
         Returns
         -------
         str
-            Ends with a newline.
+            The rendered derivation, which ends with a newline.
 
         Raises
         ------
         ValueError
-            If `form` is another word, or `verification` is that of another derivation.
+            If `form` has another value, or `verification` belongs to another derivation.
         """
         renderers = {"text": _text.render, "latex": _latex.render, "html": _html.page}
         if form not in renderers:

@@ -30,29 +30,29 @@ def derive(name: str) -> Derivation:
 
     .. math:: \frac{\partial \sigma_j}{\partial z_k} = \sigma_j (\delta_{jk} - \sigma_k)
 
-    is the result for "softmax"; the others follow from it and from the chain rule.
+    is the result for "softmax"; the other derivations use it and the chain rule.
 
     Parameters
     ----------
     name : {"softmax", "log-softmax", "logsumexp", "cross-entropy", "cross-entropy-hessian", "linear-head"}
-        What to derive.
+        Name of the derivation.
 
     Returns
     -------
     Derivation
-        Its ``steps``; ``verify()`` checks them; ``render(form)`` is text, LaTeX or HTML. ``print`` shows the text, a
-        notebook the HTML.
+        The derivation: ``steps`` lists the steps, ``verify()`` checks them, ``render(form)`` returns text, LaTeX or
+        HTML. ``print`` shows the text, notebooks show the HTML.
 
     Raises
     ------
     TypeError
-        If `name` is no string.
+        If `name` is not a string.
     ValueError
         If there is no derivation of that name; the message lists the names.
 
     Notes
     -----
-    Every line comes from the line before by one rule, applied by code; none is typed in. n stays a symbol
+    Code computes every line from the previous line by one rule; no line is written by hand. n remains a symbol
     throughout.
 
     References

@@ -40,32 +40,32 @@ if TYPE_CHECKING:
 
 
 class SoftmaxRegressionCV(LinearSoftmax):
-    """Softmax regression whose C is the one that predicts held-out rows best.
+    """Softmax regression with C chosen by cross-validation: the value with the best score on held-out rows.
 
-    For every fold, `SoftmaxRegression` is fitted along `Cs` from the strongest penalty to the weakest, each fit
-    starting from the last one's coefficients.
+    For every fold, `SoftmaxRegression` is fitted for all `Cs`, from the strongest penalty to the weakest; each fit
+    starts from the coefficients of the previous one.
 
     Parameters
     ----------
     Cs : int or array_like, default 10
-        The values of C, each above 0; an integer means as many from 1e-4 to 1e4, evenly on a logarithmic scale.
+        The values of C, each above 0; an integer is the number of values, log-spaced from 1e-4 to 1e4.
     cv : int, splitter or iterable of (training, held-out) indices, optional
         The folds, as in scikit-learn: 5 folds by default, stratified by the labels.
     scoring : str or callable, optional
-        A scikit-learn scorer or a callable (estimator, X, y), larger is better; it gets ``sample_weight`` if `fit` was
-        given one. Metrics that take ``labels`` get all classes. By default the negative mean cross-entropy
-        of the held-out rows, by weight, in nats.
+        A scikit-learn scorer or a callable (estimator, X, y); larger is better. It receives ``sample_weight`` if `fit`
+        did; metrics with a parameter ``labels`` receive all classes. The default is the negative weighted mean
+        cross-entropy of the held-out rows, in nats.
     refit : bool, default True
-        Whether to fit all rows with the best C. If not, the coefficients are the means of the folds' at the best C.
+        Whether to fit all rows with the best C. If not, the coefficients are the means over the folds at the best C.
     fit_intercept, class_weight, label_smoothing, solver, tol, max_iter, n_threads, verbose
         As for `SoftmaxRegression`.
 
     Attributes
     ----------
     C_ : float
-        The best of `Cs`, the smallest if several are.
+        The best of `Cs`; of several equally good ones the smallest.
     Cs_ : ndarray of shape (P,)
-        The path, ascending.
+        The values of C in ascending order.
     scores_ : ndarray of shape (F, P)
         The scores of the held-out rows for every fold.
     coefs_path_ : ndarray of shape (F, P, K, D)
@@ -75,7 +75,7 @@ class SoftmaxRegressionCV(LinearSoftmax):
     n_iter_ : ndarray of shape (F, P)
         The iterations of every fit.
     best_estimator_ : SoftmaxRegression
-        The fit to all rows, if there is one: for `save_model`, `summary` and `temperature_scale`.
+        The fit to all rows if `refit`, for `save_model`, `summary` and `temperature_scale`.
     coef_, intercept_, classes_, n_features_in_, feature_names_in_
         As of `SoftmaxRegression`.
 
@@ -122,14 +122,14 @@ class SoftmaxRegressionCV(LinearSoftmax):
     def fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, groups: ArrayLike | None = None
     ) -> SoftmaxRegressionCV:
-        """Score every C on held-out rows, and fit with the best.
+        """Score every C on held-out rows, and fit with the best one.
 
         Parameters
         ----------
         X, y, sample_weight
             As for `SoftmaxRegression.fit`. Rows of weight 0 are left out of the scores as well.
         groups : array_like of shape (N,), optional
-            For a splitter `cv` that takes groups: the group of every row.
+            The group of every row, for a splitter `cv` that uses groups.
 
         Returns
         -------
@@ -139,22 +139,22 @@ class SoftmaxRegressionCV(LinearSoftmax):
         Raises
         ------
         TypeError, ValueError
-            As `SoftmaxRegression.fit`; also if `Cs` is empty, scikit-learn refuses `cv` or `scoring`, `scoring` takes
-            no weights though some are given, the training rows of a fold are of one class, a fold or every C has no
-            score but NaN, or, with the default scoring, held-out rows have a class that their training rows lack: its
-            loss would be infinite.
+            As `SoftmaxRegression.fit`; also if `Cs` is empty, scikit-learn rejects `cv` or `scoring`, weights are given
+            and `scoring` does not accept them, all training rows of a fold have the same class, all scores of a fold
+            or the mean scores of every C are NaN, or, with the default scoring, held-out rows have a class that their
+            training rows lack, for which the loss would be infinite.
 
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
-            As `SoftmaxRegression.fit`; of the folds' fits it says how many, in one warning.
+            As `SoftmaxRegression.fit`; one warning states how many of the folds' fits did not converge.
         UserWarning
-            If a score is NaN at some values of C; they are not chosen, as by scikit-learn's GridSearchCV.
+            If a score is NaN for some values of C; these are not chosen, as in scikit-learn's GridSearchCV.
 
         Notes
         -----
-        A fold's rows are copied once, for all values of C. Of a class that its training rows lack, its models have
-        probability 0.
+        The rows of a fold are copied once, for all values of C. A class that the training rows of a fold lack has
+        probability 0 in the models of that fold.
         """
         self.Cs_ = _path(self.Cs)
         options = [_fit_options.checked(self, C) for C in self.Cs_.tolist()]

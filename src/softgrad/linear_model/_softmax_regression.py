@@ -49,7 +49,7 @@ class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):
         Factors {label: factor} of the row weights, 1 for labels without an entry; "balanced" gives every class
         the same summed weight. For class probabilities the factors multiply the columns.
     label_smoothing : float, default 0.0
-        Fraction ε of every target that is spread evenly over all classes, from 0 to less than 1.
+        Fraction ε of every target that is distributed evenly over all classes, from 0 to less than 1.
     solver : {"auto", "lbfgs", "newton-cg", "newton"}, default "auto"
         Algorithm; all find the same minimum. "auto" selects "newton" if N times the square of the number of
         coefficients is at most 2²², and "lbfgs" otherwise; ``solver_`` is the one selected.
@@ -90,7 +90,7 @@ class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):
     solver_ : str
         Solver that was used.
     history_ : list of Iteration
-        objective, gradient_norm, passes and seconds after every iteration.
+        The objective, gradient norm, passes over X and elapsed seconds after every iteration.
     temperature_ : float
         Divisor of the logits in predictions, 1 unless `temperature_scale` was called.
     n_features_in_ : int
@@ -120,7 +120,6 @@ class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):
 
     With an intercept, the weighted sum of a class's probabilities over the training rows of a converged model equals
     the weight of the class, Σ_n s_n p_nk = Σ_n s_n y_nk, within a relative 10 K tol, also for rare classes.
-
 
     The rows are separable if a linear classifier makes no error on them, or, under quasi-complete separation, on some
     of them. Without a penalty no finite W is then optimal: `fit` warns, ``converged_`` is False, and the coefficients

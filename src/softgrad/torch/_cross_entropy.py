@@ -37,15 +37,15 @@ def cross_entropy(
     input : Tensor of shape (C,), (N, C) or (N, C, d1, …), float16, bfloat16, float32 or float64
         Logits, in any layout.
     target : Tensor
-        Class indices: int64 or uint8, the shape of `input` without C. Or class probabilities: floating, the shape of
-        `input`; rows need not sum to one.
+        Class indices: int64 or uint8, of the shape of `input` without C. Or class probabilities: floating, of the shape
+        of `input`; rows need not sum to one.
     weight : Tensor of shape (C,), optional
-        A factor for every class, of the dtype of `input`: 0, or from 1e-15 to 1e15 in magnitude.
+        Factor of every class, of the dtype of `input`: 0, or from 1e-15 to 1e15 in magnitude.
     ignore_index : int
-        The label that drops its row: no loss, no gradient, whatever the logits hold.
+        Rows with this label are ignored: their loss and gradient are 0, whatever their logits.
     reduction : {"mean", "sum", "none"}
-        "mean" divides the sum by the summed weights of the labels that count, or, for class probabilities, by the
-        number of rows.
+        "mean" divides the sum by the summed weights of the labels that are not ignored, or, for class probabilities,
+        by the number of rows.
     label_smoothing : float
         ε, from 0 to 1.
     z_loss : float
@@ -54,17 +54,18 @@ def cross_entropy(
     Returns
     -------
     Tensor
-        In nats, a scalar, or for "none" of the shape of `input` without C; in the dtype of `input` (float32 for 16-bit
-        types under autocast). Differentiable to any order with respect to `input`, class probabilities and `weight`.
+        Loss in nats: a scalar, or for "none" of the shape of `input` without C; of the dtype of `input` (float32 for
+        16-bit types under autocast). Differentiable to any order with respect to `input`, class probabilities and
+        `weight`.
 
     Raises
     ------
     TypeError
-        If an argument is no tensor, or an option is of the wrong kind.
+        If an argument is not a tensor, or an option has the wrong type.
     ValueError
         If `target` has another batch size, `reduction` is unknown, or a weight or `z_loss` is out of range.
     IndexError
-        If a label is no class, on every reduction; the message names the first such row.
+        If a label is not a class, for every reduction; the message names the first such row.
     RuntimeError
         If shapes, dtypes or devices do not match, or `label_smoothing` is out of range.
 
@@ -74,9 +75,9 @@ def cross_entropy(
     rows included, where torch returns 0. 16-bit logits are computed in float32 and rounded once. On other devices the
     same formulas run as torch operations, as accurate as the device's arithmetic.
 
-    The loss is one read of the logits, its gradient one read and one write. For the derivatives the logits and targets
-    are kept, nothing else of their size; up to 2²⁰ logits in eager mode the gradient is computed along with a reduced
-    loss, and kept. Second derivatives are Hessian-vector products in one pass (`softgrad.cross_entropy_hvp`).
+    The loss reads the logits once; its gradient reads and writes once. Only the logits and targets are saved for the
+    derivatives; for up to 2²⁰ logits in eager mode the gradient is computed together with a reduced loss, and saved.
+    Second derivatives are Hessian-vector products in one pass (`softgrad.cross_entropy_hvp`).
 
     References
     ----------

@@ -37,32 +37,32 @@ def linear_cross_entropy(
 
     .. math:: \ell = \sum_n \operatorname{CE}(W x_n + b,\; y_n)
 
-    Replaces torch.nn.functional.linear_cross_entropy, and a linear layer followed by `cross_entropy`.
+    A replacement for torch.nn.functional.linear_cross_entropy, or for a linear layer followed by `cross_entropy`.
 
     Parameters
     ----------
     input : Tensor of shape (D,), (N, D) or (…, D), float16, bfloat16, float32 or float64
-        One row of features for every target.
+        Features, one row per target.
     linear_weight : Tensor of shape (C, D), of the dtype of `input`
-        One row of coefficients for every class. Of shape (C, d1, …, D), as torch allows, the logits are stored.
+        Coefficients, one row per class. For shape (C, d1, …, D), which torch allows too, the logits are stored.
     target : Tensor
-        Class indices of the shape of `input` without D, or class probabilities, with C in the place of D.
+        Class indices of the shape of `input` without D, or class probabilities of that shape with C instead of D.
     linear_bias : Tensor of shape (C,), optional
         Added to the logits.
     weight, reduction, label_smoothing, z_loss
         As for `cross_entropy`.
     ignore_index : int or None
-        As for `cross_entropy`; None means -100. Rows that it drops cost nothing.
+        As for `cross_entropy`; None means -100. Ignored rows cost nothing.
     softcap : float, optional
-        Bounds the logits z: cap · tanh(z / cap) takes their place.
+        Bound of the logits z, which are replaced by softcap · tanh(z / softcap).
     chunk_rows : int, optional
-        How many rows of logits are in memory at a time; without it as many as fit into 64 MiB, or into three quarters
-        of the size of `linear_weight` if that is more.
+        Number of rows whose logits are in memory at a time; by default as many as fit into 64 MiB, or into three
+        quarters of the size of `linear_weight` if that is more.
 
     Returns
     -------
     Tensor
-        In nats, a scalar, or for "none" of the shape of `input` without D; in the dtype of `input` (float32 under
+        Loss in nats: a scalar, or for "none" of the shape of `input` without D; of the dtype of `input` (float32 under
         autocast). Differentiable to any order.
 
     Raises
@@ -72,14 +72,15 @@ def linear_cross_entropy(
 
     Notes
     -----
-    The products are torch's, with its accuracy; from the logits on as for `cross_entropy`. Gradients with respect to
-    the coefficients are summed in float32 at least.
+    The products are torch's, with its accuracy; the loss of the logits is as accurate as in `cross_entropy`. Gradients
+    with respect to the coefficients are summed in float32 or float64.
 
-    A reduced loss that is to be differentiated in eager mode costs three products in all: its gradients come with it,
-    and what needs none costs nothing. Otherwise (reduction "none", float16, which needs its loss scale first, under
-    torch.compile or torch.func, or for a second backward) the gradients compute the logits again. Beside results a
-    chunk of logits is allocated, or for Hessian-vector products four of a quarter; derivatives of third order, and
-    those with respect to `target` and `weight`, store the logits.
+    A reduced loss that requires gradients in eager mode takes three products in total, because the gradients are
+    computed together with it; no product is computed for a tensor that requires none. Otherwise the backward pass
+    computes the logits again: for the reduction "none", for float16, whose loss scale must be applied first, under
+    torch.compile and torch.func, and for a second backward. Besides the results, one chunk of logits is allocated, or
+    four of a quarter of its size for Hessian-vector products; third derivatives, and derivatives with respect to
+    `target` and `weight`, store the logits.
 
     References
     ----------

@@ -30,7 +30,7 @@ class Softmax(_AlongDimension):
     Parameters
     ----------
     dim : int
-        The classes.
+        The dimension of the classes.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class LogSoftmax(_AlongDimension):
     Parameters
     ----------
     dim : int
-        The classes.
+        The dimension of the classes.
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -92,7 +92,7 @@ class CrossEntropyLoss(_Loss):
     Parameters
     ----------
     weight : Tensor of shape (C,), optional
-        A factor for every class, kept as a buffer.
+        Factor of every class, stored as a buffer.
     ignore_index, reduction, label_smoothing, z_loss
         As for `cross_entropy`; keyword only.
 
@@ -118,11 +118,11 @@ class LinearCrossEntropyLoss(_Loss):
     Parameters
     ----------
     in_features : int
-        D, the features of a row.
+        Number of features, D.
     num_classes : int
-        C.
+        Number of classes, C.
     bias : bool
-        Whether the head has a bias; keyword only, as all that follow.
+        Whether the head has a bias; keyword only, like all parameters that follow.
     weight, ignore_index, reduction, label_smoothing, z_loss, softcap, chunk_rows
         As for `linear_cross_entropy`.
     device, dtype
@@ -130,8 +130,9 @@ class LinearCrossEntropyLoss(_Loss):
 
     Notes
     -----
-    The coefficients are those of a torch.nn.Linear named ``linear``, as in torch.nn.LinearCrossEntropyLoss: the state
-    of either loads into the other. ``weight`` is the buffer of class weights, as in the other losses.
+    The coefficients are those of a torch.nn.Linear named ``linear``, as in torch.nn.LinearCrossEntropyLoss, so the
+    ``state_dict`` of either module can be loaded into the other. ``weight`` is the buffer of class weights, as in
+    CrossEntropyLoss.
 
     Examples
     --------
@@ -168,7 +169,7 @@ class LinearCrossEntropyLoss(_Loss):
         self.chunk_rows = chunk_rows
 
     def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """The loss, in nats, of features of shape (*, D)."""
+        """The loss of features of shape (*, D), in nats."""
         return linear_cross_entropy(
             input, self.linear.weight, target, linear_bias=self.linear.bias, weight=self.weight,
             reduction=self.reduction, ignore_index=self.ignore_index, label_smoothing=self.label_smoothing,

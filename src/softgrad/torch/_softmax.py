@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Tensor:
-    r"""Softmax: non-negative numbers that sum to one along a dimension.
+    r"""Softmax along a dimension: non-negative numbers that sum to one.
 
     .. math:: p_j = \frac{e^{z_j}}{\sum_i e^{z_i}}
 
@@ -24,33 +24,33 @@ def softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Ten
     input : Tensor, float16, bfloat16, float32 or float64
         Logits of any shape and layout.
     dim : int
-        The classes.
+        The dimension of the classes.
     dtype : torch.dtype, optional
-        Convert `input` to this dtype first; integer tensors need it.
+        Dtype to which `input` is converted first; required for integer tensors.
 
     Returns
     -------
     Tensor
-        Probabilities, of the shape of `input`; its dtype, or `dtype`. Differentiable to any order, in forward and
-        reverse mode.
+        Probabilities, of the shape of `input` and its dtype, or of `dtype`. Differentiable to any order, in forward
+        and reverse mode.
 
     Raises
     ------
     TypeError
-        If `input` is no tensor, or `dim` no integer.
+        If `input` is not a tensor, or `dim` not an integer.
     IndexError
         If `dim` is out of range.
     NotImplementedError
-        If `input` is of another dtype.
+        If `input` has another dtype.
 
     Notes
     -----
     Accuracy on the CPU as for `softgrad.softmax`: at most 2 ULP from the exact result for float32 and float64; 16-bit
     types are computed in float32 and rounded once. Gradients are within 3 ULP (float32: 2) of the magnitude of their
-    terms, :math:`p_j (|v_j - v_*| + \sum_i p_i |v_i - v_*|)`, with v_* the upstream gradient at a largest p. One read
-    and one write of the tensor; the result is kept for the derivatives, nothing else.
+    terms, :math:`p_j (|v_j - v_*| + \sum_i p_i |v_i - v_*|)`, where v_* is the upstream gradient at a largest p. The
+    tensor is read and written once; only the result is saved for the derivatives.
 
-    −inf is a mask: probability 0. A row that holds NaN or +inf, or −inf only, becomes NaN.
+    A logit of −inf is a mask: its probability is 0. Rows that contain NaN or +inf, or only −inf, give NaN.
 
     References
     ----------
@@ -72,11 +72,11 @@ def softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Ten
 
 
 def log_softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Tensor:
-    r"""Logarithm of softmax, without the loss of computing it in two steps.
+    r"""Logarithm of softmax, without the loss of accuracy of computing it in two steps.
 
     .. math:: \log p_j = (z_j - m) - \log\Bigl(1 + \sum_{i \ne i^*} e^{z_i - m}\Bigr), \quad m = z_{i^*}
 
-    with i* the position of a largest logit.
+    where i* is the index of a largest logit.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def log_softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None) ->
     Returns
     -------
     Tensor
-        Log-probabilities in nats, of the shape of `input`; its dtype, or `dtype`. Differentiable to any order.
+        Log-probabilities in nats, of the shape of `input` and its dtype, or of `dtype`. Differentiable to any order.
 
     Raises
     ------
@@ -95,9 +95,9 @@ def log_softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None) ->
 
     Notes
     -----
-    Accuracy on the CPU as for `softgrad.log_softmax`: at most 2 ULP, also where a probability is nearly one and its
-    logarithm nearly zero. The gradient, v_k − p_k Σ v, is computed in float64 and within 2 ULP of the larger term,
-    where p_k is nearly one too. The logits are kept for the derivatives.
+    Accuracy on the CPU as for `softgrad.log_softmax`: at most 2 ULP, even if a probability is nearly one and its
+    logarithm nearly zero. The gradient, v_k − p_k Σ v, is computed in float64, within 2 ULP of the larger term, even if
+    p_k is nearly one. The logits are saved for the derivatives.
 
     References
     ----------
@@ -127,28 +127,28 @@ def logsumexp(input: Tensor, dim: int | tuple[int, ...], keepdim: bool = False) 
     Parameters
     ----------
     input : Tensor
-        As for `softmax`; integers are taken as the default dtype.
+        As for `softmax`; integers are converted to the default dtype.
     dim : int or tuple of int
         The dimensions to sum over; an empty tuple means all.
     keepdim : bool
-        Whether those dimensions stay, with length one.
+        Whether to keep those dimensions, with length one.
 
     Returns
     -------
     Tensor
-        In nats, of the shape of `input` without `dim`. Differentiable to any order.
+        Logarithm in nats, of the shape of `input` without `dim`. Differentiable to any order.
 
     Raises
     ------
     TypeError, IndexError, NotImplementedError
         As for `softmax`.
     RuntimeError
-        If `dim` names a dimension twice.
+        If `dim` contains a dimension twice.
 
     Notes
     -----
-    At most 2 ULP of max(abs(lse), max(abs(z))) from the exact result. −inf only, or nothing at all: −inf. +inf: +inf,
-    unless the row also holds NaN.
+    At most 2 ULP of max(abs(lse), max(abs(z))) from the exact result. Rows that are empty or contain only −inf give
+    −inf; rows with +inf give +inf, unless they also contain NaN.
 
     References
     ----------
