@@ -11,7 +11,7 @@ from softgrad import _core, _validation
 
 
 def namespace(array: Any) -> Any:
-    """The functions of the array API for the library that an array is of."""
+    """Return the array API namespace of an array's library."""
     if isinstance(array, np.ndarray):
         return np
     torch = sys.modules.get("torch")
@@ -26,14 +26,14 @@ def namespace(array: Any) -> Any:
 
 
 def accumulator(array: Any) -> Any:
-    """The dtype for sums: float64 where the array's device has it."""
+    """Return the dtype for sums: float64 if the array's device supports it."""
     return array.dtype if str(array.device).startswith("mps") else namespace(array).float64
 
 
 def row_sums(array: Any, factors: Any, axis: int) -> Any:
-    """Sums along an axis, of the array's elements times the factors along that axis, if there are any.
+    """Return sums along an axis, of the elements times the factors along that axis if given.
 
-    In float64 where the device has it; of NumPy arrays compensated, and without a copy.
+    The sums are in float64 if the device supports it; for NumPy arrays they are compensated, without a copy.
     """
     if isinstance(array, np.ndarray):
         sums = np.empty(array.shape[:axis] + array.shape[axis + 1 :])
@@ -45,11 +45,11 @@ def row_sums(array: Any, factors: Any, axis: int) -> Any:
 
 
 def along(vector: Any, ndim: int, axis: int) -> Any:
-    """A vector as an array of `ndim` axes that varies along one of them."""
+    """Return a vector as an array with `ndim` axes that varies along one of them."""
     return namespace(vector).reshape(vector, (1,) * axis + (-1,) + (1,) * (ndim - axis - 1))
 
 
 def widened(array: Any) -> Any:
-    """An array of a 16-bit type in float32."""
+    """Convert an array of a 16-bit type to float32."""
     xp = namespace(array)
     return xp.astype(array, xp.float32) if array.dtype.itemsize < 4 else array

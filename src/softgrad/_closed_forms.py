@@ -1,7 +1,8 @@
-"""The formulas of docs/design.md over the array API: for every device that has no kernel of its own.
+"""The formulas of docs/design.md, written for the array API: for every device without a kernel.
 
-As accurate as the device's arithmetic: nothing cancels, z − max z keeps what its rounding leaves, and sums are taken
-in float64 where the device has it. 16-bit types are computed in float32. `axis` counts from the front.
+Results are as accurate as the device's arithmetic: nothing cancels, the rounding error of z − max z is included, and
+sums are computed in float64 if the device supports it. 16-bit types are computed in float32. `axis` counts from the
+front.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class ZLoss:
 
 
 class Statistics(NamedTuple):
-    """Statistics of a row, or of a block of its classes, that determine its loss: `native/layout/row_statistics.h`.
+    """The statistics of a row, or of a block of its classes, that determine its loss: `native/layout/row_statistics.h`.
 
-    One number for every row, in float64 where the device has it, with the axis of classes kept at length one.
+    One number per row, in float64 if the device supports it; the axis of the classes is kept, with length one.
     """
 
     maximum: Any  # m
@@ -87,11 +88,11 @@ class Normaliser(NamedTuple):
         return cls(m, d, rest, e, xp.astype(excess, logits.dtype))
 
     def probabilities(self) -> Any:
-        """Softmax."""
+        """Return the softmax."""
         return self.exponentials / (1 + self.excess)
 
     def log_sum_exp(self) -> Any:
-        """Log Σ exp z."""
+        """Return log Σ exp z."""
         xp = namespace(self.maximum)
         return xp.where(xp.isinf(self.maximum), self.maximum, self.maximum + xp.log1p(self.excess))
 
@@ -186,7 +187,7 @@ def merge_statistics(parts: list[Statistics]) -> Statistics:
 def cross_entropy(logits: Any, targets: Targets, spec: LossSpec, statistics: Statistics | None = None) -> Any:
     """Return M log1p(s') + Σ y (m − z) + ζ lse², reduced; float64 for float64 logits, else float32.
 
-    With statistics that are given, the logits may be a block of the classes.
+    If statistics are given, the logits may be a block of the classes.
     """
     xp, axis = namespace(logits), targets.axis
     z = widened(logits)
@@ -273,7 +274,7 @@ def third_derivative(
 
 
 def loss_of_log_softmax(log_p: Any, lse: Any, targets: Targets, spec: LossSpec) -> Any:
-    """Return −Σ y log p + ζ lse² of every row: differentiable with respect to targets and class weights, too."""
+    """Return −Σ y log p + ζ lse² per row, also differentiable with respect to targets and class weights."""
     xp, axis, eps, z_loss = namespace(log_p), targets.axis, spec.label_smoothing, ZLoss(spec)
     if targets.labels is None:
         losses = -xp.sum(_product(targets.dense(spec, log_p), log_p), axis=axis)
@@ -292,7 +293,7 @@ def loss_of_log_softmax(log_p: Any, lse: Any, targets: Targets, spec: LossSpec) 
 
 
 def one_hot(targets: Targets, spec: LossSpec) -> bool:
-    """Whether y is nonzero at the labels alone."""
+    """Whether y is nonzero only at the labels."""
     return targets.labels is not None and not spec.label_smoothing
 
 

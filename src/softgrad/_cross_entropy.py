@@ -262,7 +262,7 @@ class CrossEntropy(NamedTuple):
         return out
 
     def named_targets(self) -> list[tuple[str, Array]]:
-        """The arrays beside the logits, by the names of their arguments."""
+        """The arrays other than the logits, by the names of their arguments."""
         t = self.targets
         named = (("target", t.labels), ("target", t.probabilities), ("weight", t.class_weight))
         return [(name, value) for name, value in named if value is not None]
@@ -321,7 +321,7 @@ def checked(
     weight: ArrayLike | None,
     options: LossOptions,
 ) -> CrossEntropy:
-    """Check every argument; nothing has been written when one is refused."""
+    """Check every argument, before anything is written."""
     spec = loss_spec(function, options)
     z, dtype = _validation.logits(logits, function)
     axis = _validation.class_axis(axis, z.ndim)

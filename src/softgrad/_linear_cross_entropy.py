@@ -225,7 +225,7 @@ class LinearCrossEntropy(NamedTuple):
     spec: LossSpec
 
     def chunks(self) -> Iterator[Chunk]:
-        """The rows that count; ignored ones take part in no product, in which NaN times 0 would be NaN."""
+        """Chunks of the rows that are not ignored: in a product, NaN in an ignored row times 0 would be NaN."""
         n, memory, kept = len(self.x), self.chunk_memory(), self.targets.kept(self.spec)
         for start in range(0, n, max(1, len(memory))):
             rows: slice | Array = slice(start, min(n, start + len(memory)))
@@ -241,13 +241,13 @@ class LinearCrossEntropy(NamedTuple):
             yield Chunk(rows, x, CrossEntropy(logits, self.dtype, self.targets.part(rows), self.spec))
 
     def chunk_memory(self) -> Array:
-        """For the logits of one chunk of rows, or for something of their shape."""
+        """Memory for the logits of one chunk of rows, or for an array of their shape."""
         classes = len(self.W)
         size = max(1, _CHUNK_BYTES // (classes * self.x.itemsize))
         return np.empty((min(len(self.x), size), classes), self.x.dtype)
 
     def combine(self, losses: list[tuple[slice | Array, Any]]) -> Any:
-        """The loss of all rows from those of the chunks."""
+        """Combine the losses of the chunks into the loss of all rows."""
         if self.spec.reduction is Reduction.none:
             of_rows = np.zeros(len(self.x), self.x.dtype)
             for rows, loss in losses:
@@ -268,7 +268,7 @@ def checked(
     weight: ArrayLike | None,
     options: LossOptions,
 ) -> LinearCrossEntropy:
-    """Check every argument; nothing has been computed when one is refused."""
+    """Check every argument, before anything is computed."""
     spec = loss_spec(function, options)
     features = _validation.matrix(x, "x", function)
     coefficients = _validation.matrix(W, "W", function)

@@ -54,13 +54,13 @@ class LossOptions(_Options, total=False):
 
 
 class ReducedLoss(_Options, total=False):
-    """Options with which the loss is one number."""
+    """Options for which the loss is a single number."""
 
     reduction: Literal["mean", "sum"]
 
 
 class LossPerRow(_Options, total=False):
-    """Options with which every row has a loss of its own."""
+    """Options for which the result is one loss per row."""
 
     reduction: Required[Literal["none"]]
 
@@ -90,7 +90,7 @@ def reduction(value: object) -> Reduction:
 
 
 def ignore_index(value: object) -> int | None:
-    """A label that drops its row, or None."""
+    """The label of ignored rows, or None."""
     if value is None:
         return None
     try:

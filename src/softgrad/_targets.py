@@ -2,8 +2,8 @@
 
 .. math:: y_{nj} = s_n w_j ((1 - ε) q_{nj} + ε/C)
 
-for a distribution q (one-hot at a label), class weights w, row weights s and label smoothing ε. Everything that the
-rest of the package needs of y is written here, once, for arrays of any library.
+for a distribution q (one-hot at a label), class weights w, row weights s and label smoothing ε. This is the only
+module that evaluates y, for arrays of any library.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Targets(NamedTuple):
-    """Checked targets of rows of logits. Either `labels` or `probabilities` is there."""
+    """Checked targets of rows of logits, given by either `labels` or `probabilities`."""
 
     classes: int
     labels: Any = None  # class indices, one for every row
@@ -31,14 +31,14 @@ class Targets(NamedTuple):
     first_class: int | None = None  # of the logits at hand, where they are a block of the classes
 
     def part(self, rows: Any) -> Targets:
-        """The targets of some of the rows, with the summed weight of them all; the classes are the last axis."""
+        """The targets of some of the rows, with the summed weight of all rows; the classes are the last axis."""
         labels, probabilities, weight = (
             None if array is None else array[rows] for array in (self.labels, self.probabilities, self.row_weight)
         )
         return self._replace(labels=labels, probabilities=probabilities, row_weight=weight)
 
     def block(self, classes: slice) -> Targets:
-        """The same targets beside a block of the classes, which are the last axis."""
+        """The same targets for a block of the classes, which are the last axis."""
         probabilities = None if self.probabilities is None else self.probabilities[..., classes]
         return self._replace(probabilities=probabilities, first_class=classes.start)
 
@@ -99,7 +99,7 @@ class Targets(NamedTuple):
         return y * along(weight, like.ndim, self.axis)
 
     def is_label(self, like: Any) -> Any:
-        """Where the label is, in an array of the shape of the logits."""
+        """A mask of the labels, of the shape of the logits."""
         xp = namespace(like)
         first, count = self.first_class or 0, like.shape[self.axis]
         classes = xp.arange(first, first + count, dtype=self.labels.dtype, device=like.device)

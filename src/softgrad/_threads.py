@@ -54,7 +54,7 @@ def set_num_threads(n: int) -> None:
 
 
 def _check_environment() -> None:
-    """Warn of a value that the native code, which has read it already, does not take as intended."""
+    """Warn about an invalid SOFTGRAD_NUM_THREADS, and allow one thread per CPU instead."""
     text = os.environ.get("SOFTGRAD_NUM_THREADS", "")
     if not text.strip() or (text.strip().isdecimal() and 1 <= int(text) <= _MOST):
         return

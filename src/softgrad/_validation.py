@@ -1,7 +1,7 @@
-"""Checks of the arguments of softgrad's NumPy functions: kinds raise TypeError, values ValueError or IndexError.
+"""Checks of the arguments of the NumPy functions: TypeError for types, ValueError or IndexError for values.
 
-Every function returns its argument in the form that the kernels take. Nothing is written before all of a
-call's arguments have passed.
+Every function returns its argument in the form that the kernels expect. All arguments of a call are checked
+before anything is written.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _OF_TORCH = {"softmax", "log_softmax", "logsumexp", "cross_entropy", "linear_cro
 
 
 def kernel_dtype(dtype: np.dtype[Any]) -> DType:
-    """The kernels' name of a dtype in native byte order; a KeyError where they have none."""
+    """The kernels' name of a dtype in native byte order; KeyError if they do not support it."""
     if dtype not in _DTYPES and dtype.name == "bfloat16":  # NumPy takes 4 µs for a name
         _DTYPES[dtype] = DType.bfloat16
     return _DTYPES[dtype]
 
 
 def as_buffer(array: Array) -> Array:
-    """An array that exports a buffer: ml_dtypes' bfloat16 does not, its bits as uint16 do."""
+    """An array that exports a buffer: bfloat16 of ml_dtypes does not, so its bits are viewed as uint16."""
     return array.view(np.uint16) if kernel_dtype(array.dtype) is DType.bfloat16 else array
 
 
@@ -97,7 +97,7 @@ def _as_floating(array: Array, name: str) -> tuple[Array, DType]:
 
 
 def class_axis(axis: object, ndim: int) -> int:
-    """The axis along which the classes lie, counted from the front; a scalar has one."""
+    """The axis of the classes, counted from the front; a scalar counts as having one axis."""
     if type(axis) is int and -ndim <= axis < ndim:
         return axis + ndim if axis < 0 else axis
     try:
@@ -110,7 +110,7 @@ def class_axis(axis: object, ndim: int) -> int:
 
 
 def reduced_axes(axis: object, ndim: int) -> tuple[int, ...]:
-    """The axes that are taken together, in order, as in SciPy: an integer, several, or None for all."""
+    """The axes to reduce, in order, as in SciPy: an integer, several, or None for all."""
     if axis is None:
         return tuple(range(ndim))
     given = axis if isinstance(axis, tuple | list) else (axis,)
@@ -121,7 +121,7 @@ def reduced_axes(axis: object, ndim: int) -> tuple[int, ...]:
 
 
 def out(value: object, like: Array, shape: tuple[int, ...], name: str = "logits") -> Array:
-    """An array to write results into: of the right shape and dtype, writable, clear of the input."""
+    """An array for results: of the right shape and dtype, writable, not overlapping the input."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"out is a {type(value).__name__}; expected a NumPy array of shape {shape} and {like.dtype}")
     if value.shape != shape:
@@ -140,7 +140,7 @@ def out(value: object, like: Array, shape: tuple[int, ...], name: str = "logits"
 
 
 def direction(value: ArrayLike, z: Array, function: str) -> Array:
-    """One vector for each row of logits z: of their shape and dtype."""
+    """One vector per row of logits z, of their shape and dtype."""
     array = _of_dtype(value, z.dtype, function, "v")
     if array.shape != z.shape:
         raise ValueError(f"v has shape {array.shape}; expected {z.shape}, the shape of logits: one vector for each row")
@@ -210,7 +210,7 @@ def _same_memory(a: Array, b: Array) -> bool:
 
 
 def separate(name: str, value: Array, out: Array, allowed: str = "logits") -> None:
-    """Refuse a result that would overwrite an input while it is still being read."""
+    """Reject a result that would overwrite an input while it is still being read."""
     if _overlap(value, out):
         raise ValueError(f"out shares memory with {name}; pass {allowed} itself, or separate memory")
 
@@ -253,7 +253,7 @@ def _reject_index_shape(array: Array, shape: tuple[int, ...], row_shape: tuple[i
 
 
 def class_weight(value: ArrayLike | None, classes: int, function: str, *, signed: bool = False) -> Array | None:
-    """One weight for each class, float64; PyTorch's may be negative."""
+    """One float64 weight per class; for PyTorch weights may be negative."""
     if value is None:
         return None
     array = _as_array(value, function, "weight")
@@ -310,7 +310,7 @@ def class_count(shape: tuple[int, ...], axis: int) -> int:
 
 
 def no_ignore_index(index: int | None) -> None:
-    """Refuse a label to ignore beside class probabilities."""
+    """Reject `ignore_index` with class probabilities."""
     if index is not None:
         raise ValueError(
             f"ignore_index={index} needs class indices, but target holds class probabilities; "
@@ -319,7 +319,7 @@ def no_ignore_index(index: int | None) -> None:
 
 
 def reject_label(indices: Any, row: int, classes: int) -> NoReturn:
-    """Name the row, counted along all axes, whose label is no class."""
+    """Raise an error that names the row, counted along all axes, whose label is not a class."""
     position = tuple(int(i) for i in np.unravel_index(row, indices.shape))
     where = f"target[{', '.join(map(str, position))}]" if position else "target"
     label = int(indices[position])

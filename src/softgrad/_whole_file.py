@@ -1,4 +1,4 @@
-"""The only place that writes a file: whole, or not at all."""
+"""Atomic writing of files; no other module writes files."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _NAME_BYTES = 200
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file under another name beside its place, then rename it: nobody ever finds half of it.
+    """Write a file atomically: write a temporary file in the same folder, then rename it.
 
-    A file of that name is replaced and its permissions are kept; a link keeps pointing where it points, and the file
-    there is replaced. The content is on the disk before the name is. Any number of threads and processes may write to
-    one path at once: the last to finish wins. A part is locked while it is written; unlocked ones, which killed
-    processes left behind, are deleted.
+    An existing file is replaced and keeps its permissions; of a symbolic link, the target is replaced. The content is
+    on disk before the name is. Any number of threads and processes may write to the same path at once: the last to
+    finish wins. Temporary files are locked while they are written; unlocked ones, left by killed processes, are
+    deleted.
 
     Parameters
     ----------
     path : str or path
         The file.
     content : bytes
-        All of it.
+        The content of the file.
 
     Raises
     ------
     OSError
-        If the file cannot be written, or `path` is something else than a file; then nothing has changed.
+        If the file cannot be written, or `path` is not a regular file; nothing is changed in this case.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def _permissions(place: Path) -> int | None:
 
 
 def _clear_abandoned(place: Path) -> None:
-    """Delete the parts of `place` that nobody is writing; one that cannot be deleted is in nobody's way."""
+    """Delete the temporary files of `place` that nobody is writing; those that cannot be deleted are harmless."""
     own = re.compile(re.escape(_stem(place)) + r"[0-9a-f]+\.part")
     with suppress(OSError):
         for name in filter(own.fullmatch, os.listdir(place.parent)):

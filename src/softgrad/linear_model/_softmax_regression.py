@@ -90,7 +90,7 @@ class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):
     solver_ : str
         Solver that was used.
     history_ : list of Iteration
-        The objective, gradient norm, passes over X and elapsed seconds after every iteration.
+        ``objective``, ``gradient_norm``, ``passes`` and ``seconds`` after every iteration.
     temperature_ : float
         Divisor of the logits in predictions, 1 unless `temperature_scale` was called.
     n_features_in_ : int
