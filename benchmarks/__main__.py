@@ -24,7 +24,7 @@ from benchmarks import peers as peer_libraries
 from benchmarks import tables
 from benchmarks.suites import InputError
 from softgrad import _core
-from softgrad.cli._info import cpu_model
+from softgrad.cli._commands._info import cpu_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,8 +17,8 @@ import pytest
 
 from softgrad import _pages
 from softgrad.cli._errors import CommandError
-from softgrad.cli._evaluation import evaluation
 from softgrad.cli._formatting import nats, percent, shown
+from softgrad.cli._metrics import evaluation
 from softgrad.cli._report import check_report, write_evaluation, write_report
 from softgrad.cli._report._coefficients import grid_shape
 from softgrad.linear_model import Iteration, SoftmaxRegression

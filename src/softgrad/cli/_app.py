@@ -8,12 +8,12 @@ import typer
 
 import softgrad
 from softgrad import _core
-from softgrad.cli._check import check
+from softgrad.cli._commands._check import check
+from softgrad.cli._commands._derive import derive
 from softgrad.cli._commands._evaluate import evaluate
 from softgrad.cli._commands._fit import fit
 from softgrad.cli._commands._info import info
 from softgrad.cli._commands._predict import predict
-from softgrad.cli._derive import derive
 from softgrad.cli._errors import CommandError
 
 app = typer.Typer(name="softgrad", add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)

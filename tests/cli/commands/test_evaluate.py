@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import softgrad.cli
-from softgrad.cli._evaluation import evaluation, facts
+from softgrad.cli._metrics import evaluation, facts
 
 DIGITS = Path(__file__).parents[3] / "examples" / "digits.csv"
 

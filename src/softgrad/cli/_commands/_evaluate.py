@@ -16,8 +16,8 @@ from rich.text import Text
 
 from softgrad.cli._commands._reading_options import takes_reading_options
 from softgrad.cli._errors import CommandError
-from softgrad.cli._evaluation import Evaluation, evaluation, facts, macro, most_mistaken, shown_classes
 from softgrad.cli._formatting import nats, percent, shown
+from softgrad.cli._metrics import Evaluation, evaluation, facts, macro, most_mistaken, shown_classes
 from softgrad.cli._output import print_json
 from softgrad.cli._report import check_report, write_evaluation
 from softgrad.cli._tables._numpy_files import open_mapped

@@ -28,7 +28,7 @@ from softgrad.cli._training_data import ColumnOptions, TrainingData, read_labell
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from softgrad.cli._evaluation import Evaluation
+    from softgrad.cli._metrics import Evaluation
     from softgrad.linear_model import SoftmaxRegression
 
     Array = NDArray[Any]
@@ -277,7 +277,7 @@ def _fit_model(
 
 
 def _measure(model: SoftmaxRegression, x: Any, y: Array) -> Evaluation:
-    from softgrad.cli._evaluation import evaluation  # noqa: PLC0415
+    from softgrad.cli._metrics import evaluation  # noqa: PLC0415
 
     # Log-probabilities are logits up to a shift of each row, and exact in the tails.
     return evaluation(model.predict_log_proba(x), np.searchsorted(model.classes_, y), model.classes_)

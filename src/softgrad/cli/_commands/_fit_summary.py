@@ -15,7 +15,7 @@ from softgrad.cli._terminal import visible
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from softgrad.cli._evaluation import Evaluation
+    from softgrad.cli._metrics import Evaluation
     from softgrad.linear_model import SoftmaxRegression
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from softgrad.cli._evaluation import Evaluation
+    from softgrad.cli._metrics import Evaluation
     from softgrad.linear_model import SoftmaxRegression
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from softgrad.cli._evaluation import Evaluation
+    from softgrad.cli._metrics import Evaluation
     from softgrad.linear_model import Iteration
 
     Array = NDArray[Any]

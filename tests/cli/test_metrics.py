@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from softgrad.cli import _evaluation
-from softgrad.cli._evaluation import BINS, evaluation, facts, macro, most_mistaken, shown_classes
+from softgrad.cli import _metrics
+from softgrad.cli._metrics import BINS, evaluation, facts, macro, most_mistaken, shown_classes
 
 
 def sample(rows, classes, *, seed=0, scale=3.0, dtype=np.float64):
@@ -81,7 +81,7 @@ def test_calibration_is_a_plain_sum_over_the_bins():
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
     third = 5 / BINS
     confidence = np.array([third, np.nextafter(third, 1), np.nextafter(third, 0)])
-    found = _evaluation._calibration(confidence, np.array([True, False, True]))
+    found = _metrics._calibration(confidence, np.array([True, False, True]))
     assert found.rows.tolist() == [0] * 4 + [2, 1] + [0] * 9
     assert found.accuracy[4:6].tolist() == [1, 0]
     sure = measured(np.array([[800.0, 0.0]]), np.array([0]))  # confidence 1
@@ -106,7 +106,7 @@ def test_rows_in_blocks_are_the_same(monkeypatch):
     z, y = sample(100, 7)
     whole = measured(z, y)
     for block in (1, 30, 699):
-        monkeypatch.setattr(_evaluation, "_BLOCK", block)
+        monkeypatch.setattr(_metrics, "_BLOCK", block)
         assert json.dumps(facts(measured(z, y))) == json.dumps(facts(whole))
 
 
@@ -220,7 +220,7 @@ def test_a_vocabulary_has_no_dense_confusion_matrix():
 )
 @pytest.mark.parametrize("block", [1, 2**20])
 def test_rows_without_a_softmax_are_refused(monkeypatch, row, message, block):
-    monkeypatch.setattr(_evaluation, "_BLOCK", block)
+    monkeypatch.setattr(_metrics, "_BLOCK", block)
     z = np.zeros((5, 3))
     z[3] = row
     with pytest.raises(ValueError, match=message):

@@ -96,7 +96,7 @@ def evaluation(logits: Array, target: Array, classes: Array) -> Evaluation:
     Examples
     --------
     >>> import numpy as np
-    >>> from softgrad.cli._evaluation import evaluation
+    >>> from softgrad.cli._metrics import evaluation
     >>> found = evaluation(np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 3.0]]), np.array([0, 1, 1]), np.array(["no", "yes"]))
     >>> round(found.loss, 4), found.recall.tolist(), found.confusion.toarray().tolist()
     (0.4963, [1.0, 0.5], [[1, 0], [1, 1]])
