@@ -55,7 +55,7 @@ def test_other_text_is_no_number(decimal, thousands, texts):
 
 
 @pytest.mark.parametrize(
-    "text", ["red", "", "-", "2020-01-01", "12:30", "1.2.3.4", "A1", "10-20", "<5", "v1,0", "€", "1,2,3", "3rd", "½"]
+    "text", "red  - – 2020-01-01 12:30 1.2.3.4 A1 A- 10-20 10–20 '90s <5 v1,0 € 1,2,3 3rd ½".split(" ")
 )
 def test_words_dates_and_ranges_are_text(text):
     assert not is_number(text)
@@ -85,6 +85,14 @@ def test_words_dates_and_ranges_are_text(text):
         ([f"{i}°C" for i in range(21)], "them in one unit, without '°C'"),
         ([f"€{i}{'KM'[i % 2]}" for i in range(21)], "them in one unit, without 'K' and 'M'"),
         (["0,5", "1.5", "1,234.5"], ONE_NOTATION),
+        (["–0.5", "0.5"], ONE_NOTATION),
+        (["‐5", "5"], ONE_NOTATION),
+        (["0.5-", "0.5"], ONE_NOTATION),
+        (["٣٤", "٣٥"], ONE_NOTATION),
+        (["٠٫٥", "١٬٢٣٠"], ONE_NOTATION),
+        (["０.５", "１.５"], ONE_NOTATION),
+        (["'0.5", "'1.5"], ONE_NOTATION),
+        (['="5"', '="6"'], ONE_NOTATION),
     ],
 )
 def test_columns_of_such_numbers_are_refused_and_the_option_is_named(values, options):
@@ -115,6 +123,19 @@ def test_measures_are_text_where_the_user_or_the_file_says_so():
     table = pd.DataFrame({"a": ["1.5 kg", "2.5 kg"]})
     for options in ({"text": ["a"]}, {"declared": True}):
         assert typed_columns(table, **options)["a"].tolist() == ["1.5 kg", "2.5 kg"]
+
+
+def test_the_refusal_names_a_value_that_is_no_plain_number():
+    table = pd.DataFrame({"a": ["3", "0.5", "1,5", "−2"]})
+    with pytest.raises(CommandError, match="data row 3: '1,5'; expected numbers"):
+        numbers_and_text(table)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_integers_beyond_float64_are_refused_as_infinite(sign):
+    table = pd.DataFrame({"a": [1, None, sign * 10**400]}, dtype=object)
+    with pytest.raises(CommandError, match=r"column 'a', data row 3: '-?inf'; expected a finite number"):
+        numbers_and_text(table)
 
 
 def test_such_numbers_beside_text_are_refused_as_plain_ones_are():

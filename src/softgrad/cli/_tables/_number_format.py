@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +24,11 @@ _AFFIX = re.compile(
 )
 # A number and its unit, from the first letter on.
 _MEASURE = re.compile(r"(?P<number>.*?[0-9][.,]?(?:[eE][-+−]?[0-9]+)?)\s*(?P<unit>(?:[^\W\d_]|[°'\"′″]).*)", re.DOTALL)
+_PLAIN = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+# Other hyphens and dashes, full-width signs, and the separators of Arabic numbers.
+_ASCII = str.maketrans("‐‑‒–—﹣－＋．，٫٬", "-------+.,.,")
+# As spreadsheets keep digits from being read as a number: ="5" and '5.
+_WRAPPED = re.compile(r"=\"(.*)\"|'(.*[0-9.])")
 _MOST_UNITS = 3  # such as K, M and B
 
 
@@ -69,8 +75,22 @@ def _pattern(number_format: NumberFormat) -> re.Pattern[str]:
 
 def is_number(text: str) -> bool:
     """Return whether the text is a number in any format, possibly with a per cent or currency sign."""
-    bare = _AFFIX.sub("", text).strip()
+    bare = _AFFIX.sub("", _plain(text)).strip()
     return any(_pattern(number_format).fullmatch(bare) for number_format in _FORMATS)
+
+
+def is_plain(text: str) -> bool:
+    """Return whether the text is a number as programs write it, which needs no option."""
+    return _PLAIN.fullmatch(text.strip()) is not None
+
+
+def _plain(text: str) -> str:
+    """Return the text with ASCII digits and signs, the sign first, and without a spreadsheet's marks of text."""
+    text = "".join(str(unicodedata.decimal(letter, letter)) for letter in text.translate(_ASCII)).strip()
+    wrapped = _WRAPPED.fullmatch(text)
+    if wrapped:
+        text = wrapped[wrapped.lastindex or 0]
+    return f"-{text[:-1]}" if text.endswith("-") else text
 
 
 def find_units(texts: Iterable[str], most: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from softgrad.cli._errors import CommandError
 from softgrad.cli._tables._column_names import name_list
-from softgrad.cli._tables._number_format import find_units, is_number, reading_advice
+from softgrad.cli._tables._number_format import find_units, is_number, is_plain, reading_advice
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -84,7 +85,10 @@ def _as_numbers_or_text(values: pd.Series[Any], declared: bool) -> pd.Series[Any
 
 def _finite(table: pd.DataFrame) -> pd.DataFrame:
     """Convert columns of numbers to float64; an infinite one is an error."""
-    numbers = table.astype(np.float64)
+    try:
+        numbers = table.astype(np.float64)
+    except OverflowError:  # integers of more than 308 digits
+        numbers = table.map(_float, na_action="ignore").astype(np.float64)
     infinite = np.isinf(numbers.to_numpy())
     if infinite.any():
         column, row = np.argwhere(infinite.T)[0]
@@ -94,6 +98,13 @@ def _finite(table: pd.DataFrame) -> pd.DataFrame:
             f"drop such rows, or write --drop {name!r}"
         )
     return numbers
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _refuse_mixture(values: pd.Series[Any]) -> None:
@@ -111,9 +122,11 @@ def _refuse_mixture(values: pd.Series[Any]) -> None:
             )
         return
     if all(numbers.values()):
+        at = next((position for position, text in enumerate(different) if not is_plain(text)), 0)
+        example = different.iloc[at]
         raise CommandError(
-            f"column {name!r}, data row {row_number(different.index[0])}: {different.iloc[0]!r}; expected numbers such "
-            f"as 1234.5; {reading_advice(different)}, {ways}"
+            f"column {name!r}, data row {row_number(different.index[at])}: {example!r}; expected numbers such as "
+            f"1234.5; {reading_advice([example, *different])}, {ways}"
         )
     at = next(position for position, text in enumerate(different) if not numbers[text])
     text = different.iloc[at]
