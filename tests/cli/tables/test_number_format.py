@@ -54,9 +54,10 @@ def test_other_text_is_no_number(decimal, thousands, texts):
     assert [NumberFormat(decimal, thousands).parse(text) for text in texts] == [None] * len(texts)
 
 
-@pytest.mark.parametrize(
-    "text", "red  - – 2020-01-01 12:30 1.2.3.4 A1 A- 10-20 10–20 '90s <5 v1,0 € 1,2,3 3rd ½".split(" ")
-)
+WORDS = "red  - – 2020-01-01 12:30 1.2.3.4 A1 A- 10-20 10–20 '90s <5 v1,0 € 1,2,3 3rd ½"
+
+
+@pytest.mark.parametrize("text", WORDS.split(" "))
 def test_words_dates_and_ranges_are_text(text):
     assert not is_number(text)
     assert reading_advice([text, "0,5"]) is None

@@ -141,3 +141,28 @@ def test_headers_that_tell_of_more_than_there_is_are_refused(shape):
             archive.writestr("X.npy", forged)
         with assert_refused("t.npz is not .npz, is damaged"):
             read_array(Path("t.npz"), None)
+
+
+DAMAGED_HEADERS = [b"(" * 1000, b"{'descr': '<f8', 'fortran_order': False, 'shape': (True, 8)}", b"[" * 5000, b"{'a"]
+
+
+@pytest.mark.parametrize("text", DAMAGED_HEADERS, ids=range(4))
+def test_headers_that_are_none_are_refused(text):
+    damaged = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(64)
+    Path("t.npy").write_bytes(damaged)
+    with assert_refused("t.npy is not .npy, is damaged"):
+        read_array(Path("t.npy"), "0")
+    with zipfile.ZipFile("t.npz", "w") as archive:
+        archive.writestr("X.npy", damaged)
+    with assert_refused("t.npz is not .npz, is damaged"):
+        read_array(Path("t.npz"), None)
+
+
+def test_an_archive_of_many_arrays_is_not_listed_whole():
+    with zipfile.ZipFile("t.npz", "w") as archive:
+        for number in range(1000):
+            archive.writestr(f"a{number}.npy", b"")
+    with assert_refused(
+        "t.npz has no array X for the features; its arrays: a0, a1, a2, a3, a4, a5, a6, a7, ..., a997,"
+    ):
+        read_array(Path("t.npz"), None)

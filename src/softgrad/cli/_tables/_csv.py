@@ -18,6 +18,7 @@ from softgrad.cli._tables._csv_dialect import (
     first_rows,
     open_text,
 )
+from softgrad.cli._tables._decompression import check_text_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -46,6 +47,7 @@ class CsvTable(NamedTuple):
 def read_csv(path: Path, file_format: FileFormat, options: ReadOptions, text: Collection[str]) -> CsvTable:
     """Read CSV or TSV; the columns `text` are not parsed as numbers."""
     dialect = detect_dialect(path, file_format, options)
+    check_text_size(path)
     as_text = []
     if text:
         header = _parse(path, dialect, options, rows=0 if options.header else 1).columns

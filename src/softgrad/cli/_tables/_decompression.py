@@ -18,6 +18,7 @@ _GZIP = b"\x1f\x8b"
 # Few tables compress to less than a hundredth of their size; whoever has one decompresses it by hand.
 _ALWAYS_ALLOWED = 2**28  # bytes
 _RATIO = 100
+_BUFFER = 2**17
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def open_decompressed(path: Path) -> Iterator[BinaryIO]:
             return
         try:
             checked = _SizeChecked(gzip.GzipFile(fileobj=file), path)
-            with io.BufferedReader(checked, 2**17) as content:
+            with io.BufferedReader(checked, _BUFFER) as content:
                 yield content
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise CommandError(f"{path} is not gzip, or is damaged: {error}") from None
@@ -42,6 +43,14 @@ def check_decompressed_size(size: int, compressed: int, what: str) -> None:
             f"{what} decompresses from {compressed / 1e6:.1f} MB to {size / 1e6:.0f} MB or more; expected at most "
             f"{_ALWAYS_ALLOWED / 1e6:.0f} MB or {_RATIO} times its size; if it is a table, decompress it first"
         )
+
+
+def check_text_size(path: Path) -> None:
+    """Refuse a gzipped file of too much text before its rows are parsed, which takes far more memory and time."""
+    with open_decompressed(path) as file:
+        if isinstance(getattr(file, "raw", None), _SizeChecked):
+            while file.read(_BUFFER):
+                pass
 
 
 class _SizeChecked(io.RawIOBase):

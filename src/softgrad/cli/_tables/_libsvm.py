@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from softgrad.cli._errors import CommandError
-from softgrad.cli._tables._decompression import open_decompressed
+from softgrad.cli._tables._decompression import check_text_size, open_decompressed
 from softgrad.cli._tables._labels import whole_labels
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def read_libsvm(
 
 
 def _parse_file(path: Path) -> tuple[Any, Array]:
+    check_text_size(path)
     try:
         with open_decompressed(path) as file:
             return _parse(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._column_names import name_list
 from softgrad.cli._tables._decompression import check_decompressed_size
 from softgrad.cli._tables._labels import whole_labels
 
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _NPY = b"\x93NUMPY"
-_DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, NotImplementedError)
+_DAMAGE = (
+    ValueError, TypeError, KeyError, EOFError, RuntimeError, NotImplementedError, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def read_npy(path: Path, target: str | None, features: int | None) -> tuple[Array, Array | None, str | None]:
@@ -59,12 +64,12 @@ def read_npz(path: Path, target: str | None) -> tuple[Array, Array | None, str |
     if names is None:
         raise CommandError(f"{path} holds one unnamed array; save it with numpy.savez(file, X=..., y=...)")
     if "X" not in arrays:
-        raise CommandError(f"{path} has no array X for the features; its arrays: {', '.join(names) or 'none'}")
+        raise CommandError(f"{path} has no array X for the features; its arrays: {name_list(names) or 'none'}")
     matrix = _matrix(arrays["X"], f"{path}: X")
     if target is not None and target not in arrays:
         if target.lower().endswith(".npy"):
             return matrix, _label_file(target), None
-        raise CommandError(f"--target {target}: {path} has no such array; its arrays: {', '.join(names)}")
+        raise CommandError(f"--target {target}: {path} has no such array; its arrays: {name_list(names)}")
     labels = arrays.get(target or "y")
     return matrix, None if labels is None else _vector(labels, f"{path}: {target or 'y'}"), None
 
