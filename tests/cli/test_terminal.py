@@ -112,6 +112,31 @@ def test_data_keeps_control_characters_except_on_a_terminal(run):
     assert not CONTROL.search(out.decode())
 
 
+def test_a_closed_stdout_is_an_error_for_data_alone(monkeypatch, capsys):
+    write(["a", "b", "y"])
+    monkeypatch.setattr(sys, "stdout", None)
+    for arguments, code in [
+        (["fit", "t.csv", "--target", "y"], 0),
+        (["fit", "t.csv", "--target", "y", "--json"], 1),
+        (["predict", "t.softgrad.safetensors", "t.csv"], 1),
+        (["derive", "softmax"], 1),
+    ]:
+        with pytest.raises(SystemExit) as stop:
+            softgrad.cli.main(arguments)
+        assert stop.value.code == code
+        message = "error: stdout is closed, and the result is lost; redirect it to a file\n"
+        assert capsys.readouterr().err.endswith(message) == bool(code)
+
+
+def test_a_reader_that_has_seen_enough_makes_no_failure():
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "import softgrad.cli; softgrad.cli.main(['info'])"
+    done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_second_ctrl_c_does_not_disturb_the_end(monkeypatch, capsys, request):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))

@@ -34,6 +34,10 @@ def main(arguments: list[str] | None = None, *, loaded: Callable[[], None] | Non
             raise
         _print_error(f'{missing} is not installed; write pip install "softgrad[cli]"')
         code = 1
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        code = 0  # rich ends so where the reader, such as head, has seen enough
     except KeyboardInterrupt:
         _ignore_further_interrupts()
         code = 130

@@ -49,8 +49,15 @@ def write_output(path: Path, content: str, *, option: str = "--output") -> None:
         raise CommandError(f"{option} {path} cannot be written: {problem}; name another file", 1) from None
 
 
+def refuse_closed_stdout() -> None:
+    """Raise an error if stdout is closed, where Python prints nothing and reports nothing."""
+    if sys.stdout is None:
+        raise CommandError("stdout is closed, and the result is lost; redirect it to a file", 1)
+
+
 def print_data(content: str) -> None:
     """Print text, ending with a newline; on a terminal, without control characters."""
+    refuse_closed_stdout()
     if not can_write(content):
         lacking = next(character for character in content if not can_write(character))
         raise CommandError(

@@ -46,6 +46,8 @@ def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
 
 def can_write(text: str) -> bool:
     """Return whether stdout can encode the text as it is."""
+    if sys.stdout is None:  # closed
+        return True
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:

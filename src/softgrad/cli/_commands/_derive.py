@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from softgrad.cli._errors import CommandError
-from softgrad.cli._output import check_output, print_data, write_output
+from softgrad.cli._output import check_output, print_data, refuse_closed_stdout, write_output
 from softgrad.cli._terminal import can_write, visible
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def _styled(text: Text) -> Text:
 
 
 def _print(text: Text) -> None:
+    refuse_closed_stdout()
     if not can_write(text.plain):
         raise CommandError(
             f"this terminal's encoding, {sys.stdout.encoding}, has no mathematical signs; write PYTHONIOENCODING=utf-8 "
