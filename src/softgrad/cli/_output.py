@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from softgrad._whole_file import write_whole
 from softgrad.cli._errors import CommandError
 from softgrad.cli._terminal import can_write, visible
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def check_output(path: Path, example: str, *, replaces: Path | None = None, option: str = "--output") -> None:
@@ -29,7 +27,7 @@ def check_output(path: Path, example: str, *, replaces: Path | None = None, opti
     option : str
         The option that named the file.
     """
-    folder = path.parent
+    folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
     if not folder.is_dir():
         raise CommandError(f"{option} {path}: there is no folder {folder}; create it, or name another file")
     if path.exists() and not path.is_file():

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -233,6 +234,14 @@ def test_unusable_tables_and_models_are_refused(run, models, model, table, messa
     assert message in err
     assert err.count("\n") == 1
     assert sorted(Path().iterdir()) == before
+
+
+def test_a_link_to_a_folder_that_is_not_there_is_refused(run, models):
+    FRAME.to_csv("t.csv", index=False)
+    Path("link").symlink_to("nowhere/p.csv")
+    code, out, err = run(models / "iris", "t.csv", "--output", "link")
+    assert (code, out) == (2, "")
+    assert re.match(r"error: --output link: there is no folder .*nowhere; create it", err)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +129,9 @@ def test_a_lack_of_memory_is_one_line(monkeypatch, capsys):
         softgrad.cli.main(["fit", "t.csv", "--target", "y"])
     assert stop.value.code == 1
     assert capsys.readouterr().err == "error: out of memory: Unable to allocate 7.28 TiB; take fewer rows or columns\n"
+
+
+def test_a_pipe_is_no_table():
+    os.mkfifo("pipe.csv")
+    with assert_refused("pipe.csv is no regular file; tables are read more than once; save it to a file first"):
+        detect_format(Path("pipe.csv"))

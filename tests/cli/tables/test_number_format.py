@@ -129,14 +129,14 @@ def test_measures_are_text_where_the_user_or_the_file_says_so():
 def test_the_refusal_names_a_value_that_is_no_plain_number():
     table = pd.DataFrame({"a": ["3", "0.5", "1,5", "−2"]})
     with pytest.raises(CommandError, match="data row 3: '1,5'; expected numbers"):
-        numbers_and_text(table)
+        typed_columns(table)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_integers_beyond_float64_are_refused_as_infinite(sign):
     table = pd.DataFrame({"a": [1, None, sign * 10**400]}, dtype=object)
     with pytest.raises(CommandError, match=r"column 'a', data row 3: '-?inf'; expected a finite number"):
-        numbers_and_text(table)
+        typed_columns(table)
 
 
 def test_such_numbers_beside_text_are_refused_as_plain_ones_are():

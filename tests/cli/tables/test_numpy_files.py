@@ -162,7 +162,5 @@ def test_an_archive_of_many_arrays_is_not_listed_whole():
     with zipfile.ZipFile("t.npz", "w") as archive:
         for number in range(1000):
             archive.writestr(f"a{number}.npy", b"")
-    with assert_refused(
-        "has no array X for the features; its arrays: a0, a1, a2, a3, a4, a5, a6, a7, ..., a997,"
-    ):
+    with assert_refused("has no array X for the features; its arrays: a0, a1, a2, a3, a4, a5, a6, a7, ..., a997,"):
         read_array(Path("t.npz"), None)

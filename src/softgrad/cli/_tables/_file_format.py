@@ -35,6 +35,8 @@ _LIBSVM_WORD_LABEL = re.compile(rb"%s(?:\s+%s)*" % (_WORD, rb"[0-9]+:[-+.0-9eE]+
 def detect_format(path: Path, options: ReadOptions | None = None) -> FileFormat:
     """Return the format: that of `options`, else by the file's extension, else by its content."""
     options = options or ReadOptions()
+    if path.exists() and not path.is_file():
+        raise CommandError(f"{path} is no regular file; tables are read more than once; save it to a file first")
     file_format = options.format or _by_extension(path) or _by_content(path)
     options.check_for(file_format, path)
     return file_format
