@@ -47,6 +47,7 @@ BAD = {
     "out of another shape": Named(lambda: sg.softmax(Z, out=np.empty((3, 2))), ValueError, "(3, 2)", "(2, 3)", "numpy.empty"),
     "out of another dtype": Named(lambda: sg.softmax(Z, out=np.empty((2, 3), np.float32)), TypeError, "float32", "float64"),
     "out no array": Named(lambda: sg.cross_entropy_grad(Z, [0, 0], out=[1]), TypeError, "out is a list"),
+    "out masked": Named(lambda: sg.softmax(Z, out=np.ma.empty_like(Z)), TypeError, "out is a masked array"),
     "out read-only": Named(lambda: sg.softmax(Z, out=np.broadcast_to(0.0, (2, 3))), ValueError, "read-only"),
     "out overlapping": Named(lambda: (lambda a: sg.softmax(a[:, 1:], out=a[:, :-1]))(np.ones((2, 4))), ValueError, "overlaps logits"),
     "out is the target": Named(lambda: (lambda q: sg.cross_entropy_grad(Z, q, out=q))(np.ones((2, 3))), ValueError, "out shares memory with target"),

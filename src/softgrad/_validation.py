@@ -122,6 +122,8 @@ def reduced_axes(axis: object, ndim: int) -> tuple[int, ...]:
 
 def out(value: object, like: Array, shape: tuple[int, ...], name: str = "logits") -> Array:
     """An array for results: of the right shape and dtype, writable, not overlapping the input."""
+    if is_masked(value):
+        raise TypeError("out is a masked array, whose mask would not change; write out.data")
     if not isinstance(value, np.ndarray):
         raise TypeError(f"out is a {type(value).__name__}; expected a NumPy array of shape {shape} and {like.dtype}")
     if value.shape != shape:
