@@ -11,8 +11,8 @@ import pytest
 import softgrad.cli
 from softgrad import checking
 from softgrad.checking._batches import Target
-from softgrad.checking._cause import ReductionName
-from softgrad.cli import _check
+from softgrad._loss_spec import ReductionName
+from softgrad.cli._commands import _check
 
 MODULE = """
 import numpy as np

@@ -271,8 +271,8 @@ def test_a_report_of_a_model_and_of_logits(run, fitted, arrays):
         assert (code, err) == (0, "")
         assert out.endswith("report written to r.html\n")
         page = Path("r.html").read_text(encoding="utf-8")
-        assert f"<h1>Evaluation of {'m.safetensors' if arguments[0] != '--logits' else 'z.npy'}</h1>" in page
-        assert ("<h2>Coefficients" in page) is (arguments[0] != "--logits")
+        assert f">Evaluation of {'m.safetensors' if arguments[0] != '--logits' else 'z.npy'}</h1>" in page
+        assert (">Coefficients" in page) is (arguments[0] != "--logits")
         json.loads(run(*arguments, "--report", "r.html", "--json")[1])
 
 
