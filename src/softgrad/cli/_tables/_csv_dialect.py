@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from softgrad.cli._tables._read_options import FileFormat, ReadOptions
 
-MOST_COLUMNS = 30_000  # in addition to the target; a column of text takes about a millisecond for any number of rows
+MOST_COLUMNS = 30_000  # in addition to the target; a column of text takes some milliseconds for any number of rows
 _LONGEST_LINE = 2**25  # bytes
 _SAMPLE = 2**16
 _SEPARATORS = (",", ";", "\t", "|")
