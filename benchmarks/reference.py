@@ -11,16 +11,16 @@ probability 1 - 1e-13, p_y - 1 has no digit left that float64 could hold.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import DTypeLike
 
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 SAMPLED_ENTRIES = 2**19  # in the rows of a result that are compared; the loss covers all rows
 BLOCK_ENTRIES = 2**22  # of logits in float64 at a time: bounds the memory

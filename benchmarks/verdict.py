@@ -12,9 +12,7 @@ from benchmarks import reference
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 ALLOWED_ULP = 2.0  # as softgrad documents
 PEER_TOLERANCE = 1e-4  # a peer documents no bound; its result only has to be that of the same function

@@ -20,7 +20,7 @@ LEVELS = [
     {"_targets"},
     {"_arrays", "_loss_spec"},
     {"_validation", "_whole_file", "_pages"},
-    {"_core"},
+    {"_core", "_typing"},
 ]
 # Imports of another module of the same level.
 WITHIN_A_LEVEL = {

@@ -21,13 +21,12 @@ from benchmarks.verdict import ALLOWED_ULP
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import NDArray
     from rich.table import Table
 
     from benchmarks.peers import Peers
     from benchmarks.suites import Report
+    from softgrad._typing import Array
 
-    Array = NDArray[Any]
     Rows = tuple[Array, Array]  # logits and class indices
     Draw = Callable[[np.random.Generator, tuple[int, int], np.dtype[Any]], Rows]
     Library = Callable[[Array, Array], dict[str, Array]]  # the results of FUNCTIONS

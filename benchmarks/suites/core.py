@@ -21,12 +21,10 @@ from benchmarks.verdict import Exact, Judge, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from numpy.typing import NDArray
-
     from benchmarks.peers import Peers
     from benchmarks.suites import Report
+    from softgrad._typing import Array
 
-    Array = NDArray[Any]
     Call = Callable[[], Any]
 
 

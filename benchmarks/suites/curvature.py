@@ -21,11 +21,9 @@ from benchmarks.verdict import Exact, Judge
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import NDArray
-
     from benchmarks.peers import Peers
+    from softgrad._typing import Array
 
-    Array = NDArray[Any]
     Call = Callable[[], Any]
 
 # In ULP of p_j (|v_j − v_*| + Σ p_i |v_i − v_*|), as softgrad documents.

@@ -15,11 +15,10 @@ from softgrad._targets import Targets
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from softgrad._loss_spec import LossOptions, LossPerRow, LossSpec, ReducedLoss
-
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 
 @overload

@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Unpack
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from softgrad._loss_spec import LossOptions, LossPerRow, LossSpec, ReducedLoss
     from softgrad._targets import Targets
-
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 # Logits of a chunk: large enough that BLAS runs at full speed, small beside a gradient of W.
 _CHUNK_BYTES = 32 << 20

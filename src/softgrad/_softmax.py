@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,9 +10,10 @@ from softgrad import _core, _validation
 from softgrad._core import DType, SoftmaxKind
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    Array = NDArray[Any]
+    from softgrad._typing import Array
+
     Axis = int | tuple[int, ...] | None
 
 

@@ -15,9 +15,9 @@ from softgrad import _core
 from softgrad._core import DType
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 _DTYPES: dict[np.dtype[Any], DType] = {
     np.dtype(np.float16): DType.float16,

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 _TARGETS = ("class", "target", "label")
 # Columns whose ranges differ by more are measured both raw and standardised.

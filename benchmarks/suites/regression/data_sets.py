@@ -14,9 +14,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 SIDE = 28
 _GLYPH = 8  # side of scikit-learn's digits

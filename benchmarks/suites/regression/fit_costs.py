@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,12 +18,9 @@ from softgrad.linear_model._problem import _kernels
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
     from benchmarks.suites import Record
     from benchmarks.suites.regression.data_sets import DataSet
-
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 # Each lasts milliseconds: as many are timed per round of fits.
 _ROUNDS = 5

@@ -20,13 +20,10 @@ from softgrad.linear_model import SoftmaxRegression
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
     from benchmarks.peers import Peers
     from benchmarks.suites import Record
     from benchmarks.suites.regression.data_sets import DataSet
-
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 C = 1.0
 GAP = 1e-8  # to the optimum, relative; scikit-learn's lbfgs does not reach it

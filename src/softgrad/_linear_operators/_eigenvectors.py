@@ -22,9 +22,7 @@ from softgrad._linear_operators._operator import AsymmetricColumnOperator, Layou
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 # Entries of the matrix of eigenvectors that exist at a time: as many as stay in the second-level cache.
 _BLOCK = 1 << 17

@@ -10,9 +10,7 @@ from softgrad._linear_operators import _row_sums
 from softgrad._linear_operators._operator import AsymmetricColumnOperator, Layout, SymmetricColumnOperator
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 
 # Shifts the two factors of a Cholesky factor's entries, one of which may be as large as the other is small.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -15,11 +15,10 @@ from softgrad._loss_spec import shows_loss_options
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from softgrad._loss_spec import LossOptions
-
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 
 @final

@@ -16,7 +16,7 @@ from softgrad._linear_operators._operator import AsymmetricColumnOperator, Layou
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 
 @final

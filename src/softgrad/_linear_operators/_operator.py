@@ -11,10 +11,10 @@ import numpy as np
 from softgrad import _validation
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
     from scipy.sparse.linalg import LinearOperator
 
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 
 class Layout(NamedTuple):

@@ -9,10 +9,9 @@ import numpy as np
 import softgrad as sg
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 BINS = 15  # as in Guo et al.
 _TOP = 5

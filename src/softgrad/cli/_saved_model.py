@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
-    from numpy.typing import NDArray
 
+    from softgrad._typing import Array
     from softgrad.linear_model import SoftmaxRegression
-
-    Array = NDArray[Any]
 
 
 class SavedModel(NamedTuple):

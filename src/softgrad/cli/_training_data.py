@@ -23,11 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from softgrad._typing import Array
     from softgrad.cli._tables._read_options import ReadOptions
-
-    Array = NDArray[Any]
 
 
 class ColumnOptions(NamedTuple):

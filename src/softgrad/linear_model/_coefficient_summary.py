@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 if TYPE_CHECKING:
-    from softgrad.linear_model._typing import Array
+    from softgrad._typing import Array
 
 _LABEL_WIDTH = 80 - 59
 

@@ -30,13 +30,12 @@ from softgrad.linear_model._thread_limits import limited_threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
+    from softgrad._typing import Array
     from softgrad.linear_model._fit_options import FitOptions
     from softgrad.linear_model._problem._targets import EncodedTarget
     from softgrad.linear_model._solvers._minimise import SolverName
-
-    Array = NDArray[Any]
 
 
 class SoftmaxRegressionCV(LinearSoftmax):

@@ -16,10 +16,10 @@ from softgrad.linear_model._problem._objective import Objective
 from softgrad.linear_model._problem._targets import check_sample_weight, encode_target, fit_targets
 
 if TYPE_CHECKING:
+    from softgrad._typing import Array
     from softgrad.linear_model._fit_options import FitOptions
     from softgrad.linear_model._solvers._descent import Cause
     from softgrad.linear_model._solvers._minimise import Solution
-    from softgrad.linear_model._typing import Array
 
 
 class FitResults(LinearSoftmax):

@@ -14,8 +14,8 @@ from softgrad.linear_model._problem._separation import is_separable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from softgrad._typing import Array
     from softgrad.linear_model._problem._objective import Objective
-    from softgrad.linear_model._typing import Array
 
 # An eigenvalue of a matrix of unit diagonal is 0 up to rounding if it is smaller, relative to the largest.
 _SINGULAR = 1e-12

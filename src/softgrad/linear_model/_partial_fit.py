@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from softgrad._targets import Targets
+    from softgrad._typing import Array
     from softgrad.linear_model._fit_options import FitOptions
     from softgrad.linear_model._solvers._descent import Cause
-    from softgrad.linear_model._typing import Array
 
 # Up to this many coefficients the Hessian of past batches is kept as a matrix, at most 8 MB; beyond, its diagonal.
 _DENSE = 1000

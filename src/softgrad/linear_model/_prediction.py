@@ -15,7 +15,7 @@ from softgrad.linear_model._problem._targets import check_sample_weight, class_i
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from softgrad.linear_model._typing import Array
+    from softgrad._typing import Array
 
 # float32 rows are converted in blocks of this many numbers, to avoid a float64 copy of X.
 _BLOCK_ELEMENTS = 1 << 20

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sklearn.metrics import check_scoring, make_scorer
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from softgrad._typing import Array
     from softgrad.linear_model._softmax_regression import SoftmaxRegression
-
-    Array = NDArray[Any]
 
 Scorer = Callable[["SoftmaxRegression", Any, "Array", "Array | None"], float]
 

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from softgrad._typing import Array
     from softgrad.linear_model._fit_options import FitOptions
     from softgrad.linear_model._problem._objective import Objective
     from softgrad.linear_model._solvers._descent import Cause
     from softgrad.linear_model._solvers._history import Iteration
     from softgrad.linear_model._solvers._minimise import SolverName
-    from softgrad.linear_model._typing import Array
 
 
 class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from softgrad._targets import Targets
-    from softgrad.linear_model._typing import Array
+    from softgrad._typing import Array
 
 # Beyond this range, probabilities are 0 and 1, or uniform, in all relevant digits.
 _SMALLEST, _LARGEST = 1e-3, 1e3

@@ -10,8 +10,8 @@ import pytest
 
 import softgrad.cli
 from softgrad import checking
-from softgrad.checking._batches import Target
 from softgrad._loss_spec import ReductionName
+from softgrad.checking._batches import Target
 from softgrad.cli._commands import _check
 
 MODULE = """

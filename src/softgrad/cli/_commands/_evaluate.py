@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -25,11 +25,8 @@ from softgrad.cli._tables._read_options import ReadOptions
 from softgrad.cli._terminal import say, visible
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from softgrad._typing import Array
     from softgrad.linear_model import SoftmaxRegression
-
-    Array = NDArray[Any]
 
 _MOST_CLASSES = 30
 # Rounding the probabilities to float16 changes the sum of a row by at most half of this.

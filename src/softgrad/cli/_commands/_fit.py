@@ -26,12 +26,9 @@ from softgrad.cli._terminal import say, visible
 from softgrad.cli._training_data import ColumnOptions, TrainingData, read_labelled_table, split_and_encode
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from softgrad._typing import Array
     from softgrad.cli._metrics import Evaluation
     from softgrad.linear_model import SoftmaxRegression
-
-    Array = NDArray[Any]
 
 
 def _model_option(*names: str, help: str, **settings: Any) -> Any:  # noqa: A002 - as in typer

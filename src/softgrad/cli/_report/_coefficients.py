@@ -14,11 +14,9 @@ from softgrad.cli._report._svg import INK, MINUS, PLUS, SOFT, image, svg, tints
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
+    from softgrad._typing import Array
     from softgrad.linear_model import SoftmaxRegression
-
-    Array = NDArray[Any]
 
 # Bars show more than a smaller image.
 _FEWEST_PIXELS = 16

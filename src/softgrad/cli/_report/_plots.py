@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -15,12 +15,10 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
+    from softgrad._typing import Array
     from softgrad.cli._metrics import Evaluation
     from softgrad.linear_model import Iteration
-
-    Array = NDArray[Any]
 
 # In the confusion matrix of more classes, the numbers are too small to read.
 NUMBERED = 30

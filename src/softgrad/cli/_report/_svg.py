@@ -7,7 +7,7 @@ import io
 import re
 import warnings
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import matplotlib.image
@@ -18,9 +18,7 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 # Placeholders, each replaced by a property of the stylesheet, which has a light and a dark value.
 INK, SOFT, LINE, PAGE, ACCENT, PLUS, MINUS = (f"#00be0{number}" for number in range(1, 8))

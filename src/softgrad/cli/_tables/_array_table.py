@@ -14,11 +14,8 @@ from softgrad.cli._tables._numpy_files import read_npy, read_npz
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from softgrad._typing import Array
     from softgrad.cli._tables._read_options import ReadOptions
-
-    Array = NDArray[Any]
 
 _BLOCK = 2**20  # entries to check at a time
 

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     import pandas as pd
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 # Spaces of every width, the tab, and zero-width marks; a newline inside a field is there on purpose.

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     import pandas as pd
-    from numpy.typing import NDArray
 
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 Fill = Literal["refuse", "mean", "median", "most-frequent"]
 

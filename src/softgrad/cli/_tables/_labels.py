@@ -11,9 +11,8 @@ from softgrad.cli._tables._clean_fields import BLANKS
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 _LARGEST_EXACT = 2**53  # float64 represents all integers up to here
 

@@ -6,16 +6,14 @@ A balanced sample of the rows rules out most columns, many at a time; the others
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 # A column determines the label if, by chance, it would do so in fewer than this share of tables.
 _CHANCE = 1e-6

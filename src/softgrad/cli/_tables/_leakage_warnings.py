@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import pandas as pd
-    from numpy.typing import NDArray
 
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 _MOST_WARNINGS = 8
 _MOST_NAMES = 20  # columns of a group to name

@@ -15,9 +15,7 @@ from softgrad.cli._tables._labels import whole_labels
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 MOST_FEATURES = 10**7  # the rows are sparse, but every class has a coefficient for each
 _WORD = re.compile(rb"\s*([A-Za-z_\x80-\xff][^\s:#]*)(?=\s|$)")

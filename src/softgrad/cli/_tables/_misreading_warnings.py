@@ -12,11 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     import pandas as pd
-    from numpy.typing import NDArray
 
+    from softgrad._typing import Array
     from softgrad.cli._tables._named_table import NamedTable
-
-    Array = NDArray[Any]
 
 # Common spellings of a missing value; not "None" and "-", which are also answers.
 _MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "?")

@@ -7,7 +7,7 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +17,7 @@ from softgrad.cli._tables._decompression import check_decompressed_size
 from softgrad.cli._tables._labels import whole_labels
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from softgrad._typing import Array
 
 _NPY = b"\x93NUMPY"
 _DAMAGE = (

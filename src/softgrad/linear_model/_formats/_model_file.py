@@ -17,8 +17,8 @@ from softgrad.linear_model._formats._model_record import check_model, model_from
 if TYPE_CHECKING:
     import os
 
+    from softgrad._typing import Array
     from softgrad.linear_model._softmax_regression import SoftmaxRegression
-    from softgrad.linear_model._typing import Array
 
 _FORMAT = "softgrad.linear_model.SoftmaxRegression"
 _VERSION = 1

@@ -15,7 +15,7 @@ from softgrad.linear_model._solvers._history import Iteration
 from softgrad.linear_model._solvers._minimise import SOLVERS
 
 if TYPE_CHECKING:
-    from softgrad.linear_model._typing import Array
+    from softgrad._typing import Array
 
 # The fitted attributes besides arrays and the history.
 _RESULTS = (

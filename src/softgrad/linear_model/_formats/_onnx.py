@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import DTypeLike
 
+    from softgrad._typing import Array
     from softgrad.linear_model._softmax_regression import SoftmaxRegression
-    from softgrad.linear_model._typing import Array
 
 # The first opset whose Softmax is along one axis; supported by runtimes since 2020.
 _OPSET, _IR_VERSION = 13, 7

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from softgrad._core import DType
-    from softgrad.linear_model._typing import Array
+    from softgrad._typing import Array
 
 # The scale of a constant column: it makes the column's weight negligible and avoids a division by 0.
 CONSTANT = 1e100

@@ -12,7 +12,7 @@ from softgrad.linear_model._problem._design_matrix import buffers
 if TYPE_CHECKING:
     from softgrad._loss_spec import LossSpec
     from softgrad._targets import Targets
-    from softgrad.linear_model._typing import Array
+    from softgrad._typing import Array
 
 
 def gradient(

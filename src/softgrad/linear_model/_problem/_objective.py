@@ -15,7 +15,7 @@ from softgrad.linear_model._problem._design_matrix import location_and_scale
 if TYPE_CHECKING:
     from softgrad._loss_spec import LossSpec
     from softgrad._targets import Targets
-    from softgrad.linear_model._typing import Array
+    from softgrad._typing import Array
 
 # A class is rare if its weight is below this fraction of the mean weight of a class.
 _RARE = 0.1

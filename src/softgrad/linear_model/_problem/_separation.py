@@ -8,8 +8,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from softgrad._targets import Targets
+    from softgrad._typing import Array
     from softgrad.linear_model._problem._objective import Objective
-    from softgrad.linear_model._typing import Array
 
 # Up to this many coefficients the search uses the Hessian; beyond, it detects complete separation only.
 _DENSE = 1000

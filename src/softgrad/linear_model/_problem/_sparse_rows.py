@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array, csr_matrix, issparse
 
 if TYPE_CHECKING:
-    from softgrad.linear_model._typing import Array
+    from softgrad._typing import Array
 
 _ADVICE = "rebuild X from valid indices, for example with scipy.sparse.coo_array((values, (rows, columns)), shape)"
 

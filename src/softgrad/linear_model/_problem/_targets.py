@@ -16,7 +16,7 @@ from softgrad.linear_model._problem._masks_and_dates import refuse_masks_and_dat
 
 if TYPE_CHECKING:
     from softgrad._loss_spec import LossSpec
-    from softgrad.linear_model._typing import Array
+    from softgrad._typing import Array
 
 
 class EncodedTarget(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from softgrad.linear_model._typing import Array
+    from softgrad._typing import Array
 
 _EVALUATIONS = 25  # in a line search
 _PATIENCE = 30  # iterations without progress

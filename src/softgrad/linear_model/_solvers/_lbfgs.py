@@ -9,9 +9,9 @@ import numpy as np
 from softgrad.linear_model._solvers._preconditioner import Plan
 
 if TYPE_CHECKING:
+    from softgrad._typing import Array
     from softgrad.linear_model._problem._objective import Objective
     from softgrad.linear_model._solvers._descent import Iterate
-    from softgrad.linear_model._typing import Array
 
 _MEMORY = 10  # pairs of steps and gradient differences
 _FIRST_RENEWAL = 4

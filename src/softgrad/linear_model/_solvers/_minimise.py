@@ -14,10 +14,10 @@ from softgrad.linear_model._solvers._newton_cg import NewtonCG
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from softgrad._typing import Array
     from softgrad.linear_model._problem._objective import Objective
     from softgrad.linear_model._solvers._descent import Cause, Iterate, Solver
     from softgrad.linear_model._solvers._history import Iteration
-    from softgrad.linear_model._typing import Array
 
 SolverName = Literal["lbfgs", "newton-cg", "newton"]
 SOLVERS: dict[SolverName, Callable[[Objective], Solver]] = {"lbfgs": LBFGS, "newton-cg": NewtonCG, "newton": Newton}

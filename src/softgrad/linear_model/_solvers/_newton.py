@@ -10,9 +10,9 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from softgrad.linear_model._solvers._preconditioner import Plan
 
 if TYPE_CHECKING:
+    from softgrad._typing import Array
     from softgrad.linear_model._problem._objective import Objective
     from softgrad.linear_model._solvers._descent import Iterate
-    from softgrad.linear_model._typing import Array
 
 _RIDGE = 1e-12
 

@@ -9,9 +9,9 @@ import numpy as np
 from softgrad.linear_model._solvers._preconditioner import Plan, Preconditioner
 
 if TYPE_CHECKING:
+    from softgrad._typing import Array
     from softgrad.linear_model._problem._objective import Objective
     from softgrad.linear_model._solvers._descent import Iterate
-    from softgrad.linear_model._typing import Array
 
 _LARGEST_RESIDUAL = 0.5
 _PRODUCTS = 200  # Hessian-vector products in a step, at most

@@ -20,8 +20,8 @@ from softgrad.linear_model._problem._kernels import weighted_grams
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from softgrad._typing import Array
     from softgrad.linear_model._problem._objective import Objective
-    from softgrad.linear_model._typing import Array
 
 _CHUNK_ELEMENTS = 1 << 19  # of X, copied at a time
 _SERIAL_BELOW = 1 << 20  # elements of all factors; starting threads costs as much as solving with these
