@@ -63,7 +63,10 @@ def label_case_warnings(labels: Array) -> list[str]:
 
 
 def _missing_value_warnings(values: pd.Series[Any]) -> list[str]:
-    counts = values[values.isin(_MISSING)].value_counts()
+    missing = values.isin(_MISSING)
+    if not missing.any():
+        return []
+    counts = values[missing].value_counts()
     name = str(values.name)
     return [
         f"column {name!r}: {text!r} in {count} row{'s' * (count != 1)} is read as text; write --na {text!r} if it "

@@ -76,7 +76,7 @@ def _as_numbers_or_text(values: pd.Series[Any], declared: bool) -> pd.Series[Any
     if kinds == {str}:
         if not declared:
             _refuse_mixture(values)
-        return as_text(values)
+        return values.astype(object)
     if all(issubclass(kind, Real) or kind.__name__ == "Decimal" for kind in kinds):
         return _finite(values.to_frame().astype(object)).iloc[:, 0]
     found = " and ".join(sorted(kind.__name__ for kind in kinds))
