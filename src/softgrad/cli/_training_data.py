@@ -16,7 +16,7 @@ from softgrad.cli._tables._labels import column_labels, stripped_labels
 from softgrad.cli._tables._leakage_warnings import array_leakage_warnings, leakage_warnings
 from softgrad.cli._tables._misreading_warnings import label_case_warnings, misreading_warnings
 from softgrad.cli._tables._named_table import read_named_table
-from softgrad.cli._tables._read_options import NAMED_COLUMN_FORMATS
+from softgrad.cli._tables._read_options import NAMED_COLUMN_FORMATS, TEXT_FORMATS
 from softgrad.cli._tables._typed_columns import as_text, refuse_missing, typed_columns
 
 if TYPE_CHECKING:
@@ -129,15 +129,15 @@ def _read_named(path: Path, target: str | None, columns: ColumnOptions, reading:
         raise CommandError(f"column {label!r} is the target; leave it out of --drop")
     if text:
         table = read_named_table(path, reading, text=text, verbatim=text)
-    is_parquet = detect_format(path, reading) == "parquet"
+    is_text = detect_format(path, reading) in TEXT_FORMATS
     table = table._replace(frame=table.frame.drop(columns=list(dropped)))
-    warnings = misreading_warnings(table, label, header=reading.header and not is_parquet, text=text)
+    warnings = misreading_warnings(table, label, header=is_text and reading.header, text=text)
     frame = table.frame
     labels = column_labels(as_text(frame[label]) if label in text else frame[label])
     frame = frame.drop(columns=label)
     if not len(frame.columns):
         raise CommandError(f"{path} has no column except {label!r}; expected at least one feature")
-    features = typed_columns(frame, text=text, declared=is_parquet)
+    features = typed_columns(frame, text=text, declared=not is_text)
     if columns.fill == "refuse":
         refuse_missing(features)
     return LabelledTable(features, labels, label, text, None, [*warnings, *leakage_warnings(features, labels, label)])
