@@ -163,7 +163,7 @@ def _targets(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int) ->
 
 
 def _lse(z: Tensor, dim: int, spec: LossSpec) -> Tensor | None:
-    return operators.logsumexp(z, dim) if spec.z_loss else None
+    return operators.logsumexp(z, dim) if _closed_forms.ZLoss(spec) else None
 
 
 define_derivatives(
