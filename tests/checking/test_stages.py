@@ -317,12 +317,12 @@ def derivative(loss):
 
 
 @pytest.mark.parametrize("loss", [smoothed, at_a_temperature, class_weighted, with_z_loss])
-def test_only_the_plain_cross_entropy_is_meant(loss):
+def test_a_loss_with_options_is_another_function(loss):
     for report in (check_cross_entropy(loss), check_cross_entropy_grad(derivative(loss))):
         assert report.verdict == UNKNOWN, str(report)
     for check in (check_cross_entropy, check_cross_entropy_grad, check_cross_entropy_hessian):
         words = " ".join(check.__doc__.split())
-        assert "The plain cross-entropy is meant" in words
+        assert "The check expects the cross-entropy without options" in words
         assert "label smoothing" in words
 
 
