@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from softgrad._whole_file import write_whole
+from softgrad._atomic_write import write_atomically
 from softgrad.cli._errors import CommandError
 from softgrad.cli._terminal import can_write, visible
 
@@ -41,7 +41,7 @@ def check_output(path: Path, example: str, *, replaces: Path | None = None, opti
 def write_output(path: Path, content: str, *, option: str = "--output") -> None:
     """Write text as UTF-8; if that fails, an existing file is unchanged."""
     try:
-        write_whole(path, content.encode())
+        write_atomically(path, content.encode())
     except OSError as error:
         problem = (error.strerror or str(error)).lower()
         raise CommandError(f"{option} {path} cannot be written: {problem}; name another file", 1) from None

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 import softgrad
-from softgrad._whole_file import write_whole
+from softgrad._atomic_write import write_atomically
 from softgrad.linear_model._formats._model_record import check_model, model_from, record_of
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def save_with_table(model: SoftmaxRegression, path: str | os.PathLike[str], tabl
     except (ValueError, TypeError) as error:
         raise type(error)(f"this model cannot be saved: {error}") from None
     record["sha256"] = _checksum(record, tensors)
-    write_whole(path, save(tensors, metadata={_ENTRY: _canonical(record)}))
+    write_atomically(path, save(tensors, metadata={_ENTRY: _canonical(record)}))
 
 
 def load_with_table(path: str | os.PathLike[str]) -> tuple[SoftmaxRegression, dict[str, Any] | None]:

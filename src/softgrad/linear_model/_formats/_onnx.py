@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import softgrad
-from softgrad._whole_file import write_whole
+from softgrad._atomic_write import write_atomically
 from softgrad.linear_model._formats._model_record import check_model
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def to_onnx(
     )
     checker.check_model(proto, full_check=True)
     if path is not None:
-        write_whole(path, proto.SerializeToString())
+        write_atomically(path, proto.SerializeToString())
     return proto
 
 

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from softgrad._whole_file import write_whole
+from softgrad._atomic_write import write_atomically
 
 
 def test_a_file_is_written_and_replaced(tmp_path):
     for content in (b"first, and longer", b"second", b""):
-        write_whole(tmp_path / "f", content)
+        write_atomically(tmp_path / "f", content)
         assert (tmp_path / "f").read_bytes() == content
     assert [file.name for file in tmp_path.iterdir()] == ["f"]
 
@@ -28,7 +28,7 @@ def test_nothing_half_written_remains(tmp_path, monkeypatch, step, error):
     monkeypatch.setattr(os, step, fail)
     for name in ("f", "new"):
         with pytest.raises(type(error)):
-            write_whole(tmp_path / name, b"later")
+            write_atomically(tmp_path / name, b"later")
     assert [file.name for file in tmp_path.iterdir()] == ["f"]
     assert (tmp_path / "f").read_bytes() == b"former"
 
@@ -38,39 +38,39 @@ def test_the_name_comes_after_the_content_is_on_the_disk(tmp_path, monkeypatch):
     sync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda file: (order.append(os.fstat(file).st_size), sync(file)))
     monkeypatch.setattr(os, "replace", lambda *names: (order.append("replace"), replace(*names)))
-    write_whole(tmp_path / "f", b"12345")
+    write_atomically(tmp_path / "f", b"12345")
     assert order == [5, "replace"]
 
 
 def test_places_that_cannot_hold_a_file_are_refused(tmp_path):
     with pytest.raises(OSError, match="no-such-folder"):
-        write_whole(tmp_path / "no-such-folder" / "f", b"")
+        write_atomically(tmp_path / "no-such-folder" / "f", b"")
     with pytest.raises(OSError, match="is not a file; expected the name of a file to write"):
-        write_whole(tmp_path, b"")
+        write_atomically(tmp_path, b"")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="pipe is not a file"):
-        write_whole(tmp_path / "pipe", b"")
+        write_atomically(tmp_path / "pipe", b"")
     assert [file.name for file in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_a_link_keeps_pointing_to_its_file(tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "there" / "f")
-    write_whole(tmp_path / "link", b"content")
+    write_atomically(tmp_path / "link", b"content")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "there" / "f").read_bytes() == b"content"
 
 
 def test_the_file_has_the_permissions_of_any_new_file(tmp_path):
-    write_whole(tmp_path / "f", b"")
+    write_atomically(tmp_path / "f", b"")
     (tmp_path / "other").touch()
     assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
 
 
 def test_the_longest_name_is_no_too_long_name(tmp_path):
-    write_whole(tmp_path / ("n" * 255), b"content")
+    write_atomically(tmp_path / ("n" * 255), b"content")
     assert (tmp_path / ("n" * 255)).read_bytes() == b"content"
-    write_whole(tmp_path / ("é" * 127), b"content")
+    write_atomically(tmp_path / ("é" * 127), b"content")
     assert (tmp_path / ("é" * 127)).read_bytes() == b"content"
 
 
@@ -80,7 +80,7 @@ def test_a_replaced_file_keeps_its_permissions(tmp_path, mode):
     (tmp_path / "f").chmod(mode)
     (tmp_path / "link").symlink_to(tmp_path / "f")
     for name in ("f", "link"):
-        write_whole(tmp_path / name, b"later")
+        write_atomically(tmp_path / name, b"later")
         assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == mode
 
 
@@ -89,17 +89,17 @@ def test_no_other_user_reads_the_part_of_a_private_file(tmp_path, monkeypatch):
     modes = []
     sync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda file: (modes.append(stat.S_IMODE(os.fstat(file).st_mode)), sync(file)))
-    write_whole(tmp_path / "f", b"secret")
+    write_atomically(tmp_path / "f", b"secret")
     assert modes == [0o600]
 
 
 def test_threads_that_write_to_one_path_leave_one_whole_file_at_any_time(tmp_path):
     path = tmp_path / "f"
     contents = [bytes([letter]) * 100_000 for letter in b"abcd"]
-    write_whole(path, contents[0])
+    write_atomically(path, contents[0])
     writers = [content for content in contents for _ in range(10)]
     with ThreadPoolExecutor(8) as pool:
-        written = [pool.submit(write_whole, path, content) for content in writers]
+        written = [pool.submit(write_atomically, path, content) for content in writers]
         while not all(future.done() for future in written):
             assert path.read_bytes() in contents
         assert [future.exception() for future in written] == [None] * len(writers)
@@ -108,20 +108,20 @@ def test_threads_that_write_to_one_path_leave_one_whole_file_at_any_time(tmp_pat
 
 KILLED = """
 import os, signal, sys
-from softgrad._whole_file import write_whole
+from softgrad._atomic_write import write_atomically
 
 os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
-write_whole(sys.argv[1], b"half")
+write_atomically(sys.argv[1], b"half")
 """
 
 
 def test_what_a_killed_process_left_is_cleared_by_the_next_write(tmp_path):
     path = tmp_path / "f"
-    write_whole(path, b"former")
+    write_atomically(path, b"former")
     subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
     assert len(list(tmp_path.iterdir())) == 2
     assert path.read_bytes() == b"former"
-    write_whole(path, b"later")
+    write_atomically(path, b"later")
     assert [file.name for file in tmp_path.iterdir()] == ["f"]
 
 
@@ -136,7 +136,7 @@ def test_only_unlocked_parts_of_the_same_file_are_cleared(tmp_path):
     (tmp_path / ".f.2.part").mkdir()
     with open(tmp_path / kept[-1], "wb") as being_written:
         fcntl.flock(being_written, fcntl.LOCK_EX)
-        write_whole(tmp_path / "f", b"content")
+        write_atomically(tmp_path / "f", b"content")
     names = {file.name for file in tmp_path.iterdir()}
     assert names == {"f", *kept, ".f.0.part", ".f.1.part", ".f.2.part"}
 
@@ -153,7 +153,7 @@ def test_a_part_that_is_deleted_before_it_is_locked_is_made_anew(tmp_path, monke
         lock(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    write_whole(tmp_path / "f", b"content")
+    write_atomically(tmp_path / "f", b"content")
     assert deleted
     assert [file.name for file in tmp_path.iterdir()] == ["f"]
 
@@ -164,5 +164,5 @@ def test_without_locks_parts_are_written_and_left(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
     (tmp_path / ".f.0123456789abcdef.part").touch()
-    write_whole(tmp_path / "f", b"content")
+    write_atomically(tmp_path / "f", b"content")
     assert {file.name for file in tmp_path.iterdir()} == {"f", ".f.0123456789abcdef.part"}

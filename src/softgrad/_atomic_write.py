@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NAME_BYTES = 200
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file atomically: write a temporary file in the same folder, then rename it.
 
     An existing file is replaced and keeps its permissions; of a symbolic link, the target is replaced. The content is
@@ -42,7 +42,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     --------
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_whole(pathlib.Path(folder, "note.txt"), b"whole")
+    ...     write_atomically(pathlib.Path(folder, "note.txt"), b"whole")
     ...     pathlib.Path(folder, "note.txt").read_bytes()
     b'whole'
     """
