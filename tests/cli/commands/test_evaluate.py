@@ -154,7 +154,17 @@ def test_unusable_arrays_are_refused(run, arrays, name, array, message):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no array", b"PK\x03\x04", b"\x93NUMPY\x01\x00v\x00{'descr'", "objects", "npz", "cut"]
+    "content",
+    [
+        b"",
+        b"no array",
+        b"PK\x03\x04",
+        b"\x93NUMPY\x01\x00v\x00{'descr'",
+        b"\x93NUMPY\x01\x00\x01\x00(",
+        "objects",
+        "npz",
+        "cut",
+    ],
 )
 @pytest.mark.parametrize("option", ["--logits", "--target"])
 def test_files_that_are_no_arrays_are_refused(run, arrays, content, option):

@@ -20,7 +20,7 @@ from softgrad.cli._formatting import nats, percent, shown
 from softgrad.cli._metrics import Evaluation, evaluation, facts, macro, most_mistaken, shown_classes
 from softgrad.cli._output import print_json
 from softgrad.cli._report import check_report, write_evaluation
-from softgrad.cli._tables._numpy_files import open_mapped
+from softgrad.cli._tables._numpy_files import map_array
 from softgrad.cli._tables._read_options import ReadOptions
 from softgrad.cli._terminal import say, visible
 
@@ -165,9 +165,7 @@ def _evaluate_logits(path: Path, target: str | None) -> tuple[None, dict[str, st
 
 def _load(path: Path, option: str) -> Array:
     try:
-        return open_mapped(path)  # may be larger than the memory
-    except (ValueError, EOFError) as error:
-        raise CommandError(f"{option} {path} is not .npy, is damaged, or holds Python objects: {error}") from None
+        return map_array(path, f"{option} {path}")
     except OSError as error:
         raise CommandError(f"{option} {path}: {error.strerror.lower() if error.strerror else error}") from None
 

@@ -28,7 +28,7 @@ _DAMAGE = (
 
 def read_npy(path: Path, target: str | None, features: int | None) -> tuple[Array, Array | None, str | None]:
     """Read features, labels and the position of the label column, if the labels are not in a .npy file of their own."""
-    matrix = _matrix(_mapped(path), str(path))
+    matrix = _matrix(map_array(path, str(path)), str(path))
     if target is not None and target.lower().endswith(".npy"):
         return matrix, _label_file(target), None
     columns = matrix.shape[1]
@@ -52,13 +52,13 @@ def read_npz(path: Path, target: str | None) -> tuple[Array, Array | None, str |
         with open(path, "rb") as file:  # if numpy.load opened it, a failure would leave it open
             names = None
             if file.peek(len(_NPY)).startswith(_NPY):
-                open_mapped(path)
+                _open_mapped(path)
             else:
                 archive = np.load(file, allow_pickle=False)
                 names = list(archive.files)
                 arrays = {name: _member(archive, name, path) for name in names if name in wanted}
     except _DAMAGE:  # its message may recommend pickle
-        raise CommandError(_damaged(path, "npz")) from None
+        raise CommandError(_damaged(str(path), "npz")) from None
     if names is None:
         raise CommandError(f"{path} holds one unnamed array; save it with numpy.savez(file, X=..., y=...)")
     if "X" not in arrays:
@@ -72,8 +72,15 @@ def read_npz(path: Path, target: str | None) -> tuple[Array, Array | None, str |
     return matrix, None if labels is None else _vector(labels, f"{path}: {target or 'y'}"), None
 
 
-def open_mapped(path: Path) -> Array:
-    """Map the array of a .npy file; a damaged or truncated file raises ValueError or EOFError."""
+def map_array(path: Path, name: str) -> Array:
+    """Map the array of a .npy file, which may be larger than the memory; the error of a damaged one calls it `name`."""
+    try:
+        return _open_mapped(path)
+    except _DAMAGE:
+        raise CommandError(_damaged(name, "npy")) from None
+
+
+def _open_mapped(path: Path) -> Array:
     with open(path, "rb") as file:
         _check_header(file, path.stat().st_size)
     return np.lib.format.open_memmap(path, mode="r")
@@ -100,15 +107,8 @@ def _check_header(file: IO[bytes], size: int) -> None:
         raise ValueError(f"its header promises shape {shape} and dtype {dtype}, more than the file holds")
 
 
-def _mapped(path: Path) -> Array:
-    try:
-        return open_mapped(path)
-    except _DAMAGE:
-        raise CommandError(_damaged(path, "npy")) from None
-
-
-def _damaged(path: Path, kind: str) -> str:
-    return f"{path} is not .{kind}, is damaged, or holds Python objects, which are never loaded"
+def _damaged(name: str, kind: str) -> str:
+    return f"{name} is not .{kind}, is damaged, or holds Python objects, which are never loaded"
 
 
 def _matrix(array: Array, name: str) -> Array:
@@ -133,4 +133,4 @@ def _label_file(target: str) -> Array:
     path = Path(target)
     if not path.is_file():
         raise CommandError(f"--target {target}: there is no such file")
-    return _vector(_mapped(path), target)
+    return _vector(map_array(path, target), target)
