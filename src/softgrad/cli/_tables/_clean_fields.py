@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from softgrad.cli._tables._number_format import as_number
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -105,7 +106,7 @@ def _make_numbers_missing(frame: pd.DataFrame, missing: set[str], verbatim: Coll
     names = [name for name, dtype in frame.dtypes.items() if dtype.kind in "iuf" and name not in verbatim]
     found = set()
     for text in missing:
-        number = _number(text)
+        number = as_number(text)
         if number is None:
             continue
         equal = frame[names] == number
@@ -113,14 +114,6 @@ def _make_numbers_missing(frame: pd.DataFrame, missing: set[str], verbatim: Coll
             found.add(text)
             frame[name] = frame[name].mask(equal[name])
     return found
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def stripped_fields_warning(fields: int, names: int = 0, example: str = "") -> list[str]:

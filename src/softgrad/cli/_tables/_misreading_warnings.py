@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from softgrad.cli._tables._number_format import as_number
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -78,8 +79,8 @@ def _missing_value_warnings(values: pd.Series[Any]) -> list[str]:
 def _header_is_data(frame: pd.DataFrame) -> bool:
     """Return whether most names could be values of their columns: a number above numbers, or a text of the column."""
     # pandas appends a number to a repeated name.
-    names = [re.sub(r"(?<=.)\.\d+$", "", str(name)) if _number(name) is None else str(name) for name in frame.columns]
-    numbers = [_number(name) for name in names]
+    names = [name if as_number(name) is not None else re.sub(r"(?<=.)\.\d+$", "", name) for name in map(str, frame)]
+    numbers = [as_number(name) for name in names]
     # Evenly spaced numbers are names: positions, or years.
     steps = np.diff([number for number in numbers if number is not None])
     if len(steps) and (steps == (1 if len(steps) == 1 else steps[0])).all():
@@ -89,11 +90,3 @@ def _header_is_data(frame: pd.DataFrame) -> bool:
         for i, dtype in enumerate(frame.dtypes)
     ]
     return sum(fitting) >= max(_DATA * len(fitting), 2)
-
-
-def _number(name: object) -> float | None:
-    try:
-        number = float(str(name))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from functools import cache
@@ -71,6 +72,15 @@ def _pattern(number_format: NumberFormat) -> re.Pattern[str]:
         # Indian numbers have groups of two, except for the last.
         whole = rf"(?:[0-9]{{1,3}}(?:{group}[0-9]{{2,3}})*{group}[0-9]{{3}}|[0-9]+)"
     return re.compile(rf"{_SIGN}(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE]{_SIGN}[0-9]+)?")
+
+
+def as_number(text: str) -> float | None:
+    """Return the finite number that Python reads in the text; None if there is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def is_number(text: str) -> bool:
