@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch.compiler import is_compiling
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from softgrad._loss_spec import LossSpec
-
-ReductionName = Literal["mean", "sum", "none"]
 
 # Classes of probability 0, and rows that do not count.
 _PADDING = {"input": "-torch.inf", "target": "-100"}

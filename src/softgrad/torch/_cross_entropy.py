@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from softgrad.torch._arguments import ReductionName
+    from softgrad._loss_spec import ReductionName
 
 
 def cross_entropy(

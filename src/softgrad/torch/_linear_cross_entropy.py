@@ -16,7 +16,7 @@ from softgrad.torch._linear import capped
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from softgrad.torch._arguments import ReductionName
+    from softgrad._loss_spec import ReductionName
 
 
 def linear_cross_entropy(

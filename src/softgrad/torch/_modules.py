@@ -11,7 +11,7 @@ from softgrad.torch._linear_cross_entropy import linear_cross_entropy
 from softgrad.torch._softmax import log_softmax, softmax
 
 if TYPE_CHECKING:
-    from softgrad.torch._arguments import ReductionName
+    from softgrad._loss_spec import ReductionName
 
 
 class _AlongDimension(torch.nn.Module):
