@@ -57,7 +57,7 @@ inline constexpr int64_t few_classes = 32;
 inline constexpr int64_t most_tile_classes = 4096;
 
 // Bytes of a block of a long row, in the type of the computation: a quarter to half of the second-level cache. A row of
-// one block is read once, a longer one three times. Half: 1.5 to 2.3 at 8 x 50000 float32; double: 0.75 at 8 x 100000.
+// one block is read once, a longer one twice. Half: 1.5 to 2.3 at 8 x 50000 float32; double: 0.75 at 8 x 100000.
 inline constexpr int64_t long_row_block_bytes = 262144;
 
 // Classes in a block of a product with an operator: the blocks of p, v and the result stay in the second-level cache.
