@@ -33,7 +33,7 @@ WITHIN_A_LEVEL = {
 # The packages beside the standard library and NumPy, and the modules that may import them.
 OWNERS = {
     "torch": {"torch"},
-    "array_api_compat": {"_arrays"},
+    "array_api_compat": {"_arrays", "torch"},
     "jax": {"jax"},
     "sklearn": {"linear_model", "cli"},
     "scipy": {"linear_model", "cli", "_linear_operators"},

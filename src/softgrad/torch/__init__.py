@@ -3,7 +3,20 @@
 softmax, log_softmax, logsumexp                   as in torch.nn.functional
 cross_entropy, linear_cross_entropy               as there, but accurate for confident rows too
 Softmax, LogSoftmax, CrossEntropyLoss, LinearCrossEntropyLoss            as in torch.nn
+
+Needs PyTorch and array-api-compat: ``pip install "softgrad[torch]"``.
 """
+
+try:
+    import array_api_compat as _array_api_compat  # noqa: F401, which calls would miss later
+    import torch as _torch  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name not in ("array_api_compat", "torch"):
+        raise
+    raise ModuleNotFoundError(
+        f'softgrad.torch needs {error.name}, which is not installed; write pip install "softgrad[torch]"',
+        name=error.name,
+    ) from None
 
 from softgrad.torch._cross_entropy import cross_entropy
 from softgrad.torch._linear_cross_entropy import linear_cross_entropy
