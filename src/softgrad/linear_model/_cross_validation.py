@@ -133,7 +133,7 @@ class SoftmaxRegressionCV(LinearSoftmax):
         Returns
         -------
         SoftmaxRegressionCV
-            The model itself.
+            The fitted estimator.
 
         Raises
         ------
@@ -219,14 +219,14 @@ class SoftmaxRegressionCV(LinearSoftmax):
         return self
 
     def _folds(self, x: Any, given: Array, groups: Any) -> list[tuple[Any, Any]]:
-        """Training and held-out rows of every fold, as indices or masks."""
+        """Return the training and held-out rows of every fold, as indices or masks."""
         folds = list(check_cv(self.cv, given, classifier=True).split(x, given, groups))
         if not folds:
             raise ValueError(f"cv={self.cv!r:.60} yields no folds; expected at least one (training, held-out) pair")
         return folds
 
     def _best(self) -> int:
-        """The place on the path of the highest mean score; that of NaN is the lowest."""
+        """Return the position on the path of the highest mean score; NaN counts as the lowest."""
         means = self.scores_.mean(axis=0)
         unknown = np.isnan(means)
         if unknown.all():
@@ -241,7 +241,7 @@ class SoftmaxRegressionCV(LinearSoftmax):
         return int(np.nanargmax(means))
 
     def _undefined(self, fold: int, held_out: EncodedTarget, reason: object = None) -> ValueError | None:
-        """The error of a fold without a score, if its held-out rows lack a class; `reason` is the scorer's."""
+        """Return the error of a fold without a score if its held-out rows lack a class; `reason` is the scorer's."""
         if held_out.codes is None:
             return None
         lacking = np.setdiff1d(self.classes_, held_out.names[held_out.codes]).tolist()
@@ -262,7 +262,7 @@ class SoftmaxRegressionCV(LinearSoftmax):
     def _fits(
         self, x: Any, labels: EncodedTarget, weight: Array, options: list[FitOptions], fold: int
     ) -> Iterator[SoftmaxRegression]:
-        """One model for validated rows, fitted with one C after the other."""
+        """Yield one model for validated rows, fitted with one C after the other."""
         model = self._model(self.Cs_[0], warm_start=True)
         model.n_features_in_ = x.shape[1]
         try:
@@ -281,7 +281,7 @@ class SoftmaxRegressionCV(LinearSoftmax):
 
 
 def _mean_loss(model: SoftmaxRegression, x: Any, labels: EncodedTarget, weight: Array, fold: int) -> float:
-    """The mean cross-entropy of held-out rows, by weight."""
+    """Return the weighted mean cross-entropy of held-out rows."""
     if labels.codes is not None:
         unknown = class_indices(labels.names, model.classes_)[labels.codes] < 0
         if unknown.any():

@@ -16,7 +16,7 @@ Scorer = Callable[["SoftmaxRegression", Any, "Array", "Array | None"], float]
 
 
 def scorer_of(scoring: Any, model: SoftmaxRegression, classes: Array, *, weighted: bool) -> Scorer:
-    """A function of a model, X, y and weights, which are None if the user gave none.
+    """Return a function of a model, X, y and weights, which are None if the user gave none.
 
     A metric of scikit-learn that takes ``labels`` gets the classes of all rows, which held-out rows may lack; one that
     takes ``pos_label`` the last of two, as in scikit-learn's LogisticRegressionCV.
