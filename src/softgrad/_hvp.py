@@ -34,8 +34,8 @@ def cross_entropy_hvp(
     .. math:: H v = (M + 2 \zeta \operatorname{lse}(z))\, p \circ (v - p^\top v) + 2 \zeta\, p\, (p^\top v),
         \quad M = \sum_j y_j
 
-    for each row: the Hessian has no entries between different rows. Without z-loss and for one-hot y it is the
-    Jacobian of softmax.
+    for each row: the Hessian has no entries between different rows. For one-hot y without z-loss, H is the Jacobian
+    of softmax.
 
     Parameters
     ----------
@@ -60,11 +60,11 @@ def cross_entropy_hvp(
     Notes
     -----
     At most 3 ULP (float32: 2) of the magnitude of the terms, :math:`|a|\,p_j (|v_j - v_*| + \sum_i p_i |v_i - v_*|)
-    + 2 \zeta\,p_j |p^\top v|`, where v_* is the entry of v at a largest logit and a = M + 2ζ lse, whose two terms may
+    + 2 \zeta\,p_j |p^\top v|`, where v_* is the entry of v at a largest logit, and a = M + 2ζ lse; its two terms may
     cancel. Probabilities below 2^-1086 (float32: 2^-246) count as 0; float16 and bfloat16 are computed in float32 and
-    rounded once. Differences from v_* keep the accuracy of confident rows: without z-loss, constant vectors are
-    exactly in the null space. The logits and `v` are read once and the result is written once if a row fits in the
-    cache. Only a result without `out` and scratch memory for a few rows are allocated.
+    rounded once. The entries of v enter as differences from v_*: confident rows stay accurate, and without z-loss
+    the product with a constant vector is exactly 0. The logits and `v` are read once and the result is written once
+    if a row fits in the cache. Memory is allocated for a few rows, and for the result if `out` is not given.
 
     Rows that contain NaN or +inf, or only −inf, give NaN; ignored rows give zero.
 

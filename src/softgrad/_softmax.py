@@ -49,9 +49,9 @@ def softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> 
     At most 2 ULP from the exact result for float32 and float64, tails and subnormals included
     (largest seen: 1.8 and 1.6, over rows of 2 to 5000 logits of scale 0.1 to 40 with offsets up to
     2^20 and 2^40); float16 and bfloat16 are computed in float32 and rounded once. The array is
-    read and written once; rows beyond 256 KiB are read twice. No memory proportional to the array is
-    allocated, except for a result without `out`, and for a copy if several axes are not adjacent in
-    memory or the byte order is not native.
+    read and written once; rows beyond 256 KiB are read twice. Memory proportional to the array is
+    allocated only for the result if `out` is not given, and for a copy if several axes are not adjacent
+    in memory or the byte order is not native.
 
     A logit of −inf is a mask: its probability is 0. Rows that contain NaN or +inf, or only −inf, give
     NaN. A single class has probability 1. An empty class axis gives an empty result.

@@ -98,7 +98,7 @@ class Curvature(Operator):
         return np.select([(a != 0) & (b != 0), a != 0, b != 0], [support, np.maximum(support - 1, 0), support > 0], 0)
 
     def null_space(self) -> Array:
-        """An orthonormal basis of the null space: K vectors per row, of the shape of the logits with a last axis of K.
+        """An orthonormal basis of the null space: K vectors per row, along an additional last axis.
 
         K is the largest nullity in the batch; rows with a smaller one have zero vectors at the end. If
         b = 0, the basis is 1/√n on the n classes with p_i > 0, and e_i for every other class.
@@ -167,7 +167,7 @@ class Curvature(Operator):
         .. math:: x = \frac{b}{d} + \frac{p}{d} \cdot \frac{\sum_j b_j/\lambda - \sum_j b_j/d_j}{\sum_j p_j/d_j},
             \quad d = a p + \lambda
 
-        without a z-loss. The sum of b is accurate: if b sums to zero, x has no component of size 1/λ.
+        for a Hessian without z-loss. The sum of b is accurate: if b sums to zero, x has no component of size 1/λ.
 
         Parameters
         ----------

@@ -66,9 +66,10 @@ def cross_entropy_hessian(
 
     Notes
     -----
-    Accuracy as for `softmax_jacobian`. Unless M + 2ζ lse(z) < 0, H is positive semidefinite, and with a z-loss
-    positive definite on the classes that are not masked. Ignored rows have the zero matrix. The operator stores the
-    probabilities and two numbers per row; `cross_entropy_hvp` computes a single product H v without them, in one pass.
+    Accuracy as for `softmax_jacobian`. H is positive semidefinite if a = M + 2ζ lse(z) ≥ 0, and with a z-loss and
+    a > 0 positive definite on the classes that are not masked. Ignored rows have the zero matrix. The operator stores
+    the probabilities and two numbers per row; `cross_entropy_hvp` computes a single product H v without them, in one
+    pass.
 
     References
     ----------

@@ -24,12 +24,12 @@ class SoftmaxJacobian(Curvature):
 
 
 def softmax_jacobian(logits: ArrayLike, *, axis: int = -1) -> SoftmaxJacobian:
-    r"""Jacobian of softmax, as an operator that holds the probabilities and never a dense matrix.
+    r"""Jacobian of softmax, as an operator that stores the probabilities instead of a dense matrix.
 
     .. math:: J_{jk} = \frac{\partial p_j}{\partial z_k} = p_j (\delta_{jk} - p_k), \quad
         J = \operatorname{Diag}(p) - p p^\top
 
-    J is a full matrix, because every probability depends on every logit; j and k need not be equal.
+    J is a full matrix, not a diagonal one, because every probability depends on every logit.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def softmax_jacobian(logits: ArrayLike, *, axis: int = -1) -> SoftmaxJacobian:
     SoftmaxJacobian
         Symmetric and positive semidefinite, of shape ``(..., C, C)``; float64 for float64 logits, otherwise
         float32. In ``J @ v``, ``v`` has the shape of `logits`, one vector per row, or one more axis at the end
-        for K vectors per row; the result has the same layout and the wider of the two dtypes.
+        for K vectors per row; the result has the shape of ``v``, and the wider of the dtypes of J and ``v``.
         Other methods: ``J.T``, ``to_dense()``, ``diagonal()``, ``trace()``, ``eigvalsh()``, ``eigh()``, ``rank()``,
         ``null_space()``, ``sqrt()``, ``cholesky()``, ``pinv()``, ``solve(b, damping)``, ``logdet(damping)``,
         ``as_linear_operator()``. Factors, inverses and eigenvectors are operators too.

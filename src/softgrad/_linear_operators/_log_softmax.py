@@ -80,9 +80,9 @@ class LogSoftmaxJacobian(Operator):
         return np.full(self._layout.batch, self._layout.classes - 1)[()]
 
     def null_space(self) -> Array:
-        """A unit vector that spans the null space, of the shape of the logits with a last axis of length 1.
+        """A unit vector that spans the null space, with an additional last axis of length 1.
 
-        It is 1/√C, and p/‖p‖ for the transpose.
+        Its entries are 1/√C; for the transpose it is p/‖p‖.
         """
         p = self._probabilities()
         basis = p if self._transposed else 1 + 0 * p

@@ -110,7 +110,7 @@ class Operator(ABC):
         return np.swapaxes(self.T @ np.swapaxes(array, -1, -2), -1, -2)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        raise TypeError(f"a {type(self).__name__} is no array; write .to_dense() if it is to become one")
+        raise TypeError(f"a {type(self).__name__} is not an array; write .to_dense() for the matrix")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of shape {self.shape}, {self.dtype}>"
