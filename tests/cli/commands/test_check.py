@@ -276,7 +276,7 @@ def test_help_names_kinds_and_options(run):
     assert code == 0
     for text in ("FILE.py:FUNCTION", "--kind", "cross-entropy-hessian", "--reduction", "--target", "--json"):
         assert text in out
-    exit_codes = "0 if it is right; 1 if it is wrong, or could not be judged; 2 if the command cannot be carried out."
+    exit_codes = "0 if FUNCTION is right, 1 if it is wrong or cannot be judged, and 2 for bad input."
     assert exit_codes in " ".join(out.split())
 
 

@@ -68,7 +68,9 @@ def check(
     ] = None,
     target: Annotated[
         Target | None,
-        typer.Option(help="Type of target: rows of class weights, or class indices. (default: probabilities)"),
+        typer.Option(
+            help="Type of target: probabilities, which do not sum to one, or class indices. (default: probabilities)"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
@@ -80,7 +82,7 @@ def check(
     FUNCTION(z, v): softmax-vjp
     FUNCTION(z, target): cross-entropy, cross-entropy-grad, cross-entropy-hessian
 
-    The exit code is 0 if it is right; 1 if it is wrong, or could not be judged; 2 if the command cannot be carried out.
+    The exit code is 0 if FUNCTION is right, 1 if it is wrong or cannot be judged, and 2 for bad input.
     """
     checked_kind = _kind(kind)
     options = {name: value.value for name, value in (("reduction", reduction), ("target", target)) if value}

@@ -67,7 +67,7 @@ def evaluate(
     *,
     reading: ReadOptions,
 ) -> None:
-    """Measure a model on labelled rows: loss, accuracy, calibration, and precision and recall of every class.
+    """Evaluate a model on labelled rows: loss, accuracy, calibration, and precision and recall of every class.
 
     The calibration error is the mean gap between confidence and accuracy in 15 bins of confidence (Guo et al. 2017).
     """

@@ -1,4 +1,4 @@
-"""`softgrad fit`: read a table, fit softmax regression, measure it on held-out rows, and save the model."""
+"""`softgrad fit`: read a table, fit softmax regression, evaluate it on held-out rows, and save the model."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def fit(
         float,
         typer.Option(
             metavar="FRACTION",
-            help="Fraction of every class to hold out for measuring; 0 trains on all rows, without copying .npy files.",
+            help="Fraction of every class to hold out for evaluation; 0 trains on all rows without copying .npy files.",
         ),
     ] = 0.2,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of the held-out rows and the folds.")] = 0,
@@ -99,7 +99,7 @@ def fit(
     C: Annotated[
         float | None,
         _model_option(
-            "--C", metavar="NUMBER", help="Inverse strength of the L2 penalty; inf is no penalty.", show_default="1"
+            "--C", metavar="NUMBER", help="Inverse strength of the L2 penalty; inf for no penalty.", show_default="1"
         ),
     ] = None,
     cv: Annotated[int | None, _model_option(metavar="N", min=2, help="Choose C by N-fold cross-validation.")] = None,
@@ -127,7 +127,7 @@ def fit(
     *,
     reading: ReadOptions,
 ) -> None:
-    """Fit softmax regression to a table, measure it on held-out rows, and save the model.
+    """Fit softmax regression to a table, evaluate it on held-out rows, and save the model.
 
     Columns of numbers are used as they are; columns of text are one-hot encoded.
     Missing values are an error unless --missing says how to fill them in.

@@ -36,11 +36,16 @@ _OPTIONS = {
         default="by the file's name, else by its content",
     ),
     "sep": _option(
-        str, "CHARACTER", "Field separator of CSV; tab is a tab, space any run of blanks.", default="detected"
+        str,
+        "CHARACTER",
+        "Field separator of CSV: a character, or the word tab or space (any blanks).",
+        default="detected",
     ),
-    "decimal": _option(Literal[".", ","], "MARK", "Decimal mark of CSV, . or ,", default="."),
+    "decimal": _option(Literal[".", ","], "MARK", "Decimal mark of CSV: . or ,", default="."),
     "thousands": _option(
-        str, "CHARACTER", f"Thousands separator of CSV: {' '.join(THOUSANDS[:2])} ' _ or space for blanks of any kind."
+        str,
+        "CHARACTER",
+        f"Thousands separator of CSV: {' '.join(THOUSANDS[:2])} ' _ or the word space (any blank).",
     ),
     "encoding": _option(
         str, "NAME", "Text encoding of CSV, such as cp1252.", default="by the byte order mark, else utf-8"
