@@ -24,8 +24,8 @@ _OPTIONS = """\
 reduction : {"sum", "mean", "none"}
     Reduction of the losses of the rows; "mean" divides their sum by B.
 target : {"probabilities", "index"}
-    The second argument of `fn`: rows of positive class weights y, a float64 array of shape (B, C) whose rows do not
-    sum to one; or class indices, an int64 array of shape (B,).
+    The second argument of `fn`: class probabilities y that are positive but do not sum to one, a float64 array of
+    shape (B, C); or class indices, an int64 array of shape (B,).
 
 """
 _RETURNS = """\
@@ -103,8 +103,8 @@ def check_softmax_jacobian(fn: Callable[..., object]) -> Report:
     Parameters
     ----------
     fn : callable
-        ``fn(z)`` takes a float64 array of shape (B, C) and returns an array of shape (B, C, C): row, output j,
-        logit k; or a linear operator, as softgrad does.
+        ``fn(z)`` takes a float64 array of shape (B, C) and returns an array of shape (B, C, C), with the axes
+        row, output j and logit k; or a linear operator, such as a result of `softgrad.softmax_jacobian`.
 
     Examples
     --------
@@ -128,8 +128,8 @@ def check_log_softmax_jacobian(fn: Callable[..., object]) -> Report:
     Parameters
     ----------
     fn : callable
-        ``fn(z)`` takes a float64 array of shape (B, C) and returns an array of shape (B, C, C): row, output j,
-        logit k; or a linear operator, as softgrad does.
+        ``fn(z)`` takes a float64 array of shape (B, C) and returns an array of shape (B, C, C), with the axes
+        row, output j and logit k; or a linear operator, such as a result of `softgrad.softmax_jacobian`.
 
     Examples
     --------

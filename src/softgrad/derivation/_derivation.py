@@ -41,7 +41,7 @@ class Derivation(Content):
         Returns
         -------
         Verification
-            Its ``passed``, ``failed_step`` and the check of each step; ``str()`` of it is a report.
+            The verdict ``passed``, the position ``failed_step`` and the check of each step; ``str()`` returns a report.
 
         Notes
         -----

@@ -57,9 +57,9 @@ class StepCheck:
     rule : str
         The step's rule.
     proved : bool
-        Both sides are equal by an exact symbolic decision at n = 2, 3, 4 and 5.
+        Whether both sides are proved equal symbolically, at n = 2, 3, 4 and 5.
     failure : str or None
-        The error; None for a step that passed. A step that passed agrees to 50 digits at n = 7, proved or not.
+        The error; None for a step that passed, which agrees to 50 digits at n = 7, whether proved or not.
     """
 
     rule: str
@@ -98,7 +98,7 @@ class Verification:
     steps : tuple of StepCheck
         In the order of ``Derivation.steps``.
     kernel : KernelCheck
-        The comparison of the results with the shipped function: ``function``, ``error`` (relative) and ``passed``.
+        The comparison of the results with softgrad's function: ``function``, ``error`` (relative) and ``passed``.
     """
 
     name: str
@@ -107,7 +107,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether no step failed, and the results agree with the shipped function."""
+        """Whether no step failed, and the results agree with softgrad's function."""
         return self.failed_step is None and self.kernel.passed
 
     @property
