@@ -1,7 +1,7 @@
 """softmax, cross-entropy and the cross-entropy of a linear head for PyTorch, with derivatives of any order.
 
 softmax, log_softmax, logsumexp                   as in torch.nn.functional
-cross_entropy, linear_cross_entropy               as there, but accurate for confident rows too
+cross_entropy, linear_cross_entropy               as there, and accurate for confident rows
 Softmax, LogSoftmax, CrossEntropyLoss, LinearCrossEntropyLoss            as in torch.nn
 
 Needs PyTorch and array-api-compat: ``pip install "softgrad[torch]"``.

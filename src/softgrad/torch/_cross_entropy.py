@@ -76,7 +76,7 @@ def cross_entropy(
     same formulas run as torch operations, as accurate as the device's arithmetic.
 
     The loss reads the logits once; its gradient reads and writes once. Only the logits and targets are saved for the
-    derivatives; for up to 2²⁰ logits in eager mode the gradient is computed together with a reduced loss, and saved.
+    derivatives; in eager mode, a reduced loss of at most 2²⁰ logits also computes and saves its gradient.
     Second derivatives are Hessian-vector products in one pass (`softgrad.cross_entropy_hvp`).
 
     References

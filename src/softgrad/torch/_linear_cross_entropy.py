@@ -75,12 +75,12 @@ def linear_cross_entropy(
     The products are torch's, with its accuracy; the loss of the logits is as accurate as in `cross_entropy`. Gradients
     with respect to the coefficients are summed in float32 or float64.
 
-    A reduced loss that requires gradients in eager mode takes three products in total, because the gradients are
-    computed together with it; no product is computed for a tensor that requires none. Otherwise the backward pass
-    computes the logits again: for the reduction "none", for float16, whose loss scale must be applied first, under
-    torch.compile and torch.func, and for a second backward. Besides the results, one chunk of logits is allocated, or
-    four of a quarter of its size for Hessian-vector products; third derivatives, and derivatives with respect to
-    `target` and `weight`, store the logits.
+    In eager mode, a reduced loss computes the gradients of all tensors that require one in the same pass: three
+    products in total, or fewer if not every tensor requires a gradient. In all other cases the backward pass computes
+    the logits again: with the reduction "none", in float16 (the loss scale must be applied before rounding), under
+    torch.compile and torch.func, and in a second backward pass. Besides the results, one chunk of logits is allocated,
+    or four chunks of a quarter of the size for Hessian-vector products; third derivatives, and derivatives with respect
+    to `target` and `weight`, store the logits.
 
     References
     ----------
