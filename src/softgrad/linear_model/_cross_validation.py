@@ -76,7 +76,7 @@ class SoftmaxRegressionCV(LinearSoftmax):
     best_estimator_ : SoftmaxRegression
         The fit to all rows if `refit`, for `save_model`, `summary` and `temperature_scale`.
     coef_, intercept_, classes_, n_features_in_, feature_names_in_
-        As of `SoftmaxRegression`.
+        As for `SoftmaxRegression`.
 
     Examples
     --------
@@ -138,15 +138,15 @@ class SoftmaxRegressionCV(LinearSoftmax):
         Raises
         ------
         TypeError, ValueError
-            As `SoftmaxRegression.fit`; also if `Cs` is empty, scikit-learn rejects `cv` or `scoring`, weights are given
-            and `scoring` does not accept them, all training rows of a fold have the same class, all scores of a fold
-            or the mean scores of every C are NaN, or, with the default scoring, held-out rows have a class that their
-            training rows lack, for which the loss would be infinite.
+            As for `SoftmaxRegression.fit`; also if `Cs` is empty, scikit-learn rejects `cv` or `scoring`, weights are
+            given and `scoring` does not accept them, all training rows of a fold have the same class, all scores of a
+            fold or the mean scores of every C are NaN, or, with the default scoring, held-out rows have a class that
+            their training rows lack, for which the loss would be infinite.
 
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
-            As `SoftmaxRegression.fit`; one warning states how many of the folds' fits did not converge.
+            As for `SoftmaxRegression.fit`; one warning states how many of the folds' fits did not converge.
         UserWarning
             If a score is NaN for some values of C; these are not chosen, as in scikit-learn's GridSearchCV.
 

@@ -54,15 +54,15 @@ class Inference(FitResults):
     def standard_errors(self) -> NDArray[np.float64]:
         """Return the standard errors of the contrasts, shape (K − 1, P).
 
-        They are the square roots of the diagonal of `covariance`. Raises as `covariance`.
+        They are the square roots of the diagonal of `covariance`, whose errors it raises.
         """
         return np.sqrt(np.diag(self.covariance())).reshape(len(self.classes_) - 1, -1)
 
     def summary(self) -> CoefficientSummary:
         """Return the contrasts with standard errors, z, p-values and 95 % intervals; it prints as a table.
 
-        The log-odds of a class against the first have the coefficients ``coef_[k] - coef_[0]``, and likewise
-        intercepts. Raises as `covariance`.
+        The contrasts ``coef_[k] - coef_[0]`` and ``intercept_[k] - intercept_[0]`` are the coefficients of the log-odds
+        of class k against the first class. Raises the errors of `covariance`.
 
         Examples
         --------

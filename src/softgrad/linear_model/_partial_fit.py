@@ -66,14 +66,14 @@ class PartialFit(FitResults):
         Raises
         ------
         TypeError, ValueError
-            As `fit`; also if `classes` is missing at the first call or changes later, y contains another label,
+            As for `fit`; also if `classes` is missing at the first call or changes later, y contains another label,
             class_weight is "balanced", or the model was loaded from a file, which does not store past batches.
 
         Notes
         -----
-        A is the exact Hessian, in float64, up to K (D + 1) = 1000 coefficients, and its diagonal beyond. It starts at
-        1e-4 or more, also for b and for C=inf, so that coefficients stay finite for a class that a batch lacks. The
-        minimum is found by L-BFGS, whatever `solver` is.
+        A is the exact Hessian, in float64, up to K (D + 1) = 1000 coefficients, and its diagonal beyond. The
+        diagonal of A_0 is at least 1e-4, also for b and for C=inf, so that coefficients stay finite for a class that a
+        batch lacks. The minimum is found by L-BFGS, whatever `solver` is.
 
         The expansion is accurate if the batches have similar distributions: shuffle the rows first. After a batch of
         a single class the model predicts that class with confidence, where the loss has little curvature, and later

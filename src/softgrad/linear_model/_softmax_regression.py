@@ -46,8 +46,8 @@ class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):
     fit_intercept : bool, default True
         Whether to fit b.
     class_weight : None, "balanced" or dict, default None
-        Factors {label: factor} of the row weights, 1 for labels without an entry; "balanced" gives every class
-        the same summed weight. For class probabilities the factors multiply the columns.
+        Factor of the row weights for each label, {label: factor}; 1 for labels without an entry. "balanced" gives
+        every class the same summed weight. For class probabilities the factors multiply the columns.
     label_smoothing : float, default 0.0
         Fraction ε of every target that is distributed evenly over all classes, from 0 to less than 1.
     solver : {"auto", "lbfgs", "newton-cg", "newton"}, default "auto"
@@ -83,8 +83,8 @@ class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):
         Minimum of the objective, in nats per unit of weight.
     gradient_norm_ : float
         Largest absolute entry of the objective's gradient with respect to the coefficients of standardised columns
-        and to W x̄ + b, the logits at the mean row x̄. The entries of a rare class, one with less than a tenth of the
-        mean weight of a class, are divided by ten times the ratio of its weight to that mean.
+        and to W x̄ + b, the logits at the mean row x̄. The entries of a class whose weight is a
+        fraction r < 0.1 of the mean weight of the classes are divided by 10 r.
     converged_ : bool
         Whether ``gradient_norm_`` is at most `tol` and a minimum exists.
     solver_ : str
@@ -106,24 +106,26 @@ class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):
     rows is not a class. With an intercept, constant columns get the coefficient 0.
 
     An iteration reads X about once: logits, probabilities and gradient are computed for blocks of rows that stay in
-    the cache, with float64 sums whose order does not depend on the number of threads. "lbfgs" is L-BFGS with an
-    initial Hessian that starts as Böhning's bound and is then replaced, several times, by the Hessian's diagonal
-    blocks, one per class, computed from a sample of the rows; for many classes by one block for all, for many
-    columns by the diagonal. "newton-cg" uses Hessian-vector products, one pass each, and the same approximation as
-    preconditioner; "newton" uses the Hessian as a matrix. Besides X, `fit` needs memory for the blocks, at most a
-    quarter of X or 2²⁴ numbers ("newton-cg" also for N K probabilities, "newton" for the square of the number of
-    coefficients).
+    the cache, with float64 sums whose order does not depend on the number of threads. "lbfgs" is L-BFGS with
+    Böhning's bound as the first initial Hessian. Several times during the fit, the initial Hessian is recomputed from
+    a sample of the rows: the diagonal blocks of the Hessian, one per class; for many classes, one block that all
+    classes share; for many columns, only the diagonal. "newton-cg" uses Hessian-vector products, one pass each, and the
+    same approximation as preconditioner; "newton" uses the Hessian as a matrix. Besides X, `fit` needs memory for the
+    blocks, at most a quarter of X or 2²⁴ numbers ("newton-cg" also for N K probabilities, "newton" for the square of
+    the number of coefficients).
 
     For float32 rows the rounding error of ``objective_`` is about 1e-7; the coefficients are more accurate, because
     near the minimum the gradient alone decides the steps. For float32 columns whose mean is a hundred or more times
     their standard deviation, tol may not be reached because the mean cancels digits: fit them as float64.
 
-    With an intercept, the weighted sum of a class's probabilities over the training rows of a converged model equals
-    the weight of the class, Σ_n s_n p_nk = Σ_n s_n y_nk, within a relative 10 K tol, also for rare classes.
+    With an intercept, a converged model satisfies Σ_n s_n p_nk = Σ_n s_n y_nk for every class k, also a rare one, with
+    a relative error of at most 10 K tol: the predicted probabilities of the training rows sum to the weight of the
+    class.
 
-    The rows are separable if a linear classifier makes no error on them, or, under quasi-complete separation, on some
-    of them. Without a penalty no finite W is then optimal: `fit` warns, ``converged_`` is False, and the coefficients
-    are those at which the solver stopped. Quasi-complete separation is detected up to 1000 coefficients.
+    The rows are separable if a linear classifier makes no error on them; under quasi-complete separation, some rows
+    are on its decision boundary. Without a penalty no finite W is then optimal: `fit` warns, ``converged_`` is False,
+    and the coefficients are those at which the solver stopped. Quasi-complete separation is detected up to 1000
+    coefficients.
 
     `fit` keeps a reference to X and y, not a copy, for `summary` and other methods that need the Hessian; pickles,
     copies and saved models do not contain it. During `fit` and `partial_fit`, BLAS uses one thread in the whole
@@ -196,8 +198,9 @@ class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):
         X : array_like, sparse matrix or frame of shape (N, D)
             Finite numbers.
         y : array_like of shape (N,) or (N, K)
-            Labels of at least two classes: integers, strings or booleans; or class probabilities, a floating matrix
-            or frame with a column per class, at least 0, without a row of zeros; the sum of a row acts as its weight.
+            Labels of at least two classes: integers, strings or booleans. Or class probabilities: a floating matrix
+            or frame of non-negative numbers, with one column per class; a row must not be all 0, and its sum acts as
+            its weight.
         sample_weight : array_like of shape (N,), optional
             s_n, at least 0; by default 1.
         on_iteration : callable, optional

@@ -77,7 +77,7 @@ def load_model(path: str | os.PathLike[str]) -> SoftmaxRegression:
     -------
     SoftmaxRegression
         Fitted model, whose predictions equal those of the saved one bit for bit. String classes have a fixed-width
-        dtype, also if they had dtype object; the ``seconds`` of ``history_`` are NaN. A model from ``softgrad fit``
+        dtype, even if they had dtype object; the ``seconds`` of ``history_`` are NaN. A model from ``softgrad fit``
         expects the columns in ``feature_names_in_``, with text columns encoded as ``softgrad predict`` encodes them.
 
     Raises

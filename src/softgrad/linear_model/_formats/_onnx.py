@@ -54,7 +54,8 @@ def to_onnx(
     ImportError
         If the package ``onnx`` is not installed.
     TypeError
-        If `model` is not a SoftmaxRegression, `dtype` is any other, or the classes are neither numbers nor strings.
+        If `model` is not a SoftmaxRegression, `dtype` is neither of the two, or the classes are neither numbers nor
+        strings.
     sklearn.exceptions.NotFittedError
         If `model` is not fitted.
     ValueError
