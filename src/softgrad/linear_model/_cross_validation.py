@@ -138,10 +138,10 @@ class SoftmaxRegressionCV(LinearSoftmax):
         Raises
         ------
         TypeError, ValueError
-            As for `SoftmaxRegression.fit`; also if `Cs` is empty, scikit-learn rejects `cv` or `scoring`, weights are
-            given and `scoring` does not accept them, all training rows of a fold have the same class, all scores of a
-            fold or the mean scores of every C are NaN, or, with the default scoring, held-out rows have a class that
-            their training rows lack, for which the loss would be infinite.
+            As for `SoftmaxRegression.fit`. Also if `Cs` is empty; scikit-learn rejects `cv` or `scoring`; weights are
+            given and `scoring` does not accept them; all training rows of a fold have the same class; all scores of a
+            fold, or the mean scores of every C, are NaN; or, with the default scoring, held-out rows have a class that
+            their training rows lack, so that the loss is infinite.
 
         Warns
         -----
