@@ -83,7 +83,7 @@ class AccuracyCase:
 
 
 def notes(report: Report) -> list[str]:
-    """How to read the table."""
+    """Return the notes below the table."""
     lines = [
         "Largest error in ULP of the exact result, in rows of 10 and of 1000 classes.",
         "At most 0.5: correctly rounded. 1e7 in float32, 1e15 in float64: no digit is right.",

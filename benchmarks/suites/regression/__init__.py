@@ -35,7 +35,7 @@ _PEAK_IN_X = 0.25
 
 def cases(peers: Peers, *, folder: Path | None = None, shrink: int = 1) -> Iterator[Case]:
     """Digits, the folder's tables or synthetic data, and the images; `shrink` divides their rows (tests use it)."""
-    # Before anything is timed: a table that cannot be read shall not cost minutes first.
+    # Read all tables before anything is timed: an unreadable one should fail at once.
     others = data_sets.synthetic(shrink) if folder is None else list(csv_folder.data_sets(folder))
     yield FitCase(data_sets.digits(shrink), peers)
     for data in others:

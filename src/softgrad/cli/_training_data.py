@@ -104,7 +104,8 @@ def _refuse_column_options(path: Path, columns: ColumnOptions, reading: ReadOpti
     }
     for option, value in given.items():
         if value:
-            raise CommandError(f"{option} is for CSV, TSV and Parquet; {path} has no named columns")
+            formats = "CSV and TSV" if option == "--no-header" else "CSV, TSV and Parquet"
+            raise CommandError(f"{option} is for {formats}; {path} has no named columns")
 
 
 def _numbering_in_file(table: ArrayTable) -> Callable[[int], int]:
@@ -118,6 +119,10 @@ def _numbering_in_file(table: ArrayTable) -> Callable[[int], int]:
 
 
 def _read_named(path: Path, target: str | None, columns: ColumnOptions, reading: ReadOptions) -> LabelledTable:
+    file_format = detect_format(path, reading)
+    is_text = file_format in TEXT_FORMATS
+    if not (is_text or reading.header):
+        raise CommandError(f"--no-header is for CSV and TSV; {path} is read as {file_format}; leave it out")
     table = read_named_table(path, reading)
     names = [str(name) for name in table.frame.columns]
     if target is None:
@@ -129,7 +134,6 @@ def _read_named(path: Path, target: str | None, columns: ColumnOptions, reading:
         raise CommandError(f"column {label!r} is the target; leave it out of --drop")
     if text:
         table = read_named_table(path, reading, text=text, verbatim=text)
-    is_text = detect_format(path, reading) in TEXT_FORMATS
     table = table._replace(frame=table.frame.drop(columns=list(dropped)))
     warnings = misreading_warnings(table, label, header=is_text and reading.header, text=text)
     frame = table.frame

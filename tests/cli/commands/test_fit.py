@@ -403,7 +403,16 @@ def test_a_mapped_array_reaches_the_fit_as_it_is(run, tmp_path, monkeypatch):
 def test_options_of_named_columns_are_refused_for_arrays(run, tmp_path, option, name):
     np.savez("t.npz", X=np.eye(4), y=[0, 1, 0, 1])
     code, _, err = run("t.npz", *option)
-    assert (code, err) == (2, f"error: {name} is for CSV, TSV and Parquet; t.npz has no named columns\n")
+    formats = "CSV and TSV" if name == "--no-header" else "CSV, TSV and Parquet"
+    assert (code, err) == (2, f"error: {name} is for {formats}; t.npz has no named columns\n")
+
+
+def test_parquet_always_has_a_header(run, iris):
+    import pandas as pd  # noqa: PLC0415
+
+    pd.read_csv(iris).to_parquet("t.parquet")
+    code, _, err = run("t.parquet", "--target", "species", "--no-header")
+    assert (code, err) == (2, "error: --no-header is for CSV and TSV; t.parquet is read as parquet; leave it out\n")
 
 
 def test_an_archive_without_labels_is_refused(run):
