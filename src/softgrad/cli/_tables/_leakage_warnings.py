@@ -112,7 +112,7 @@ def _same_name(name: str, target: str) -> bool:
     """Return whether two names are equal apart from case and the number that pandas appends to a repeated name."""
     name, target = name.casefold(), target.casefold()
     shorter, longer = sorted((name, target), key=len)
-    return longer.startswith(shorter) and re.fullmatch(r"(\.\d+)?", longer[len(shorter) :]) is not None
+    return longer.startswith(shorter) and re.fullmatch(r"(\.\d)?", longer[len(shorter) :]) is not None
 
 
 def _numbers(rows: pd.DataFrame, positions: Array, sample: Array) -> Columns:
