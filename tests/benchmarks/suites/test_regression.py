@@ -79,7 +79,8 @@ def test_report_holds_every_fit_and_the_goals(monkeypatch, folder, with_tables):
         assert peer["gap"] >= 0
         assert fit["whole_fit"]["gap"] >= 0
         assert peer["ratio"] == pytest.approx(peer["median_s"] / peer["softgrad"]["median_s"])
-        assert peer["softgrad"]["iterations"] <= fit["to_gap"]["iterations"]
+        if peer["gap"] > fit["to_gap"]["gap"]:
+            assert peer["softgrad"]["iterations"] <= fit["to_gap"]["iterations"]
         assert peer["threads"] == min(peer["trial_s"], key=peer["trial_s"].get)
     assert one_pass["reads"] > 0
     assert peak["x_bytes"] == 60 * 784 * 4
