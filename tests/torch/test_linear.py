@@ -150,6 +150,16 @@ def test_bfloat16_sums_gradients_in_float32():
     torch.testing.assert_close(gradient.double(), exact, rtol=1e-2, atol=0.2)
 
 
+@pytest.mark.parametrize("transform", [torch.func.grad, torch.func.hessian, torch.func.jacfwd])
+def test_transforms_go_by_chunks_beside_labels(transform, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("all logits at once")
+
+    monkeypatch.setattr(F, "linear", refuse)
+    x, labels = torch.ones(2, 4), torch.tensor([0, 2])
+    transform(lambda W: sgt.linear_cross_entropy(x, W, labels))(torch.randn(3, 4))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from Linux' accounts")
 @pytest.mark.parametrize("way", ["backward twice", "forward over reverse"])

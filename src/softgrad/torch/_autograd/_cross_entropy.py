@@ -58,7 +58,8 @@ def _without_classes(logits: Tensor, target: Tensor, weight: Tensor | None, dim:
 
 def are_targets_differentiated(target: Tensor, weight: Tensor | None) -> bool:
     """Whether a derivative with respect to class probabilities or class weights may be asked for."""
-    return may_be_differentiated(*(t for t in (target, weight) if t is not None and t.dtype is not torch.int64))
+    differentiable = [t for t in (target, weight) if t is not None and t.dtype is not torch.int64]
+    return bool(differentiable) and may_be_differentiated(*differentiable)
 
 
 def _composed(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec) -> Tensor:
