@@ -169,6 +169,7 @@ class Finder:
 moment = sys.argv.pop(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background would ignore it
 sys.meta_path.insert(0, Finder())
+atexit.register(print, "cleaned up")
 if moment == "the end":
     atexit.register(os.kill, os.getpid(), signal.SIGINT)
 from softgrad_command import main
@@ -176,10 +177,22 @@ main()
 """
 
 
-@pytest.mark.parametrize("module", ["softgrad", "numpy.linalg", "typer", "sympy"])
-def test_ctrl_c_at_an_import_exits_130_without_a_traceback(module):
+@pytest.mark.parametrize(
+    "module, out",
+    # SymPy is imported by the command, which may have something to clean up.
+    [("softgrad", ""), ("numpy.linalg", ""), ("typer", ""), ("sympy", "cleaned up\n")],
+)
+def test_ctrl_c_at_an_import_exits_130_without_a_traceback(module, out):
     process = interrupted_at(module, "derive", "softmax")
-    assert (process.returncode, process.stdout, process.stderr) == (130, "", "interrupted\n")
+    assert (process.returncode, process.stdout, process.stderr) == (130, out, "interrupted\n")
+
+
+@pytest.mark.parametrize("module", ["typer", "the end"])
+def test_an_interrupt_that_the_shell_ignores_stays_ignored(module):
+    program = INTERRUPTED.replace("signal.default_int_handler)", "signal.SIG_IGN)")
+    process = interrupted_at(module, "--version", program=program)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.startswith("softgrad ")
 
 
 def test_ctrl_c_while_python_ends_changes_nothing():
@@ -188,6 +201,6 @@ def test_ctrl_c_while_python_ends_changes_nothing():
     assert process.stdout.startswith("softgrad ")
 
 
-def interrupted_at(moment, *arguments):
-    command = [sys.executable, "-c", INTERRUPTED, moment, *arguments]
+def interrupted_at(moment, *arguments, program=INTERRUPTED):
+    command = [sys.executable, "-c", program, moment, *arguments]
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
