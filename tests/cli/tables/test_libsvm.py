@@ -10,6 +10,7 @@ import scipy.sparse
 import softgrad.cli
 from softgrad.cli._tables import _libsvm
 from softgrad.cli._tables._array_table import read_array
+from softgrad.cli._tables._file_format import detect_format
 from tests.cli.refusal import assert_refused
 
 
@@ -34,6 +35,17 @@ def test_libsvm_text_stays_sparse_and_counts_columns_as_the_fit_did():
     assert later.features.toarray().tolist() == [[0, 0, 0, 7, 0]]
     with assert_refused("l.svm, data row 1: index 0; the model counts columns from 1"):
         read_array(text("l.svm", "0 0:7\n"), None, features=5, first_index=1)
+
+
+@pytest.mark.parametrize("name", ["t.svm", "heart_scale", "t.svm.gz"])
+@pytest.mark.parametrize("label", ["1", "spam"])
+def test_a_byte_order_mark_is_no_part_of_the_first_label(name, label):
+    content = f"{label} 1:0.5 2:1\n{label} 1:2\n".encode("utf-8-sig")
+    Path(name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert detect_format(Path(name)) == "libsvm"
+    found = read_array(Path(name), None)
+    assert [str(value) for value in found.labels.tolist()] == [label, label]
+    assert found.features.toarray().tolist() == [[0.5, 1], [2, 0]]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import gzip
 import io
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from softgrad.cli._errors import CommandError
 
@@ -22,7 +22,7 @@ _BUFFER = 2**17
 
 
 @contextmanager
-def open_decompressed(path: Path) -> Iterator[BinaryIO]:
+def open_decompressed(path: Path) -> Iterator[io.BufferedReader[Any]]:
     """Open a file for reading bytes, decompressed if it is gzipped."""
     with open(path, "rb") as file:
         if file.peek(2)[:2] != _GZIP and path.suffix.lower() != ".gz":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import zipfile
 from typing import TYPE_CHECKING
@@ -64,7 +65,7 @@ def _by_content(path: Path) -> FileFormat:
             f"{path}: unknown file format; expected CSV, TSV, Parquet, .npy, .npz or LibSVM text; if it is one of "
             f"them, write --format with {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         )
-    return "libsvm" if _is_libsvm(start) else "csv"
+    return "libsvm" if _is_libsvm(start.removeprefix(codecs.BOM_UTF8)) else "csv"
 
 
 def _is_libsvm(start: bytes) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -13,6 +15,7 @@ from softgrad.cli._tables._decompression import check_text_size, open_decompress
 from softgrad.cli._tables._labels import whole_labels
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from softgrad._typing import Array
@@ -62,7 +65,7 @@ def read_libsvm(
 def _parse_file(path: Path) -> tuple[Any, Array]:
     check_text_size(path)
     try:
-        with open_decompressed(path) as file:
+        with _open_text(path) as file:
             return _parse(file)
     except (ValueError, OverflowError) as error:
         problem = error
@@ -76,9 +79,18 @@ def _parse_file(path: Path) -> tuple[Any, Array]:
     raise CommandError(f"{path}, line {_first_bad_line(lines)}: {text}; expected LibSVM text: LABEL INDEX:VALUE ...")
 
 
+@contextmanager
+def _open_text(path: Path) -> Iterator[BinaryIO]:
+    """Open a file behind its byte order mark, which scikit-learn would read as a part of the first label."""
+    with open_decompressed(path) as file:
+        if file.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
+            file.read(len(codecs.BOM_UTF8))
+        yield file
+
+
 def _words(path: Path) -> tuple[list[bytes], list[str] | None]:
     """Return the lines and, if all labels are words, the words, replaced by 0 in the lines for scikit-learn."""
-    with open_decompressed(path) as file:
+    with _open_text(path) as file:
         lines = file.readlines()
     numbered, words = [], []
     for line in lines:
