@@ -210,7 +210,10 @@ def test_files_that_are_no_tables_are_refused(run, tmp_path, content):
             ["iris.csv", "--target", "species", "--report", "nowhere/r.html"],
             "--report nowhere/r.html: there is no folder",
         ),
-        (["iris.csv", "--target", "species", "--report", "iris.csv"], "--report iris.csv would replace the table"),
+        (
+            ["iris.csv", "--target", "species", "--report", "iris.csv"],
+            "--report iris.csv would replace iris.csv, which",
+        ),
         (["iris.csv", "--target", "species", "--report", "m", "--output", "m"], "--report m would replace the model"),
         (["nowhere.csv", "--target", "species"], "nowhere.csv"),
         ([".", "--target", "species"], "is a directory"),

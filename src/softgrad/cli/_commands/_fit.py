@@ -213,10 +213,9 @@ def _check_folds(labels: Array, folds: int, scoring: str | None) -> None:
 def _check_report(report: Path, table: Path, model: Path) -> None:
     from softgrad.cli._report import check_report  # noqa: PLC0415
 
-    check_report(report)
-    for other, what in ((table, "the table"), (model, "the model")):
-        if report.resolve() == other.resolve():
-            raise CommandError(f"--report {report} would replace {what}; name another file")
+    check_report(report, read=(table,))
+    if report.resolve() == model.resolve():
+        raise CommandError(f"--report {report} would replace the model; name another file")
 
 
 def _write_report(summary: FitSummary, path: Path) -> None:
