@@ -8,31 +8,9 @@
 
 #include "layout/rows.h"
 #include "layout/tuning.h"
-#include "simd/lanes.h"
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include "layout/work_sharing.h"
 
 namespace softgrad::SOFTGRAD_ISA {
-
-// Calls body(i, thread) for i = 0 to count - 1, which the threads share.
-template <class Body>
-inline void for_shared(int64_t count, [[maybe_unused]] int threads, Body body) {
-#ifdef _OPENMP
-  if (threads > 1) {
-#pragma omp parallel num_threads(threads)
-    {
-      int thread = omp_get_thread_num();
-#pragma omp for schedule(static)
-      for (int64_t i = 0; i < count; ++i) body(i, thread);
-      store_fence();
-    }
-    return;
-  }
-#endif
-  for (int64_t i = 0; i < count; ++i) body(i, 0);
-}
 
 // Uninitialised memory on a cache-line boundary.
 class Scratch {

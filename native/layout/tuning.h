@@ -17,6 +17,16 @@ namespace softgrad {
 // spinning for a while, which slows the BLAS calls of the caller.
 inline constexpr int64_t serial_below = 1 << 16;
 
+// Nanoseconds for which a thread without work looks for new work before it sleeps. Waking it takes about as long.
+inline constexpr int64_t spin_ns = 50'000;
+
+// Threads of a call, and calls at a time that share their loops; further calls take one thread.
+inline constexpr int most_threads = 1024, most_calls = 32;
+
+// If a shared loop takes longer than it would have taken the caller alone, loops are not shared for a multiple of the
+// time lost, which doubles each time: so at most about one call in least_rest is slower than one thread.
+inline constexpr int64_t least_rest = 32, most_rest = 1024, longest_rest_ns = 1'000'000'000;
+
 // Products in a pass over a linear head that count as one element for serial_below. At 1797 x 64 x 10 a second thread
 // saves 0.1 ms, but waiting for one that the system has descheduled takes 20 ms.
 inline constexpr int64_t products_per_element = 64;

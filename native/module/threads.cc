@@ -2,15 +2,10 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <thread>
 
 #include "layout/tuning.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-#if defined(__unix__) || defined(__APPLE__)
-#include <pthread.h>
-#endif
 #ifdef __linux__
 #include <sched.h>
 #endif
@@ -23,11 +18,8 @@ int usable_cpus() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
 #endif
-#ifdef _OPENMP
-  return omp_get_num_procs();
-#else
-  return 1;
-#endif
+  unsigned cpus = std::thread::hardware_concurrency();
+  return cpus ? static_cast<int>(cpus) : 1;
 }
 
 int initial_limit() {
@@ -39,24 +31,12 @@ int initial_limit() {
 }
 
 std::atomic<int> limit{initial_limit()};
-std::atomic<bool> forked{false};
-
-#if defined(__unix__) || defined(__APPLE__)
-const int registered = pthread_atfork(nullptr, nullptr, [] { forked = true; });
-#endif
 
 }  // namespace
 
 int num_threads() { return limit; }
 void set_num_threads(int n) { limit = n; }
 
-int threads_for(int64_t elements) {
-#ifdef _OPENMP
-  if (elements < serial_below || forked || omp_in_parallel()) return 1;
-  return limit < omp_get_max_threads() ? limit.load() : omp_get_max_threads();
-#else
-  return 1;
-#endif
-}
+int threads_for(int64_t elements) { return elements < serial_below ? 1 : num_threads(); }
 
 }  // namespace softgrad

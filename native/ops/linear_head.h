@@ -244,8 +244,7 @@ class LinearHeadPass {
     for_panels([&](auto p) {
       int width = p.vectors * W;
       int64_t classes = left_of(head_.classes, p.first_class, width);
-#pragma omp parallel for num_threads(head_.threads) if (head_.threads > 1)
-      for (int64_t d = 0; d <= features_; ++d) {
+      for_shared(features_ + 1, head_.threads, [&](int64_t d, int) {
         int64_t from = d < features_ ? p.first_class * features_ + d * width : step_ * features_ + p.first_class;
         for (int64_t c = 0; c < classes; ++c) {
           double sum = 0;
@@ -253,7 +252,7 @@ class LinearHeadPass {
           int64_t k = p.first_class + c;
           (d < features_ ? head_.sum_W[k * features_ + d] : head_.sum_bias[k]) = sum;
         }
-      }
+      });
     });
   }
 

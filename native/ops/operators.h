@@ -275,8 +275,7 @@ class OperatorProduct {
   void lanes_along_vectors() const {
     int64_t run = args_.columns > 1 ? args_.columns : inner(args_.v), tiles_in_run = (run + W - 1) / W;
     int64_t tiles = args_.v.count / run * tiles_in_run;
-#pragma omp parallel for num_threads(args_.threads) schedule(static) if (args_.threads > 1)
-    for (int64_t tile = 0; tile < tiles; ++tile) {
+    for_shared(tiles, args_.threads, [&](int64_t tile, int) {
       int64_t within = tile % tiles_in_run * W, first = tile / tiles_in_run * run + within;
       with_lanes<V>(lanes_left<V>(run, within), [&](auto lanes) {
         if (args_.columns > 1)
@@ -284,7 +283,7 @@ class OperatorProduct {
         else
           vector_tile<false>(first, lanes);
       });
-    }
+    });
   }
 
   template <bool shared, class Lanes>  // shared: all vectors have the same row of probabilities

@@ -1,7 +1,10 @@
 #include "ops/targets.h"
 
+#include <atomic>
 #include <cstring>
 #include <limits>
+
+#include "layout/work_sharing.h"
 
 namespace softgrad {
 
@@ -69,15 +72,16 @@ bool row_is_bad(const char* row, int64_t stride, int64_t n) {
 }  // namespace
 
 int64_t first_bad_probabilities(const Rows& probs, DType dtype, int threads) {
-  int64_t first = probs.count;
-#pragma omp parallel for num_threads(threads) schedule(static) reduction(min : first) if (threads > 1)
-  for (int64_t i = 0; i < probs.count; ++i) {
-    if (i >= first) continue;
+  std::atomic<int64_t> first = probs.count;
+  for_shared(probs.count, threads, [&](int64_t i, int) {
+    int64_t known = first.load(std::memory_order_relaxed);
+    if (i >= known) return;
     bool bad = dtype == DType::float64 ? row_is_bad<double>(probs.row(i), probs.class_stride, probs.classes)
                                        : row_is_bad<float>(probs.row(i), probs.class_stride, probs.classes);
-    if (bad) first = i;
-  }
-  return first == probs.count ? -1 : first;
+    while (bad && i < known && !first.compare_exchange_weak(known, i)) {
+    }
+  });
+  return first == probs.count ? -1 : first.load();
 }
 
 namespace {
@@ -96,10 +100,10 @@ double row_sum(const char* row, int64_t stride, int64_t n, const double* class_w
 }  // namespace
 
 void sum_probabilities(const Rows& probs, DType dtype, const double* class_weight, double* sums, int threads) {
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-  for (int64_t i = 0; i < probs.count; ++i)
+  for_shared(probs.count, threads, [&](int64_t i, int) {
     sums[i] = dtype == DType::float64 ? row_sum<double>(probs.row(i), probs.class_stride, probs.classes, class_weight)
                                       : row_sum<float>(probs.row(i), probs.class_stride, probs.classes, class_weight);
+  });
 }
 
 }  // namespace softgrad
