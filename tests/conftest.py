@@ -5,9 +5,10 @@ import os
 
 import pytest
 
-# The workers of pytest-xdist share the cores: threads that wait for others must not spin. Read as OpenMP is loaded.
+# The workers of pytest-xdist share the cores: threads of scikit-learn and torch that wait for others must not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+import softgrad
 from softgrad import _core
 from tests import browser
 
@@ -31,9 +32,8 @@ def instruction_set(request):
 @pytest.fixture
 def threads():
     """A function that sets the number of threads until the end of the test."""
-    before = _core.num_threads()
     yield _core.set_num_threads
-    _core.set_num_threads(before)
+    softgrad.set_num_threads(None)
 
 
 def absence(name):

@@ -19,7 +19,7 @@ LEVELS = [
     {"_closed_forms"},
     {"_targets"},
     {"_arrays", "_loss_spec"},
-    {"_validation", "_atomic_write", "_pages"},
+    {"_validation", "_atomic_write", "_cpu_quota", "_pages"},
     {"_core", "_typing"},
 ]
 # Imports of another module of the same level.

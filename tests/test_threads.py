@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import threadpoolctl
 
 import softgrad as sg
 from softgrad import _core, _threads
@@ -15,6 +14,7 @@ from tests import families
 
 # One per layout of the kernels, each large enough for several threads: columns, rows, two blocks a row, long rows.
 SHAPES = [(8000, 10), (150, 1000), (33, 9000), (2, 150_000)]
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def everything(z, y, q):
@@ -89,7 +89,7 @@ def test_a_forked_child_computes_after_its_parent_did():
 def foreign_library(tmp_path):
     """Another user of OpenMP in the same process."""
     compiler = shutil.which("g++") or shutil.which("c++")
-    if compiler is None or not _core.has_openmp():
+    if compiler is None:
         pytest.skip("needs a compiler with OpenMP to build the foreign library")
     source, library = tmp_path / "foreign.cc", tmp_path / "foreign.so"
     source.write_text(FOREIGN)
@@ -133,45 +133,73 @@ def test_a_child_forked_after_another_library_had_used_openmp(foreign_library):
     assert run.stdout.strip() == "0"
 
 
+@pytest.fixture
+def default_threads(threads, monkeypatch):
+    """A function that returns the default number of threads, as if softgrad were imported in an environment."""
+
+    def default(**environment):
+        for name in ("SOFTGRAD_NUM_THREADS", "OMP_NUM_THREADS"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        _threads._start()
+        return sg.get_num_threads()
+
+    yield default
+    monkeypatch.undo()
+    _threads._start()
+
+
 def test_get_and_set(threads):
     sg.set_num_threads(3)
     assert sg.get_num_threads() == 3
 
 
-@pytest.mark.parametrize("value, expected", [("3", 3), ("0", None), ("x", None)])
-def test_environment_variable(value, expected):
-    code = "import softgrad as sg; print(sg.get_num_threads())"
-    run = subprocess.run(
-        [sys.executable, "-c", code], env={"SOFTGRAD_NUM_THREADS": value}, capture_output=True, text=True, check=True
-    )
-    default = subprocess.run([sys.executable, "-c", code], env={}, capture_output=True, text=True, check=True)
-    assert int(run.stdout) == (expected or int(default.stdout))
+@pytest.mark.parametrize("value", ["3", " 3 ", "2147483647"])
+def test_environment_variable(default_threads, value):
+    assert default_threads(SOFTGRAD_NUM_THREADS=value) == int(value)
 
 
 @pytest.mark.parametrize("value", ["abc", "99999999999", "-2", "0", "3.5", "4x"])
-def test_a_number_of_threads_that_is_none_is_a_warning(threads, monkeypatch, value):
-    monkeypatch.setenv("SOFTGRAD_NUM_THREADS", value)
-    _core.set_num_threads(1234)  # as far as the native code understands it
+def test_a_number_of_threads_that_is_none_is_a_warning(default_threads, value):
     with pytest.warns(RuntimeWarning, match=f"SOFTGRAD_NUM_THREADS='{value}'; expected a positive integer"):
-        _threads._check_environment()
-    assert sg.get_num_threads() != 1234
+        assert default_threads(SOFTGRAD_NUM_THREADS=value) == CPUS
 
 
-@pytest.mark.parametrize("value", ["3", " 3 ", "", "2147483647"])
-def test_a_number_of_threads_is_no_warning(threads, monkeypatch, value):
-    monkeypatch.setenv("SOFTGRAD_NUM_THREADS", value)
-    _core.set_num_threads(1234)
-    _threads._check_environment()
-    assert sg.get_num_threads() == 1234
+@pytest.mark.parametrize(
+    "value, expected", [("1", 1), ("1,4", 1), ("1000", None), ("0", None), ("x", None), ("", None)]
+)
+def test_openmps_variable_limits_the_default(default_threads, value, expected):
+    assert default_threads(OMP_NUM_THREADS=value) == (expected or CPUS)
 
 
-@pytest.mark.skipif(not _core.has_openmp(), reason="built without OpenMP")
-def test_threadpoolctl_sees_and_limits_the_threads():
-    assert any(pool["user_api"] == "openmp" for pool in threadpoolctl.threadpool_info())
+@pytest.mark.parametrize("quota, most", [(0.5, 1), (1.0, 1), (1.25, 2), (1000.0, 1000), (None, 1000)])
+def test_the_quota_of_a_container_limits_the_default(default_threads, monkeypatch, quota, most):
+    monkeypatch.setattr(_threads, "cpu_quota", lambda: quota)
+    assert default_threads() == min(most, CPUS)
+
+
+def test_the_environment_counts_more_than_the_quota(default_threads, monkeypatch):
+    monkeypatch.setattr(_threads, "cpu_quota", lambda: 0.5)
+    assert default_threads(SOFTGRAD_NUM_THREADS="3") == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_the_default_follows_the_affinity(threads):
+    threads(0)
+    before = os.sched_getaffinity(0)
     z = families.normal(np.float32, 3.0, 1000, rows=300)
     expected = sg.softmax(z)
-    with threadpoolctl.threadpool_limits(1, user_api="openmp"):
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert sg.get_num_threads() == 1
         np.testing.assert_array_equal(sg.softmax(z), expected)
+        sg.set_num_threads(2)
+        np.testing.assert_array_equal(sg.softmax(z), expected)
+    finally:
+        os.sched_setaffinity(0, before)
+    sg.set_num_threads(None)
+    assert sg.get_num_threads() == CPUS
 
 
 def test_instruction_set_from_the_environment():

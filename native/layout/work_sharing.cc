@@ -253,7 +253,7 @@ class Pool {
     if (workers_.load(std::memory_order_relaxed) >= wanted) return;
     std::unique_lock lock(starting_, std::try_to_lock);
     if (!lock) return;  // another caller starts them
-    // Signals are for the threads that Python knows.
+                        // Signals are for the threads that Python knows.
 #if defined(__unix__) || defined(__APPLE__)
     sigset_t all, before;
     sigfillset(&all);

@@ -331,18 +331,12 @@ NB_MODULE(_core, m) {
         "Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out.");
   m.def("log1p", &log1p_of, "s"_a, "out"_a, "Write log(1 + s) of float64 s >= 0 into out.");
   m.def("num_threads", &num_threads, "Return the largest number of threads that a call may use.");
-  m.def("set_num_threads", &set_num_threads, "n"_a, "Set the largest number of threads that a call may use.");
+  m.def(
+      "set_num_threads", &set_num_threads, "n"_a,
+      "Set the largest number of threads that a call may use; 0 for the default: one for each CPU on which the calling "
+      "thread may run, at most the CPU limit.");
+  m.def("set_cpu_limit", &set_cpu_limit, "cpus"_a, "Set the largest default number of threads.");
   m.def("instruction_sets", &instruction_sets, "Return the instruction sets that this machine can run, best first.");
   m.def("instruction_set", [] { return std::string(kernels_in_use().name); }, "Return the instruction set in use.");
   m.def("use_instruction_set", &use_kernels, "name"_a, "Use another instruction set; for tests and measurements.");
-  m.def(
-      "has_openmp",
-      [] {
-#ifdef _OPENMP
-        return true;
-#else
-        return false;
-#endif
-      },
-      "Return whether calls can use several threads.");
 }

@@ -1,7 +1,8 @@
 #include "module/threads.h"
 
+#include <algorithm>
 #include <atomic>
-#include <cstdlib>
+#include <limits>
 #include <thread>
 
 #include "layout/tuning.h"
@@ -18,24 +19,20 @@ int usable_cpus() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
 #endif
-  unsigned cpus = std::thread::hardware_concurrency();
-  return cpus ? static_cast<int>(cpus) : 1;
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-int initial_limit() {
-  if (const char* text = std::getenv("SOFTGRAD_NUM_THREADS")) {
-    int n = std::atoi(text);
-    if (n > 0) return n;
-  }
-  return usable_cpus();
-}
-
-std::atomic<int> limit{initial_limit()};
+std::atomic<int> limit{0}, cpu_limit{std::numeric_limits<int>::max()};
 
 }  // namespace
 
-int num_threads() { return limit; }
+int num_threads() {
+  int n = limit;
+  return n ? n : std::min(usable_cpus(), cpu_limit.load());
+}
+
 void set_num_threads(int n) { limit = n; }
+void set_cpu_limit(int cpus) { cpu_limit = cpus; }
 
 int threads_for(int64_t elements) { return elements < serial_below ? 1 : num_threads(); }
 

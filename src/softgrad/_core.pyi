@@ -132,7 +132,12 @@ def num_threads() -> int:
     """Return the largest number of threads that a call may use."""
 
 def set_num_threads(n: int) -> None:
-    """Set the largest number of threads that a call may use."""
+    """
+    Set the largest number of threads that a call may use; 0 for the default: one for each CPU on which the calling thread may run, at most the CPU limit.
+    """
+
+def set_cpu_limit(cpus: int) -> None:
+    """Set the largest default number of threads."""
 
 def instruction_sets() -> list[str]:
     """Return the instruction sets that this machine can run, best first."""
@@ -142,6 +147,3 @@ def instruction_set() -> str:
 
 def use_instruction_set(name: str) -> None:
     """Use another instruction set; for tests and measurements."""
-
-def has_openmp() -> bool:
-    """Return whether calls can use several threads."""

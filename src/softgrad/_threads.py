@@ -1,9 +1,13 @@
 """The number of threads that a call may use."""
 
+from __future__ import annotations
+
+import math
 import os
 import warnings
 
 from softgrad import _core, _validation
+from softgrad._cpu_quota import cpu_quota
 
 _MOST = 2**31 - 1  # of the native limit
 
@@ -11,9 +15,11 @@ _MOST = 2**31 - 1  # of the native limit
 def get_num_threads() -> int:
     """Return the largest number of threads that a call may use.
 
-    The default is the environment variable ``SOFTGRAD_NUM_THREADS`` or, if it is not set, the number of CPUs
-    that this process may use. A value that is not an integer from 1 to 2³¹ - 1 is ignored with a warning.
-    OpenMP's own limit (``OMP_NUM_THREADS``, threadpoolctl) applies as well.
+    The default is the environment variable ``SOFTGRAD_NUM_THREADS``. If it is not set, it is the number of CPUs on
+    which the calling thread may run (its affinity), at most the CPU quota of the container, rounded up, and at
+    most ``OMP_NUM_THREADS``. A value of ``SOFTGRAD_NUM_THREADS`` that is not an integer from 1 to 2³¹ - 1 is
+    ignored with a warning.
+
     Results are bitwise identical for every number of threads.
 
     Examples
@@ -25,14 +31,14 @@ def get_num_threads() -> int:
     return _core.num_threads()
 
 
-def set_num_threads(n: int) -> None:
+def set_num_threads(n: int | None) -> None:
     """Set the largest number of threads that a call may use.
 
     Parameters
     ----------
-    n : int
-        At least 1. Small calls always use one thread, and so do forked processes, in which OpenMP
-        could wait for threads that the fork did not copy.
+    n : int or None
+        At least 1; None for the default, see `get_num_threads`. Small calls always use one thread. Calls that run at
+        the same time, in several Python threads, divide this number.
 
     Raises
     ------
@@ -41,30 +47,51 @@ def set_num_threads(n: int) -> None:
     ValueError
         If `n` is less than 1.
 
+    Notes
+    -----
+    The calling thread does the work, and other threads take part of it if and when the system runs them. On a
+    busy machine a call therefore takes about as long as with one thread, and not longer. A forked process starts
+    threads of its own.
+
     Examples
     --------
     >>> import softgrad as sg
-    >>> before = sg.get_num_threads()
     >>> sg.set_num_threads(1)
     >>> sg.get_num_threads()
     1
-    >>> sg.set_num_threads(before)
+    >>> sg.set_num_threads(None)
     """
-    _core.set_num_threads(_validation.threads(n))
+    _core.set_num_threads(_default() if n is None else _validation.threads(n))
 
 
-def _check_environment() -> None:
-    """Warn about an invalid SOFTGRAD_NUM_THREADS, and allow one thread per CPU instead."""
+def _default() -> int:
+    """The number of SOFTGRAD_NUM_THREADS; 0 for one thread for each CPU."""
+    text = os.environ.get("SOFTGRAD_NUM_THREADS", "").strip()
+    return int(text) if text.isdecimal() and 1 <= int(text) <= _MOST else 0
+
+
+def _cpu_limit() -> int:
+    """The largest default: the CPU quota and OMP_NUM_THREADS, whose first number is for the outermost loops."""
+    limits = [_MOST]
+    if quota := cpu_quota():
+        limits.append(math.ceil(quota))
+    openmp = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if openmp.isdecimal() and int(openmp) >= 1:
+        limits.append(int(openmp))
+    return min(limits)
+
+
+def _start() -> None:
+    _core.set_cpu_limit(_cpu_limit())
+    set_num_threads(None)
     text = os.environ.get("SOFTGRAD_NUM_THREADS", "")
-    if not text.strip() or (text.strip().isdecimal() and 1 <= int(text) <= _MOST):
-        return
-    _core.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    warnings.warn(
-        f"SOFTGRAD_NUM_THREADS={text!r}; expected a positive integer, such as 4; {_core.num_threads()} threads are "
-        "used, one for each CPU",
-        RuntimeWarning,
-        stacklevel=4,  # the import of softgrad
-    )
+    if text.strip() and not _default():
+        warnings.warn(
+            f"SOFTGRAD_NUM_THREADS={text!r}; expected a positive integer, such as 4; {_core.num_threads()} threads are "
+            "used, one for each CPU",
+            RuntimeWarning,
+            stacklevel=4,  # the import of softgrad
+        )
 
 
-_check_environment()
+_start()

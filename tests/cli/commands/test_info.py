@@ -40,7 +40,6 @@ def test_json_tells_what_the_library_uses(run, instruction_set):
     assert facts["numpy"] == np.__version__
     assert facts["instruction_set"] == instruction_set
     assert facts["instruction_sets"] == _core.instruction_sets()
-    assert facts["openmp"] is _core.has_openmp()
     assert facts["threads"] == sg.get_num_threads()
     assert facts["cpu"]
 

@@ -29,7 +29,6 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print the results
         "cpu": cpu_model(),
         "instruction_set": _core.instruction_set(),
         "instruction_sets": _core.instruction_sets(),
-        "openmp": _core.has_openmp(),
         "threads": softgrad.get_num_threads(),
     }
     if as_json:
@@ -51,7 +50,6 @@ def _print_table(facts: dict[str, Any]) -> None:
         ("CPU", facts["cpu"], ""),
         ("instruction set", facts["instruction_set"], f"to change: SOFTGRAD_ISA={others[-1]}" if others else ""),
         ("supported sets", ", ".join(facts["instruction_sets"]), "best first"),
-        ("OpenMP", "yes" if facts["openmp"] else "no", "" if facts["openmp"] else "built without it: one thread"),
         ("threads", str(facts["threads"]), "to change: SOFTGRAD_NUM_THREADS=1"),
     ):
         table.add_row(name, Text.assemble(value, "  ", (hint, "dim")))
