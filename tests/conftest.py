@@ -32,7 +32,9 @@ def instruction_set(request):
 @pytest.fixture
 def threads():
     """A function that sets the number of threads until the end of the test."""
+    _core.share_always(True)
     yield _core.set_num_threads
+    _core.share_always(False)
     softgrad.set_num_threads(None)
 
 

@@ -1,13 +1,14 @@
 #include "layout/work_sharing.h"
 
+#include <algorithm>
 #include <atomic>
+#include <cfenv>
 #include <chrono>
 #include <cstring>
 #include <exception>
 #include <memory>
 #include <mutex>
 #include <new>
-#include <system_error>
 #include <thread>
 
 #include "layout/tuning.h"
@@ -44,19 +45,19 @@ int64_t cpu_ns() {
 void pause() {
 #ifdef __SSE2__
   _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
 #endif
 }
 
-// Waits until the value differs from `old`: for a short time without sleeping, because waking a thread takes longer.
-uint32_t wait_for_change(std::atomic<uint32_t>& value, uint32_t old) {
+// Waits for the value to change, for about as long as it takes to wake a thread; returns whether it is still `old`.
+bool spin_while(const std::atomic<uint32_t>& value, uint32_t old) {
   for (int64_t end = now_ns() + spin_ns; now_ns() < end;)
     for (int i = 0; i < 32; ++i) {
-      uint32_t seen = value.load(std::memory_order_acquire);
-      if (seen != old) return seen;
+      if (value.load(std::memory_order_acquire) != old) return false;
       pause();
     }
-  value.wait(old, std::memory_order_acquire);
-  return value.load(std::memory_order_acquire);
+  return true;
 }
 
 // The CPUs on which the calling thread may run; helpers take them over.
@@ -78,6 +79,15 @@ struct Affinity {
 #endif
 };
 
+// How the calling thread rounds, and whether it flushes subnormal numbers. Helpers take it over: otherwise results
+// would depend on who computes them.
+struct Rounding {
+  std::fenv_t environment;
+
+  Rounding() { std::fegetenv(&environment); }
+  void adopt() const { std::fesetenv(&environment); }
+};
+
 // A loop in flight. Every thread has a range of neighbouring pieces, so that it reads the memory that it read in the
 // call before; when its range is done, it takes pieces from those of the others.
 class Call {
@@ -92,6 +102,7 @@ class Call {
 
   int helpers() const { return threads_ - 1; }
   const Affinity& affinity() const { return affinity_; }
+  const Rounding& rounding() const { return rounding_; }
 
   // Runs pieces until none is left; returns their number.
   int64_t work(int thread) {
@@ -130,6 +141,7 @@ class Call {
   int threads_;
   std::unique_ptr<Range[]> ranges_;
   Affinity affinity_;
+  Rounding rounding_;
   std::atomic<bool> failed_{false};
   std::exception_ptr failure_;
 };
@@ -147,26 +159,28 @@ class alignas(cache_line) Offer {
   // No helper joins from now on. Waits for those that have.
   void close() {
     uint32_t state = state_.fetch_and(~places, std::memory_order_acq_rel) & ~places;
-    while (state) state = wait_for_change(state_, state);
+    for (; state; state = state_.load(std::memory_order_acquire))
+      if (spin_while(state_, state)) state_.wait(state, std::memory_order_acquire);
     claimed_.store(false, std::memory_order_release);
   }
 
-  // Joins the call if it has a place left. `call_for_more` is called if it still has one then.
+  // Joins the call if it has a place left. Before, so that the caller need not wait for that, call_for_more is called
+  // if there are places for others.
   template <class CallForMore>
   bool help(Affinity& affinity, CallForMore call_for_more) {
     uint32_t state = state_.load(std::memory_order_relaxed);
+    if ((state & places) > 1) call_for_more();
     do {
       if (!(state & places)) return false;
     } while (!state_.compare_exchange_weak(state, state - 1 + helper, std::memory_order_acquire));
-    uint32_t left = (state & places) - 1;
-    if (left) call_for_more();
     affinity.adopt(call_->affinity());
-    call_->work(call_->helpers() - static_cast<int>(left));
+    call_->rounding().adopt();
+    call_->work(call_->helpers() - static_cast<int>(state & places) + 1);
 #ifdef __SSE2__
     _mm_sfence();  // for streaming stores
 #endif
-    state_.fetch_sub(helper, std::memory_order_release);
-    state_.notify_one();
+    // The caller waits for the last helper, without places left.
+    if (state_.fetch_sub(helper, std::memory_order_release) == helper) state_.notify_one();
     return true;
   }
 
@@ -179,26 +193,39 @@ class alignas(cache_line) Offer {
   Call* call_ = nullptr;
 };
 
-// Decides when sharing does not pay, because other work takes the CPUs: if a call took longer than its pieces would
-// have taken the caller alone, calls take one thread for a multiple of the time lost.
+// Decides when sharing does not pay because other work takes the CPUs: then calls take one thread for a multiple of the
+// time lost.
 class Rest {
  public:
-  bool over(int64_t now) const { return now >= until_.load(std::memory_order_relaxed); }
+  void never(bool never) { never_.store(never, std::memory_order_relaxed); }
 
-  void record(int64_t now, int64_t elapsed, int64_t alone) {
-    int64_t lost = elapsed - alone - alone / 8, multiple = multiple_.load(std::memory_order_relaxed);
-    if (lost <= 0) {
-      int64_t less = multiple - multiple / 8;
-      multiple_.store(less < least_rest ? least_rest : less, std::memory_order_relaxed);
-      return;
+  bool over(int64_t now) const {
+    return now >= until_.load(std::memory_order_relaxed) || never_.load(std::memory_order_relaxed);
+  }
+
+  // elapsed: the time of a call; alone: the time that its pieces would have taken the caller; waited: the time that the
+  // caller waited for pieces in flight; piece: the usual time of one.
+  void record(int64_t now, int64_t elapsed, int64_t alone, int64_t waited, int64_t piece) {
+    if (waited > 2 * piece && 5 * elapsed > 7 * alone) {  // a helper was interrupted
+      begin(now, elapsed * multiple());
+      return set_multiple(2 * multiple());
     }
-    int64_t rest = lost * multiple;
-    until_.store(now + (rest < longest_rest_ns ? rest : longest_rest_ns), std::memory_order_relaxed);
-    multiple_.store(2 * multiple < most_rest ? 2 * multiple : most_rest, std::memory_order_relaxed);
+    if (elapsed < alone) set_multiple(multiple() - multiple() / 32 - 1);
+    int64_t saved = saved_.load(std::memory_order_relaxed) + alone - elapsed;
+    if (saved < 0) begin(now, -saved * least_rest);
+    saved_.store(std::clamp<int64_t>(saved, 0, most_saved_ns), std::memory_order_relaxed);
   }
 
  private:
-  std::atomic<int64_t> until_{0}, multiple_{least_rest};
+  void begin(int64_t now, int64_t rest) {
+    until_.store(now + std::min(rest, longest_rest_ns), std::memory_order_relaxed);
+  }
+
+  int64_t multiple() const { return multiple_.load(std::memory_order_relaxed); }
+  void set_multiple(int64_t n) { multiple_.store(std::clamp(n, least_rest, most_rest), std::memory_order_relaxed); }
+
+  std::atomic<int64_t> until_{0}, saved_{0}, multiple_{least_rest};
+  std::atomic<bool> never_{false};
 };
 
 class Pool {
@@ -208,22 +235,25 @@ class Pool {
     int threads = loop.threads / call.count;
     if (threads > most_threads) threads = most_threads;
     if (threads > loop.count) threads = static_cast<int>(loop.count);
-    int64_t begin = now_ns();
-    if (threads < 2 || !rest_.over(begin)) return run_alone(loop);
+    if (threads < 2 || !rest_.over(now_ns())) return run_alone(loop);
     Call shared(loop, threads);
     Offer* offer = claim();
     if (!offer) return run_alone(loop);
     start_workers(threads - 1);
+    int64_t begin = now_ns();
     offer->open(shared);
     offers_.fetch_add(1, std::memory_order_release);
     wake(threads - 1);
     int64_t cpu = cpu_ns(), pieces = shared.work(0);
     cpu = cpu_ns() - cpu;
+    int64_t done = now_ns();
     offer->close();
-    int64_t end = now_ns();
-    if (pieces) rest_.record(end, end - begin, static_cast<int64_t>(double(cpu) * loop.count / pieces));
+    int64_t end = now_ns(), piece = cpu / std::max<int64_t>(pieces, 1);
+    if (pieces) rest_.record(end, end - begin, piece * loop.count, end - done, piece);
     shared.rethrow();
   }
+
+  void share_always(bool always) { rest_.never(always); }
 
  private:
   struct InFlight {
@@ -250,13 +280,16 @@ class Pool {
   }
 
   void start_workers(int wanted) {
-    if (workers_.load(std::memory_order_relaxed) >= wanted) return;
+    if (workers_.load(std::memory_order_relaxed) >= wanted || now_ns() < start_again_.load(std::memory_order_relaxed))
+      return;
     std::unique_lock lock(starting_, std::try_to_lock);
-    if (!lock) return;  // another caller starts them
-                        // Signals are for the threads that Python knows.
+    if (!lock)
+      return;  // another caller starts them
+               // Signals are for the threads that Python knows, except those of errors in a thread's own code.
 #if defined(__unix__) || defined(__APPLE__)
     sigset_t all, before;
     sigfillset(&all);
+    for (int error : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&all, error);
     pthread_sigmask(SIG_SETMASK, &all, &before);
 #endif
     try {
@@ -264,8 +297,9 @@ class Pool {
         std::thread([this] { work(); }).detach();
         workers_.fetch_add(1, std::memory_order_relaxed);
       }
-    } catch (const std::system_error&) {
-      // The system allows no more threads; the caller does the work of the missing ones.
+    } catch (const std::exception&) {
+      // No memory, or the system allows no more threads; the caller does the work of the missing ones.
+      start_again_.store(now_ns() + start_again_ns, std::memory_order_relaxed);
     }
 #if defined(__unix__) || defined(__APPLE__)
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -278,7 +312,8 @@ class Pool {
     for (;;) {
       bool helped = false;
       for (Offer& offer : all_offers_) helped |= offer.help(affinity, [&] { wake(2); });
-      seen = helped ? offers_.load(std::memory_order_acquire) : wait_for_change(offers_, seen);
+      if (!helped && spin_while(offers_, seen)) offers_.wait(seen, std::memory_order_acquire);
+      seen = offers_.load(std::memory_order_acquire);
     }
   }
 
@@ -286,6 +321,7 @@ class Pool {
   alignas(cache_line) std::atomic<uint32_t> offers_{0};  // made so far
   alignas(cache_line) std::atomic<int> in_flight_{0};
   std::atomic<int> workers_{0};
+  std::atomic<int64_t> start_again_{0};  // when, after the system refused a thread
   std::mutex starting_;
   Rest rest_;
 };
@@ -301,5 +337,6 @@ const int registered = pthread_atfork(nullptr, nullptr, [] { new (storage) Pool;
 }  // namespace
 
 void share(const SharedLoop& loop) { pool->share(loop); }
+void share_always(bool always) { pool->share_always(always); }
 
 }  // namespace softgrad

@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "layout/work_sharing.h"
 #include "module/arrays.h"
 #include "module/huge_pages.h"
 #include "module/isa.h"
@@ -336,6 +337,8 @@ NB_MODULE(_core, m) {
       "Set the largest number of threads that a call may use; 0 for the default: one for each CPU on which the calling "
       "thread may run, at most the CPU limit.");
   m.def("set_cpu_limit", &set_cpu_limit, "cpus"_a, "Set the largest default number of threads.");
+  m.def("share_always", &share_always, "always"_a,
+        "Use several threads also where that has not paid lately, because other work takes the CPUs; for tests.");
   m.def("instruction_sets", &instruction_sets, "Return the instruction sets that this machine can run, best first.");
   m.def("instruction_set", [] { return std::string(kernels_in_use().name); }, "Return the instruction set in use.");
   m.def("use_instruction_set", &use_kernels, "name"_a, "Use another instruction set; for tests and measurements.");
