@@ -87,3 +87,8 @@ def test_the_largest_number_of_threads(threads):
     expected = sg.softmax(z)
     threads(2**31 - 1)
     np.testing.assert_array_equal(sg.softmax(z), expected)
+
+
+def test_the_process_ends_while_threads_compute():
+    finished = run(COMPUTING + "import time; time.sleep(0.05)")
+    assert finished.returncode == 0, finished.stderr

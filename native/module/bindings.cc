@@ -10,6 +10,7 @@
 #include "module/huge_pages.h"
 #include "module/isa.h"
 #include "module/loss_spec_caster.h"
+#include "module/released_gil.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -24,7 +25,7 @@ void softmax(SoftmaxKind kind, DType dtype, nb::handle logits, int axis, nb::han
   SoftmaxArguments args = {
       kind, dtype, in.rows(axis), result.rows(reduces ? -1 : axis), given.data<const RowStatistics>(), 1};
   args.threads = threads_for(args.logits.count * args.logits.classes);
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   kernels_in_use().softmax(args);
 }
 
@@ -46,7 +47,7 @@ double cross_entropy(const LossSpec& spec, DType dtype, nb::handle logits, int a
   args.loss = losses.data<void>();
   args.threads = threads_for(args.logits.count * args.logits.classes);
   set_denominator(spec, args.logits, summed_weight, args.targets);
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   double loss_sum = kernels_in_use().cross_entropy(args);
   return args.dtype == DType::float64 ? loss_sum : static_cast<float>(loss_sum);
 }
@@ -64,14 +65,14 @@ void row_statistics(const LossSpec& spec, DType dtype, nb::handle logits, int ax
   args.logits = z.rows(axis);
   args.out = result.data<RowStatistics>();
   args.threads = threads_for(args.logits.count * args.logits.classes);
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   kernels_in_use().row_statistics(args);
 }
 
 void merge_statistics(nb::handle parts, nb::handle out) {
   Flat blocks(parts, false), result(out, true);
   int64_t rows = result.size() / RowStatistics::fields, count = rows ? blocks.size() / result.size() : 0;
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   kernels_in_use().merge_statistics(blocks.data<const RowStatistics>(), count, rows, result.data<RowStatistics>());
 }
 
@@ -91,7 +92,7 @@ void apply_operator(OperatorKind kind, DType dtype, nb::handle probs, int axis, 
   args.b = b_values.data<const double>();
   args.complement = complements.data<const double>();
   args.threads = threads_for(args.v.count * args.v.classes);
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   kernels_in_use().apply_operator(args);
 }
 
@@ -111,7 +112,7 @@ void hvp(const LossSpec& spec, DType dtype, nb::handle logits, int axis, nb::han
   args.row_scale = scale.data<const double>();
   args.threads = threads_for(args.logits.count * args.logits.classes);
   set_denominator(spec, args.logits, summed_weight, args.targets);
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   kernels_in_use().hvp(args);
 }
 
@@ -119,7 +120,7 @@ void softmax_vjp(DType dtype, nb::handle probs, int axis, nb::handle v, nb::hand
   Array p(probs, false), direction(v, false), result(out, true);
   SoftmaxVjpArguments args = {dtype, p.rows(axis), direction.rows(axis), result.rows(axis), 1};
   args.threads = threads_for(args.probs.count * args.probs.classes);
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   kernels_in_use().softmax_vjp(args);
 }
 
@@ -134,7 +135,7 @@ void secular(int64_t classes, nb::handle probs, nb::handle a, nb::handle b, nb::
   args.origin = origins.data<double>();
   args.offset = offsets.data<double>();
   args.threads = threads_for(p.size() * classes);
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   kernels_in_use().secular(args);
 }
 
@@ -143,7 +144,7 @@ void sum_rows(nb::handle x, int axis, nb::handle out) {
   Flat sums(out, true);
   SumArguments args = {in.rows(axis), sums.data<double>(), 1};
   args.threads = threads_for(args.rows.count * args.rows.classes);
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   kernels_in_use().sum_rows(args);
 }
 
@@ -155,7 +156,7 @@ double linear_head_gradient(const LossSpec& spec, DType dtype, nb::handle x, nb:
   Flat targets(labels, false), target_rows(probabilities, false), kept(probs, true);
   LinearHeadGradientArguments args = {arrays.head(dtype), spec, targets.data<const int64_t>(),
                                       target_rows.data<const double>(), kept.data<void>()};
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   return kernels_in_use().linear_head_gradient(args);
 }
 
@@ -164,7 +165,7 @@ void linear_head_hvp(DType dtype, nb::handle x, nb::handle data, nb::handle indi
   HeadArrays arrays(x, data, indices, starts, W, bias, mass, sum_W, sum_bias);
   Flat p(probs, false);
   LinearHeadHvpArguments args = {arrays.head(dtype), p.data<const void>()};
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   kernels_in_use().linear_head_hvp(args);
 }
 
@@ -185,7 +186,7 @@ void weighted_grams(DType dtype, nb::handle x, nb::handle data, nb::handle indic
   args.intercept = intercept;
   args.grams = result.data<void>();
   args.threads = threads_for(args.rows * args.x.features * args.classes);
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   kernels_in_use().weighted_grams(args);
 }
 
@@ -199,7 +200,7 @@ double column_moments(DType dtype, nb::handle x, nb::handle weight, nb::handle m
   args.mean = means.data<double>();
   args.variance = variances.data<double>();
   args.threads = threads_for(args.x.count * args.x.classes);
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   return kernels_in_use().column_moments(args);
 }
 
@@ -213,7 +214,7 @@ nb::tuple check_labels(const LossSpec& spec, nb::handle labels, int64_t classes,
 int64_t check_probabilities(nb::handle probabilities, DType dtype, int axis) {
   Array probs(probabilities, false);
   Rows rows = probs.rows(axis);
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   return first_bad_probabilities(rows, dtype, threads_for(rows.count * rows.classes));
 }
 
@@ -221,7 +222,7 @@ void sum_probabilities_of(nb::handle probabilities, DType dtype, int axis, nb::h
   Array probs(probabilities, false);
   Flat w(class_weight, false), sums(out, true);
   Rows rows = probs.rows(axis);
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   sum_probabilities(rows, dtype, w.data<const double>(), sums.data<double>(), threads_for(rows.count * rows.classes));
 }
 

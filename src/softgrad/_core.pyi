@@ -139,6 +139,11 @@ def set_num_threads(n: int) -> None:
 def set_cpu_limit(cpus: int) -> None:
     """Set the largest default number of threads."""
 
+def share_always(always: bool) -> None:
+    """
+    Use several threads also where that has not paid lately, because other work takes the CPUs; for tests.
+    """
+
 def instruction_sets() -> list[str]:
     """Return the instruction sets that this machine can run, best first."""
 

@@ -6,6 +6,7 @@
 #include "bounds.h"
 #include "calls.h"
 #include "families.h"
+#include "layout/work_sharing.h"
 #include "ops/targets.h"
 
 namespace softgrad::native_tests {
@@ -231,6 +232,7 @@ void check_callers_at_once(Context& context) {
 }
 
 void check_threads(Context& context) {
+  share_always(true);
   check_rows(context);
   check_matrices(context);
   check_callers_at_once(context);

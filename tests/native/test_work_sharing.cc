@@ -1,6 +1,7 @@
 // Shared loops: every piece runs exactly once, whatever the number of threads, of callers and of loops within loops; an
 // exception reaches the caller once. Under ThreadSanitizer, results written by one thread are read by another.
 #include <atomic>
+#include <cfenv>
 #include <chrono>
 #include <stdexcept>
 #include <string>
@@ -59,6 +60,19 @@ void check_helpers(Context& context) {
       if (thread == 1) ++helped;
     });
   context.report.holds(helped > 0, "another thread helps");
+}
+
+// Helpers round as the caller does.
+void check_rounding(Context& context) {
+  std::atomic<int> others{0};
+  std::fesetround(FE_UPWARD);
+  for (int threads : thread_counts)
+    for_shared(500, threads, [&](int64_t, int) {
+      std::this_thread::yield();
+      if (std::fegetround() != FE_UPWARD) ++others;
+    });
+  std::fesetround(FE_TONEAREST);
+  context.report.holds(others == 0, "rounding");
 }
 
 // No two pieces of a loop run at the same time with the same number of a thread: scratch memory goes by it.
@@ -121,8 +135,10 @@ void check_many_callers(Context& context) {
 }
 
 void check_work_sharing(Context& context) {
+  share_always(true);
   check_helpers(context);
   check_pieces(context);
+  check_rounding(context);
   check_numbers(context);
   check_exceptions(context);
   check_nested_loops(context);
