@@ -18,6 +18,9 @@ regression
     fits of softmax regression beside scikit-learn: time until they are as good, passes over the data, memory.
 torch
     ``softgrad.torch`` beside torch's own functions, through autograd: time and memory.
+load
+    several threads beside one, while another process keeps a core busy, and from which size they pay.
 
-Every result is compared with one in higher precision before it is timed. README.md explains the tables.
+Every result is compared with one in higher precision before it is timed; in "load", with that of one thread.
+README.md explains the tables.
 """

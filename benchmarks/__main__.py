@@ -42,6 +42,7 @@ class SuiteName(StrEnum):
     ACCURACY = "accuracy"
     REGRESSION = "regression"
     TORCH = "torch"
+    LOAD = "load"
 
 
 def bench(
@@ -49,7 +50,8 @@ def bench(
         SuiteName,
         typer.Option(
             help="core, curvature: speed; accuracy: errors in units in the last place; regression: fits beside "
-            "scikit-learn; torch: softgrad.torch beside torch. The last two take minutes."
+            "scikit-learn; torch: softgrad.torch beside torch; load: several threads beside one on a busy machine. "
+            "The last three take minutes."
         ),
     ] = SuiteName.CORE,
     rounds: Annotated[
@@ -57,7 +59,7 @@ def bench(
         typer.Option(
             min=1,
             help="Timings of every variant, or draws of rows. (default: 20; curvature: 10; accuracy: 4; regression: 3; "
-            "torch: 12)",
+            "torch: 12; load: 4)",
         ),
     ] = None,
     threads: Annotated[

@@ -88,6 +88,16 @@ def reached(goal: dict[str, Any]) -> Text:
     return Text(*words[goal["reached"]])
 
 
+def goal_lines(goals: list[dict[str, Any]]) -> list[Text]:
+    """The number of goals reached, and the others by name."""
+    judged = [goal for goal in goals if goal["reached"] is not None]
+    reached = sum(goal["reached"] for goal in judged)
+    lines = [f"{reached} of {len(judged)} goals reached."]
+    lines += [f"Missed: {goal['name']}, {goal['text']}" for goal in judged if not goal["reached"]]
+    lines += [f"Not measured: {goal['name']}, {goal['text']}" for goal in goals if goal["reached"] is None]
+    return [Text(line) for line in lines]
+
+
 def speed_table(records: list[dict[str, Any]]) -> Table:
     """The times, errors, ratios and goals of timed cases."""
     table = new_table("work", "median", "min … max", "error\nULP", "softgrad is", "goal")

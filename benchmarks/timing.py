@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -150,6 +152,42 @@ def interleaved(
         if collecting:
             gc.enable()
     return seconds
+
+
+def in_turns(
+    blocks: Sequence[Callable[[], list[float]]], rounds: int, progress: Callable[[str], object]
+) -> list[list[float]]:
+    """Figures of several blocks of work that take turns, all rounds together; each round starts with another block."""
+    figures: list[list[float]] = [[] for _ in blocks]
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for i in range(rounds):
+            progress(f"round {i + 1} of {rounds}")
+            for k in range(i, i + len(blocks)):
+                figures[k % len(blocks)] += blocks[k % len(blocks)]()
+    finally:
+        if collecting:
+            gc.enable()
+    return figures
+
+
+def block_of_calls(call: Callable[[], object], seconds: float, pause: float = 0.0) -> list[float]:
+    """Seconds of every single call, of as many as fit into a time; each after a pause, in which workers go to sleep."""
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        if pause:
+            time.sleep(pause)
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    return times
+
+
+def quantiles(seconds: Sequence[float]) -> dict[str, float | int]:
+    """The number of times, their median and their 95th percentile."""
+    return {"calls": len(seconds), "median_s": statistics.median(seconds), "p95_s": float(np.percentile(seconds, 95))}
 
 
 def _batch(call: Callable[[], object], size: int) -> float:

@@ -76,6 +76,15 @@ class Judge:
         return f"{distance:.1e} of the largest entry from the exact result, allowed {self.tolerance:.0e}"
 
 
+def bit_equal(results: Any, expected: Any) -> Verdict:
+    """Compare the bits of the results of a call with those of one thread."""
+    same = all(
+        np.asarray(result).tobytes() == np.asarray(other).tobytes()
+        for result, other in zip(results, expected, strict=True)
+    )
+    return Verdict(None, None if same else "not bit-equal to that of one thread")
+
+
 def _float64(result: Any, rows: Any) -> Array:
     if hasattr(result, "detach"):  # a tensor; NumPy does not take those of bfloat16
         array: Array = result.detach()[rows].double().numpy()

@@ -111,7 +111,7 @@ def test_bound_that_softgrad_breaks_is_a_wrong_result():
 @pytest.mark.parametrize("name", [name for name in SuiteName if name != "torch"])
 def test_suites_have_peers_rounds_and_a_line_in_the_docstring(name):
     suite = command._load(name)
-    assert suite.peers
+    assert (suite.peers == ()) == (name == "load")  # it compares softgrad with itself
     assert suite.rounds >= 1
     assert f"\n{name}\n" in sys.modules["benchmarks"].__doc__
 

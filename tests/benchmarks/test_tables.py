@@ -78,3 +78,15 @@ def test_busy_machine_is_told(load, lines):
     told = tables.load_warning({"load": load, "cpus": 2})
     assert len(told) == lines
     assert all("machine was busy before (load 1.1)" in line for line in told)
+
+
+def test_goals_that_are_not_reached_are_named():
+    goals = [
+        {"name": name, "text": "≤ 5 B", "reached": reached}
+        for name, reached in (("a", True), ("b", False), ("c", None))
+    ]
+    assert [str(line) for line in tables.goal_lines(goals)] == [
+        "1 of 2 goals reached.",
+        "Missed: b, ≤ 5 B",
+        "Not measured: c, ≤ 5 B",
+    ]

@@ -1,6 +1,7 @@
 """Turns, rounds, ratios and goals."""
 
 import functools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,3 +77,31 @@ def test_long_calls_are_made_once_a_round(monkeypatch, order, calls):
     monkeypatch.setattr(timing, "LONG", 0)
     timing.interleaved(calls, 3, lambda _: order.append("|"))
     assert "".join(order) == "abc|aabbcc|bca|cab"
+
+
+def test_blocks_take_turns_and_their_figures_are_joined():
+    order = []
+    blocks = [lambda name=name: order.append(name) or [float(len(order))] for name in "abc"]
+    figures = timing.in_turns(blocks, 2, lambda stage: order.append(f"|{stage}|"))
+    assert "".join(order) == "|round 1 of 2|abc|round 2 of 2|bca"
+    assert figures == [[2, 8], [3, 6], [4, 7]]
+
+
+@pytest.mark.parametrize("pause, pauses", [(0, 0), (0.5, 3)])
+def test_block_times_single_calls_until_its_end(monkeypatch, pause, pauses):
+    now, slept = [0.0], []
+    clock = SimpleNamespace(perf_counter=lambda: now[0], sleep=slept.append)
+    monkeypatch.setattr(timing, "time", clock)
+
+    def call():
+        now[0] += 1 + len(times)
+        times.append(1)
+
+    times = []
+    assert timing.block_of_calls(call, 4.0, pause) == [1, 2, 3]
+    assert slept == [0.5] * pauses
+    assert timing.block_of_calls(call, 0.0) == [4]
+
+
+def test_quantiles():
+    assert timing.quantiles([float(n) for n in range(101)]) == {"calls": 101, "median_s": 50, "p95_s": 95}

@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from benchmarks.verdict import Exact, Judge, Verdict
+from benchmarks.verdict import Exact, Judge, Verdict, bit_equal
 
 EXACT = np.array([1.0, 2.5, 1e-30])
 
@@ -51,3 +51,10 @@ def test_rows_are_compared_and_missing_results_are_not():
 def test_errors_count_units_of_a_given_magnitude():
     judge = Judge([Exact(EXACT, magnitude=np.full(3, 1024.0))])
     assert judge(EXACT + np.spacing(np.float32(1024)), ours=True).error_ulp == pytest.approx(1)
+
+
+def test_bits_are_compared():
+    expected = np.array([0.0, np.nan]), 1.5
+    assert bit_equal((np.array([0.0, np.nan]), np.float64(1.5)), expected) == Verdict(None)
+    for other in (np.array([-0.0, np.nan]), 1.5), (expected[0], np.nextafter(1.5, 2)), (expected[0], 1):
+        assert bit_equal(other, expected).refused == "not bit-equal to that of one thread"

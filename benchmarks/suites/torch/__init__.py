@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
-from rich.text import Text
 
 from benchmarks import tables
 from benchmarks.suites import Suite
@@ -73,7 +72,9 @@ def table(report: Report) -> RenderableType:
     """Times, memory, and the goals that are missed."""
     speed = [record for record in report["cases"] if "rounds" in record]
     peaks = [record for record in report["cases"] if "gradient_bytes" in record]
-    return Group(tables.speed_table(speed), "", _memory_table(peaks), "", *goal_lines(report["summary"]["goals"]))
+    return Group(
+        tables.speed_table(speed), "", _memory_table(peaks), "", *tables.goal_lines(report["summary"]["goals"])
+    )
 
 
 def _memory_table(records: list[Record]) -> Table:
@@ -88,16 +89,6 @@ def _memory_table(records: list[Record]) -> Table:
                 tables.goal_cell(record["goals"][0] if variant["name"] == "softgrad" else None),
             )
     return result
-
-
-def goal_lines(goals: list[dict[str, Any]]) -> list[Text]:
-    """The number of goals reached, and the others by name."""
-    judged = [goal for goal in goals if goal["reached"] is not None]
-    reached = sum(goal["reached"] for goal in judged)
-    lines = [f"{reached} of {len(judged)} goals reached."]
-    lines += [f"Missed: {goal['name']}, {goal['text']}" for goal in judged if not goal["reached"]]
-    lines += [f"Not measured: {goal['name']}, {goal['text']}" for goal in goals if goal["reached"] is None]
-    return [Text(line) for line in lines]
 
 
 SUITE = Suite(peers=("torch",), rounds=12, cases=cases, notes=notes, table=table, summary=summary)
