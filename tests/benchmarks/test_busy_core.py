@@ -36,7 +36,7 @@ def test_process_spins_on_one_cpu_until_the_end_of_the_context():
         if hasattr(os, "sched_getaffinity"):
             assert os.sched_getaffinity(process.pid) == {max(os.sched_getaffinity(0))}
         ticks = stat(process.pid)[1]
-        wait_for(lambda: stat(process.pid)[1] >= ticks + 3)
+        wait_for(lambda: stat(process.pid)[1] >= ticks + 10)
     assert process.returncode is not None
 
 
