@@ -6,6 +6,7 @@ of several Python threads that call at once, and shows from which size several t
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import softgrad as sg
@@ -46,8 +47,13 @@ def cases(_peers: Peers, *, shrink: int = 1) -> Iterator[Case]:
     yield PythonThreadsCase([work.loss_and_gradient(shape(1024, 1000)) for _ in range(max(CALLERS))], threads)
     for name, make in ("softmax", work.softmax), ("loss + gradient", work.loss_and_gradient):
         for classes in _CLASSES:
-            works = {n: make(shape(n // classes, classes)) for n in _ELEMENTS}
+            works = {n: make(shape(rows, classes)) for n, rows in rows_of_sizes(classes).items()}
             yield SizesCase(f"{name}, {classes} classes", works, threads)
+
+
+def rows_of_sizes(classes: int) -> dict[int, int]:
+    """The number of rows for each number of elements, rounded up: a limit in elements applies to the same columns."""
+    return {elements: math.ceil(elements / classes) for elements in _ELEMENTS}
 
 
 def notes(report: Report) -> list[str]:

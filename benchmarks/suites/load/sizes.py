@@ -25,7 +25,7 @@ class SizesCase:
 
     title: str
     works: Mapping[int, Work]
-    """By the number of elements, up to a multiple of the classes."""
+    """By the number of elements, before it is rounded up to whole rows."""
     threads: int
 
     def measure(self, rounds: int, progress: Callable[[str], object]) -> Record:

@@ -159,3 +159,9 @@ def test_busy_process_is_stopped_when_a_call_raises(monkeypatch, measured):
         measured(LoadCase(Work("work", (2, 3), interrupted), 2))
     (process,) = started
     assert process.returncode is not None
+
+
+@pytest.mark.parametrize("classes", [10, 1000])
+def test_sizes_have_at_least_the_elements_of_their_column(classes):
+    for elements, rows in load.rows_of_sizes(classes).items():
+        assert elements <= rows * classes < elements + classes
