@@ -327,8 +327,8 @@ NB_MODULE(_core, m) {
   m.def("column_moments", &column_moments, "dtype"_a, "x"_a, "weight"_a, "mean"_a, "variance"_a,
         "Write the weighted mean and variance of every column of a dense matrix; return the largest |x|. "
         "A column with NaN or infinity has no finite mean.");
-  m.def("prefer_huge_pages", &prefer_huge_pages, "address"_a, "bytes"_a,
-        "Request huge pages for memory that has not been written yet.");
+  m.def("prefer_huge_pages", &prefer_huge_pages, "address"_a, "bytes"_a, nb::call_guard<nb::gil_scoped_release>(),
+        "Request huge pages for memory that has not been written yet, as long as they are quicker than small ones.");
   m.def("exp_difference", &exp_difference, "dtype"_a, "z"_a, "m"_a, "out"_a,
         "Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out.");
   m.def("log1p", &log1p_of, "s"_a, "out"_a, "Write log(1 + s) of float64 s >= 0 into out.");

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from softgrad._loss_spec import per_row
-from softgrad.torch._kernels import empty, kernels_for, overwrite_with_grad
+from softgrad.torch._kernels import kernels_for, overwrite_with_grad, scratch
 from softgrad.torch._linear import _head
 from softgrad.torch._linear._softcap import cap_in_place
 
@@ -26,12 +26,13 @@ _BLOCK_ROWS = 1024
 def losses_and_gradients(head: LinearHead, losses: Tensor, scale: Tensor | None, sums: GradientSums) -> None:
     """Write the losses of the rows, and add their gradients times `scale`, if given, to `sums`."""
     size = min(len(head.x), _BLOCK_ROWS)
-    buffer = empty((max(size, _head.CHUNK_BYTES // head.x.element_size()),), head.x.dtype, head.x.device)
-    for part, rows in head._replace(chunk_rows=size).chunks():
-        losses[part], statistics = _losses_and_statistics(rows, buffer)
-        if scale is not None:
-            for classes, g in _gradients(rows, statistics, scale[part], buffer):
-                sums.add_classes(part, classes, g, rows.x)
+    elements = max(size, _head.CHUNK_BYTES // head.x.element_size())
+    with scratch((elements,), head.x.dtype, head.x.device) as buffer:
+        for part, rows in head._replace(chunk_rows=size).chunks():
+            losses[part], statistics = _losses_and_statistics(rows, buffer)
+            if scale is not None:
+                for classes, g in _gradients(rows, statistics, scale[part], buffer):
+                    sums.add_classes(part, classes, g, rows.x)
 
 
 def _losses_and_statistics(head: LinearHead, buffer: Tensor) -> tuple[Tensor, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from softgrad._loss_spec import per_row
-from softgrad.torch._kernels import empty, kernels_for, overwrite_with_grad
+from softgrad.torch._kernels import kernels_for, overwrite_with_grad, scratch
 from softgrad.torch._linear._head import GradientSums, LinearHead
 from softgrad.torch._linear._softcap import bend, cap_in_place
 
@@ -18,20 +18,20 @@ def losses_and_gradients(head: LinearHead, losses: Tensor, scale: Tensor | None,
 
     The gradient overwrites the logits of its chunk.
     """
-    spec, buffer = per_row(head.spec), None
-    for part, chunk in head.chunks(2 if head.softcap and scale is not None else 1):
-        if buffer is None:
-            buffer = empty((len(chunk.x), len(head.W)), head.x.dtype, head.x.device)
-        logits = buffer[: len(chunk.x)]
-        chunk.write_logits(logits)
-        slope = cap_in_place(logits, head.softcap, slope_wanted=scale is not None)
-        if scale is None:
-            losses[part] = kernels_for(logits).cross_entropy(logits, chunk.targets, spec)
-            continue
-        overwrite_with_grad(logits, scale[part], chunk.targets, spec, losses[part])
-        if slope is not None:
-            logits.mul_(slope)
-        sums.add(part, logits, chunk.x)
+    spec, chunks = per_row(head.spec), list(head.chunks(2 if head.softcap and scale is not None else 1))
+    most_rows = max((len(chunk.x) for _, chunk in chunks), default=0)
+    with scratch((most_rows, len(head.W)), head.x.dtype, head.x.device) as buffer:
+        for part, chunk in chunks:
+            logits = buffer[: len(chunk.x)]
+            chunk.write_logits(logits)
+            slope = cap_in_place(logits, head.softcap, slope_wanted=scale is not None)
+            if scale is None:
+                losses[part] = kernels_for(logits).cross_entropy(logits, chunk.targets, spec)
+                continue
+            overwrite_with_grad(logits, scale[part], chunk.targets, spec, losses[part])
+            if slope is not None:
+                logits.mul_(slope)
+            sums.add(part, logits, chunk.x)
 
 
 def linear_cross_entropy_hvp(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
