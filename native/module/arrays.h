@@ -33,6 +33,7 @@ class Array {
   }
   int64_t size() const { return held_ ? view_.len / view_.itemsize : 0; }
   int64_t item_bytes() const { return held_ ? view_.itemsize : 0; }
+  const Py_buffer& view() const { return view_; }
 
   // Rows along `axis`; for axis -1 every element is a row.
   Rows rows(int axis) const {

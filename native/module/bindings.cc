@@ -10,6 +10,7 @@
 #include "module/huge_pages.h"
 #include "module/isa.h"
 #include "module/loss_spec_caster.h"
+#include "module/plain_calls.h"
 #include "module/released_gil.h"
 
 namespace nb = nanobind;
@@ -268,6 +269,7 @@ NB_MODULE(_core, m) {
 
   m.def("softmax", &softmax, "kind"_a, "dtype"_a, "logits"_a, "axis"_a, "out"_a, "statistics"_a.none() = nb::none(),
         "Write softmax, log_softmax or logsumexp of every row into out.");
+  define_plain_calls(m);
   m.def("row_statistics", &row_statistics, "spec"_a, "dtype"_a, "logits"_a, "axis"_a, "out"_a, nb::kw_only(),
         "labels"_a.none() = nb::none(), "probabilities"_a.none() = nb::none(), "probabilities_dtype"_a = DType::float64,
         "class_weight"_a.none() = nb::none(), "first_class"_a = 0, "classes"_a = 0,
@@ -327,7 +329,7 @@ NB_MODULE(_core, m) {
   m.def("column_moments", &column_moments, "dtype"_a, "x"_a, "weight"_a, "mean"_a, "variance"_a,
         "Write the weighted mean and variance of every column of a dense matrix; return the largest |x|. "
         "A column with NaN or infinity has no finite mean.");
-  m.def("prefer_huge_pages", &prefer_huge_pages, "address"_a, "bytes"_a, nb::call_guard<nb::gil_scoped_release>(),
+  m.def("prefer_huge_pages", &prefer_huge_pages, "address"_a, "bytes"_a, nb::call_guard<ReleasedGil>(),
         "Request huge pages for memory that has not been written yet, as long as they are quicker than small ones.");
   m.def("exp_difference", &exp_difference, "dtype"_a, "z"_a, "m"_a, "out"_a,
         "Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out.");

@@ -3,8 +3,10 @@ Compiled kernels of softgrad; use them through the functions of the package.
 """
 
 import enum
+from typing import Any
 
 import softgrad._loss_spec
+import softgrad._typing
 
 
 class DType(enum.Enum):
@@ -43,6 +45,28 @@ class OperatorKind(enum.Enum):
 
 def softmax(kind: SoftmaxKind, dtype: DType, logits: object, axis: int, out: object, statistics: object | None = None) -> None:
     """Write softmax, log_softmax or logsumexp of every row into out."""
+
+def try_softmax(logits: object, axis: object, out: object) -> softgrad._typing.Array | None:
+    """Return softmax of plain arguments, None for any others."""
+
+def try_log_softmax(logits: object, axis: object, out: object) -> softgrad._typing.Array | None:
+    """Return log_softmax of plain arguments, None for any others."""
+
+def try_logsumexp(logits: object, axis: object) -> softgrad._typing.Array | None:
+    """Return logsumexp of plain arguments, None for any others."""
+
+def try_cross_entropy(logits: object, target: object, axis: object) -> Any | None:
+    """Return the mean cross-entropy of plain arguments, None for any others."""
+
+def try_cross_entropy_grad(logits: object, target: object, axis: object, out: object) -> softgrad._typing.Array | None:
+    """
+    Return the gradient of the mean cross-entropy of plain arguments, None for any others.
+    """
+
+def try_cross_entropy_value_and_grad(logits: object, target: object, axis: object, out: object) -> tuple[Any, softgrad._typing.Array] | None:
+    """
+    Return the mean cross-entropy of plain arguments and its gradient, None for any others.
+    """
 
 def row_statistics(spec: softgrad._loss_spec.LossSpec, dtype: DType, logits: object, axis: int, out: object, *, labels: object | None = None, probabilities: object | None = None, probabilities_dtype: DType = DType.float64, class_weight: object | None = None, first_class: int = 0, classes: int = 0) -> None:
     """

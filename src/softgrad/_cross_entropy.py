@@ -1,4 +1,7 @@
-"""Softmax cross-entropy and its gradient: validate, then one native call."""
+"""Softmax cross-entropy and its gradient: validate, then one native call.
+
+Plain arguments, which the native functions named try_... recognise, need no validation.
+"""
 
 from __future__ import annotations
 
@@ -115,6 +118,10 @@ def cross_entropy(
     >>> float(sg.cross_entropy([0.0, 40.0], 1))  # confident, and not zero
     4.248354255291589e-18
     """
+    if weight is None and not options:
+        loss = _core.try_cross_entropy(logits, target, axis)
+        if loss is not None:
+            return loss
     return checked("cross_entropy", logits, target, axis, weight, options).run(None)
 
 
@@ -170,6 +177,10 @@ def cross_entropy_grad(
     >>> sg.cross_entropy_grad([0.0, 40.0], 1)
     array([ 4.24835426e-18, -4.24835426e-18])
     """
+    if weight is None and not options:
+        gradient = _core.try_cross_entropy_grad(logits, target, axis, out)
+        if gradient is not None:
+            return gradient
     loss = checked("cross_entropy_grad", logits, target, axis, weight, options)
     gradient = loss.gradient(out)
     loss.run(gradient)
@@ -238,6 +249,10 @@ def cross_entropy_value_and_grad(
     >>> float(loss), gradient is logits
     (0.4076059644443803, True)
     """
+    if weight is None and not options:
+        results = _core.try_cross_entropy_value_and_grad(logits, target, axis, out)
+        if results is not None:
+            return results
     loss = checked("cross_entropy_value_and_grad", logits, target, axis, weight, options)
     gradient = loss.gradient(out)
     return loss.run(gradient), gradient

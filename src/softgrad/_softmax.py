@@ -1,4 +1,7 @@
-"""softmax, log_softmax and logsumexp: validate, then one native call."""
+"""softmax, log_softmax and logsumexp: validate, then one native call.
+
+Plain arguments, which the native functions named try_... recognise, need no validation.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,8 @@ def softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> 
     >>> sg.softmax([1.0, 2.0, 3.0])
     array([0.09003057, 0.24472847, 0.66524096])
     """
-    return _like_logits(SoftmaxKind.softmax, "softmax", logits, axis, out)
+    result = _core.try_softmax(logits, axis, out)
+    return _like_logits(SoftmaxKind.softmax, "softmax", logits, axis, out) if result is None else result
 
 
 def log_softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
@@ -112,7 +116,8 @@ def log_softmax(logits: ArrayLike, *, axis: Axis = -1, out: Array | None = None)
     >>> sg.log_softmax([0.0, 100.0])
     array([-1.00000000e+02, -3.72007598e-44])
     """
-    return _like_logits(SoftmaxKind.log_softmax, "log_softmax", logits, axis, out)
+    result = _core.try_log_softmax(logits, axis, out)
+    return _like_logits(SoftmaxKind.log_softmax, "log_softmax", logits, axis, out) if result is None else result
 
 
 def logsumexp(logits: ArrayLike, *, axis: Axis = -1, keepdims: bool = False) -> Array:
@@ -156,6 +161,8 @@ def logsumexp(logits: ArrayLike, *, axis: Axis = -1, keepdims: bool = False) -> 
     >>> float(sg.logsumexp([1000.0, 1000.0]))
     1000.6931471805599
     """
+    if keepdims is False and (lse := _core.try_logsumexp(logits, axis)) is not None:
+        return lse
     z, dtype = _validation.logits(logits, "logsumexp")
     axes = _validation.reduced_axes(axis, z.ndim)
     shape = tuple(n for i, n in enumerate(z.shape) if i not in axes)
