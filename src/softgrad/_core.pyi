@@ -144,7 +144,9 @@ def column_moments(dtype: DType, x: object, weight: object, mean: object, varian
     """
 
 def prefer_huge_pages(address: int, bytes: int) -> None:
-    """Request huge pages for memory that has not been written yet, as long as they are quicker than small ones."""
+    """
+    Request huge pages for memory that has not been written yet, as long as they are quicker than small ones.
+    """
 
 def exp_difference(dtype: DType, z: object, m: float, out: object) -> None:
     """Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out."""
