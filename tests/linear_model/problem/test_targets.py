@@ -10,6 +10,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import DataConversionWarning
 
 from softgrad.linear_model import SoftmaxRegression
+from softgrad.linear_model._problem._targets import encode_target
 
 X, y = load_iris(return_X_y=True)
 RNG = np.random.default_rng(0)
@@ -93,6 +94,17 @@ def test_labels_of_any_kind(labels):
     assert model.classes_.tolist() == names.tolist()
     np.testing.assert_array_equal(model.coef_, fitted(codes).coef_)
     np.testing.assert_array_equal(model.predict(X), names[fitted(codes).predict(X)])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64, ">i4", bool, np.float32, "U2"])
+def test_labels_are_encoded_as_by_sorting(dtype):
+    labels = np.append([-5, 89], np.random.default_rng(0).integers(-5, 90, 300)).astype(dtype)
+    for array in (labels, labels[:20]):  # the second holds fewer labels than the range of the integers
+        names, codes = np.unique(array, return_inverse=True)
+        encoded = encode_target(array, len(array), "SoftmaxRegression")
+        np.testing.assert_array_equal(encoded.names, names)
+        np.testing.assert_array_equal(encoded.codes, codes)
+        assert (encoded.names.dtype, encoded.codes.dtype) == (names.dtype, codes.dtype)
 
 
 def test_a_column_of_labels_is_taken_with_a_warning():

@@ -78,9 +78,21 @@ def _encode_labels(array: Array) -> EncodedTarget:
                 f"y holds labels of types {', '.join(kinds)}; expected one kind (Unknown label type); write "
                 "y.astype(str), or drop the rows without a label"
             )
-    check_classification_targets(array)
-    names, codes = np.unique(array, return_inverse=True)
-    return EncodedTarget(names, codes, None)
+    if array.dtype.kind not in "biuU":  # which are always labels
+        check_classification_targets(array)
+    return EncodedTarget(*_unique_with_codes(array), None)
+
+
+def _unique_with_codes(array: Array) -> tuple[Array, Array]:
+    """Return the sorted distinct labels, and the index of every label, by counting where that takes no sorting."""
+    if array.dtype.kind in "iu" and np.can_cast(array.dtype, np.int64) and array.size:
+        smallest, largest = int(array.min()), int(array.max())
+        if largest - smallest < len(array):
+            offsets = array.astype(np.int64) - smallest
+            occurs = np.bincount(offsets) > 0
+            names = (np.flatnonzero(occurs) + smallest).astype(array.dtype)
+            return names, (np.cumsum(occurs) - 1)[offsets]
+    return np.unique(array, return_inverse=True)
 
 
 def _encode_probabilities(array: Array, columns: list[str]) -> EncodedTarget:
