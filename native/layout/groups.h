@@ -9,6 +9,7 @@
 #include "layout/rows.h"
 #include "layout/tuning.h"
 #include "layout/work_sharing.h"
+#include "simd/lanes.h"
 
 namespace softgrad::SOFTGRAD_ISA {
 

@@ -106,6 +106,13 @@ inline constexpr int64_t share_of_sums = 64, least_sum_bytes = 1 << 20, least_gr
 // Rows that are gathered together for Gram matrices; they stay in the second-level cache. Half: no difference.
 inline constexpr int64_t gram_chunk_rows = 64;
 
+// Threads share the blocks of Gram matrices. If those are few, so that the last one takes long, rows are divided as
+// well, into parts of at least least_part_rows rows, each with sums of its own, of up to most_part_elements.
+inline constexpr int64_t gram_tasks = 128, least_part_rows = 512, most_part_elements = 1 << 22;
+
+// Rows of a dense matrix, at least, whose class weights are computed together: a block of panel_product.
+inline constexpr int64_t least_weight_rows = 8;
+
 // Elements and rows of a group for the moments of columns, 1 MiB of double; at most 64 groups. Half and double: no
 // difference.
 inline constexpr int64_t moment_elements = 1 << 17, least_moment_rows = 64, most_moment_groups = 64;

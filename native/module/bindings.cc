@@ -191,6 +191,34 @@ void weighted_grams(DType dtype, nb::handle x, nb::handle data, nb::handle indic
   kernels_in_use().weighted_grams(args);
 }
 
+void class_weights(DType dtype, nb::handle x, nb::handle data, nb::handle indices, nb::handle starts, nb::handle index,
+                   nb::handle W, nb::handle bias, nb::handle mass, nb::handle weights) {
+  DesignArrays design(x, data, indices, starts);
+  Flat rows(index, false), coefficients(W, false), intercept(bias, false), masses(mass, false), result(weights, true);
+  ClassWeightArguments args = {};
+  args.dtype = dtype;
+  args.classes = intercept.size();
+  args.x = design.matrix(args.classes ? coefficients.size() / args.classes : 0);
+  args.index = rows.data<const int64_t>();
+  args.rows = rows.size();
+  args.W = coefficients.data<const double>();
+  args.bias = intercept.data<const double>();
+  args.mass = masses.data<const double>();
+  args.weights = result.data<double>();
+  args.threads = threads_for(args.rows * (args.x.features + args.classes));
+  nb::gil_scoped_release released;
+  kernels_in_use().class_weights(args);
+}
+
+void cholesky_solve(DType dtype, int64_t factors, nb::handle L, nb::handle x, int64_t columns) {
+  Flat triangles(L, false), vectors(x, true);
+  CholeskySolveArguments args = {dtype, triangles.data<const void>(), factors, columns, vectors.data<void>(), 0, 1};
+  args.vectors = columns ? vectors.size() / columns : 0;
+  args.threads = threads_for(triangles.size());
+  nb::gil_scoped_release released;
+  kernels_in_use().cholesky_solve(args);
+}
+
 double column_moments(DType dtype, nb::handle x, nb::handle weight, nb::handle mean, nb::handle variance) {
   Array matrix(x, false);
   Flat weights(weight, false), means(mean, true), variances(variance, true);
@@ -322,6 +350,12 @@ NB_MODULE(_core, m) {
         "starts"_a.none(), "W"_a, "bias"_a, "mass"_a, "probs"_a, "sum_W"_a, "sum_bias"_a,
         "Write sum h x^T and sum h over the rows x into sum_W and sum_bias, h being the Hessian of the cross-entropy, "
         "from probs and the mass of the targets, times W x + bias.");
+  m.def("class_weights", &class_weights, "dtype"_a, "x"_a.none(), "data"_a.none(), "indices"_a.none(),
+        "starts"_a.none(), "index"_a, "W"_a, "bias"_a, "mass"_a, "weights"_a,
+        "Write the mass of rows of x times p (1 - p) into float64 weights, p being the softmax of W x + bias.");
+  m.def("cholesky_solve", &cholesky_solve, "dtype"_a, "factors"_a, "L"_a, "x"_a, "columns"_a,
+        "Solve with Cholesky factors in place. Row j of a factor is column j of L; row n of x belongs to factor n "
+        "modulo their number.");
   m.def(
       "weighted_grams", &weighted_grams, "dtype"_a, "x"_a.none(), "data"_a.none(), "indices"_a.none(),
       "starts"_a.none(), "index"_a, "weights"_a, "mean"_a, "inverse_scale"_a, "intercept"_a, "grams"_a,

@@ -1,6 +1,8 @@
 // Compiled once for each instruction set, with SOFTGRAD_COMPILE_<SET> defined.
 #include "module/kernels.h"
 
+#include "ops/cholesky_solve.h"
+#include "ops/class_weights.h"
 #include "ops/cross_entropy.h"
 #include "ops/gram.h"
 #include "ops/hvp.h"
@@ -87,6 +89,14 @@ void linear_head_hvp(const LinearHeadHvpArguments& args) {
                [&]<class V, class T>(Elements<V, T>) { linear_head_pass(args.head, HessianOfRows<V>{args}); });
 }
 
+void class_weights(const ClassWeightArguments& args) {
+  with_vectors(args.dtype, [&]<class V, class T>(Elements<V, T>) { class_weights_in<V>(args); });
+}
+
+void cholesky_solve(const CholeskySolveArguments& args) {
+  with_vectors(args.dtype, [&]<class V, class T>(Elements<V, T>) { CholeskySolve<V>(args).run(); });
+}
+
 void weighted_grams(const GramArguments& args) {
   with_vectors(args.dtype, [&]<class V, class T>(Elements<V, T>) { weighted_grams_in<V>(args); });
 }
@@ -122,7 +132,9 @@ const Kernels kernels = {set_name,
                          sum_rows,
                          linear_head_gradient,
                          linear_head_hvp,
+                         class_weights,
                          weighted_grams,
+                         cholesky_solve,
                          column_moments,
                          exp_difference_of,
                          log1p_of};

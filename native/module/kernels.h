@@ -21,7 +21,9 @@ struct Kernels {
   // Returns the summed loss.
   double (*linear_head_gradient)(const LinearHeadGradientArguments&);
   void (*linear_head_hvp)(const LinearHeadHvpArguments&);
+  void (*class_weights)(const ClassWeightArguments&);
   void (*weighted_grams)(const GramArguments&);
+  void (*cholesky_solve)(const CholeskySolveArguments&);
   // Returns the largest |x|.
   double (*column_moments)(const MomentArguments&);
   // exp(z - m) and log(1 + s) of each element, for tests.

@@ -157,6 +157,30 @@ struct MomentArguments {
   int threads;
 };
 
+// The weights of rows in the Hessian of every class; see class_weights.h.
+struct ClassWeightArguments {
+  DType dtype;  // float32 or float64, of x
+  DesignMatrix x;
+  const int64_t* index;  // (rows), into the rows of x
+  int64_t rows;
+  int64_t classes;
+  const double* W;     // (classes, features)
+  const double* bias;  // (classes)
+  const double* mass;  // (rows)
+  double* weights;     // (rows, classes)
+  int threads;
+};
+
+// Right-hand sides that Cholesky factors solve in place; see cholesky_solve.h.
+struct CholeskySolveArguments {
+  DType dtype;    // float32 or float64
+  const void* L;  // (factors, columns, columns)
+  int64_t factors, columns;
+  void* x;  // (vectors, columns)
+  int64_t vectors;
+  int threads;
+};
+
 // Weighted Gram matrices of standardised rows; see gram.h.
 struct GramArguments {
   DType dtype;  // float32 or float64, of x, mean, inverse_scale and grams

@@ -8,6 +8,20 @@
 
 namespace softgrad::SOFTGRAD_ISA {
 
+// Rows of a matrix in row-major order, `step` elements apart.
+template <class T>
+inline Rows matrix_rows(const T* data, int64_t count, int64_t classes, int64_t step) {
+  Rows rows;
+  rows.data = reinterpret_cast<char*>(const_cast<T*>(data));
+  rows.count = count;
+  rows.classes = classes;
+  rows.class_stride = sizeof(T);
+  rows.outer_axes = 1;
+  rows.outer_shape[0] = count;
+  rows.outer_stride[0] = step * sizeof(T);
+  return rows;
+}
+
 template <class T>
 struct DenseMatrix {
   Matrix<T> x;
@@ -15,6 +29,10 @@ struct DenseMatrix {
 
   explicit DenseMatrix(const DesignMatrix& m)
       : x{m.dense.data, m.dense.neighbour_stride(), m.dense.class_stride}, features(m.features) {}
+
+  // Rows without a gap.
+  DenseMatrix(const T* rows, int64_t n)
+      : x{reinterpret_cast<const char*>(rows), n * int64_t(sizeof(T)), int64_t(sizeof(T))}, features(n) {}
 
   static int64_t bytes(const DesignMatrix& m) { return m.rows * m.features * int64_t(sizeof(T)); }
 
@@ -39,6 +57,18 @@ struct DenseMatrix {
         for (int v = 0; v < vectors; ++v) (V::load(to + v * V::lanes) + sum[v]).store(to + v * V::lanes);
       });
     }
+  }
+
+  // As add_logits, for the rows in an index, of which `gathered` is a copy.
+  template <class V, int vectors>
+  void add_logits_of(const int64_t*, int count, const T* gathered, const T* panel, T* logits, int64_t step) const {
+    DenseMatrix(gathered, features).template add_logits<V, vectors>(0, count, panel, logits, step);
+  }
+
+  int64_t gathered_elements(int64_t rows) const { return rows * features; }
+
+  void gather(const int64_t* index, int count, T* gathered) const {
+    for (int i = 0; i < count; ++i) copy_row(index[i], features, gathered + i * features);
   }
 
   // total(d, c) += Σ_i x(first + i, d) g(i, c)
@@ -85,6 +115,15 @@ struct SparseMatrix {
       for (int v = 0; v < vectors; ++v) sum[v].store(to + v * V::lanes);
     }
   }
+
+  // Sparse rows are used where they lie.
+  template <class V, int vectors>
+  void add_logits_of(const int64_t* index, int count, const T*, const T* panel, T* logits, int64_t step) const {
+    for (int i = 0; i < count; ++i) add_logits<V, vectors>(index[i], 1, panel, logits + i * step, step);
+  }
+
+  int64_t gathered_elements(int64_t) const { return 0; }
+  void gather(const int64_t*, int, T*) const {}
 
   template <class V, int vectors>
   void add_outer(int64_t first, int count, const T* g, double* total) const {

@@ -12,30 +12,10 @@
 #include "layout/groups.h"
 #include "ops/cross_entropy.h"
 #include "ops/design_matrix.h"
+#include "ops/head_panels.h"
 #include "ops/softmax.h"
 
 namespace softgrad::SOFTGRAD_ISA {
-
-// `vectors` vectors of classes; the last one may have spare lanes.
-template <int panel_vectors>
-struct Panel {
-  static constexpr int vectors = panel_vectors;
-  int64_t first_class;
-};
-
-// Rows of a matrix in row-major order, `step` elements apart.
-template <class T>
-inline Rows matrix_rows(const T* data, int64_t count, int64_t classes, int64_t step) {
-  Rows rows;
-  rows.data = reinterpret_cast<char*>(const_cast<T*>(data));
-  rows.count = count;
-  rows.classes = classes;
-  rows.class_stride = sizeof(T);
-  rows.outer_axes = 1;
-  rows.outer_shape[0] = count;
-  rows.outer_stride[0] = step * sizeof(T);
-  return rows;
-}
 
 // Logits, `step` elements from row to row, become s (M p - y).
 template <class Vector>
@@ -105,13 +85,6 @@ struct HessianOfRows {
       (weight * lanes.load(p + c, 0) * (V::load(u + c) - mean)).store(u + c);
     });
   }
-
-  static T sum_of_lanes(V x) {
-    T lanes[V::lanes], sum = 0;
-    x.store(lanes);
-    for (T lane : lanes) sum += lane;
-    return sum;
-  }
 };
 
 // Task: GradientOfRows or HessianOfRows.
@@ -120,7 +93,6 @@ class LinearHeadPass {
   using V = typename Task::V;
   using T = typename V::Scalar;
   static constexpr int W = V::lanes;
-  static constexpr int largest_panel = 4;  // vectors
 
  public:
   LinearHeadPass(const LinearHead& head, const Task& task, const X& x)
@@ -128,8 +100,8 @@ class LinearHeadPass {
         task_(task),
         x_(x),
         features_(x_.features),
-        vectors_((head.classes + W - 1) / W),
-        step_(vectors_ * W) {
+        panels_(head.W, head.bias, head.classes, features_),
+        step_(panels_.step()) {
     int64_t row_bytes = features_ * sizeof(T);
     int64_t rows = head_chunk_bytes / (row_bytes > 0 ? row_bytes : 1);
     chunk_ = rows < least_chunk_rows  ? least_chunk_rows
@@ -149,14 +121,11 @@ class LinearHeadPass {
   }
 
   double run() {
-    Scratch panel(features_ * step_ * sizeof(T)), sums(groups_.count * sum_size() * sizeof(double));
-    Scratch losses(groups_.count * sizeof(double));
-    T* coefficients = reinterpret_cast<T*>(panel.data());
+    Scratch sums(groups_.count * sum_size() * sizeof(double)), losses(groups_.count * sizeof(double));
     double* totals = reinterpret_cast<double*>(sums.data());
     double* group_loss = reinterpret_cast<double*>(losses.data());
-    pack(coefficients);
     for_groups(groups_, scratch_bytes(), head_.threads, [&](int64_t group, int64_t first, int64_t end, char* scratch) {
-      group_loss[group] = sum_rows(first, end, coefficients, totals + group * sum_size(), scratch);
+      group_loss[group] = sum_rows(first, end, totals + group * sum_size(), scratch);
     });
     write_sums(totals);
     double loss = 0;
@@ -168,56 +137,25 @@ class LinearHeadPass {
   int64_t sum_size() const { return (features_ + 1) * step_; }  // the last row is Σ g
   int64_t scratch_bytes() const { return chunk_ * (2 * step_ * sizeof(T) + sizeof(double)) + 256; }
 
-  // Calls body(panel) for panels of as many vectors as the registers can hold.
-  template <class Body>
-  void for_panels(Body body) const {
-    int64_t panels = (vectors_ + largest_panel - 1) / largest_panel, v = 0;
-    for (int64_t p = 0; p < panels; ++p) {
-      int64_t size = (vectors_ - v + panels - p - 1) / (panels - p);
-      if (size == 1) body(Panel<1>{v * W});
-      if (size == 2) body(Panel<2>{v * W});
-      if (size == 3) body(Panel<3>{v * W});
-      if (size == 4) body(Panel<4>{v * W});
-      v += size;
-    }
-  }
-
-  // Wᵀ, panel after panel. Spare lanes are 0, and so are their logits and sums.
-  void pack(T* coefficients) const {
-    for_panels([&](auto p) {
-      T* panel = coefficients + p.first_class * features_;
-      int width = p.vectors * W;
-      for (int c = 0; c < width; ++c) {
-        int64_t k = p.first_class + c;
-        for (int64_t d = 0; d < features_; ++d)
-          panel[d * width + c] = k < head_.classes ? static_cast<T>(head_.W[k * features_ + d]) : T(0);
-      }
-    });
-  }
-
   // Returns the loss of rows first to end - 1.
-  double sum_rows(int64_t first, int64_t end, const T* coefficients, double* total, char* scratch) const {
+  double sum_rows(int64_t first, int64_t end, double* total, char* scratch) const {
     std::memset(total, 0, sum_size() * sizeof(double));
     double loss = 0;
     for (; first < end; first += chunk_)
-      loss += sum_chunk(first, static_cast<int>(left_of(end, first, chunk_)), coefficients, total, scratch);
+      loss += sum_chunk(first, static_cast<int>(left_of(end, first, chunk_)), total, scratch);
     return loss;
   }
 
-  double sum_chunk(int64_t first, int count, const T* coefficients, double* total, char* scratch) const {
+  double sum_chunk(int64_t first, int count, double* total, char* scratch) const {
     T* logits = reinterpret_cast<T*>(scratch);
     T* packed = logits + chunk_ * step_;
     T* row_loss = packed + chunk_ * step_;
-    for (int i = 0; i < count; ++i)
-      for (int64_t c = 0; c < step_; ++c)
-        logits[i * step_ + c] = c < head_.classes ? static_cast<T>(head_.bias[c]) : T(0);
-    for_panels([&](auto p) {
-      const T* panel = coefficients + p.first_class * features_;
-      x_.template add_logits<V, p.vectors>(first, count, panel, logits + p.first_class, step_);
+    panels_.compute_logits(count, logits, [&](auto p, const T* panel, T* of_panel) {
+      x_.template add_logits<V, p.vectors>(first, count, panel, of_panel, step_);
     });
     clear_absent(first, count, logits);
     double loss = task_.replace(first, count, logits, step_, row_loss);
-    for_panels([&](auto p) { add_sums(p, first, count, logits, packed, total); });
+    panels_.for_panels([&](auto p) { add_sums(p, first, count, logits, packed, total); });
     return loss;
   }
 
@@ -241,7 +179,7 @@ class LinearHeadPass {
   }
 
   void write_sums(const double* totals) const {
-    for_panels([&](auto p) {
+    panels_.for_panels([&](auto p) {
       int width = p.vectors * W;
       int64_t classes = left_of(head_.classes, p.first_class, width);
       for_shared(features_ + 1, head_.threads, [&](int64_t d, int) {
@@ -259,7 +197,9 @@ class LinearHeadPass {
   const LinearHead& head_;
   Task task_;
   X x_;
-  int64_t features_, vectors_, step_, chunk_;
+  int64_t features_;
+  HeadPanels<V> panels_;
+  int64_t step_, chunk_;
   Groups groups_;
 };
 

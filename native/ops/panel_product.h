@@ -6,6 +6,7 @@
 // elements apart. Exchanging the strides of a gives aᵀ b.
 #pragma once
 
+#include "math/sums.h"
 #include "simd/vec.h"
 
 namespace softgrad::SOFTGRAD_ISA {
@@ -77,5 +78,7 @@ inline void add_to(double* total, F32 x) {
   add_to(total, lower(x));
   add_to(total + F64::lanes, upper(x));
 }
+
+inline float sum_of_lanes(F32 x) { return static_cast<float>(sum_of_lanes(lower(x) + upper(x))); }
 
 }  // namespace softgrad::SOFTGRAD_ISA

@@ -133,6 +133,16 @@ def linear_head_hvp(dtype: DType, x: object | None, data: object | None, indices
     Write sum h x^T and sum h over the rows x into sum_W and sum_bias, h being the Hessian of the cross-entropy, from probs and the mass of the targets, times W x + bias.
     """
 
+def class_weights(dtype: DType, x: object | None, data: object | None, indices: object | None, starts: object | None, index: object, W: object, bias: object, mass: object, weights: object) -> None:
+    """
+    Write the mass of rows of x times p (1 - p) into float64 weights, p being the softmax of W x + bias.
+    """
+
+def cholesky_solve(dtype: DType, factors: int, L: object, x: object, columns: int) -> None:
+    """
+    Solve with Cholesky factors in place. Row j of a factor is column j of L; row n of x belongs to factor n modulo their number.
+    """
+
 def weighted_grams(dtype: DType, x: object | None, data: object | None, indices: object | None, starts: object | None, index: object, weights: object, mean: object, inverse_scale: object, intercept: bool, grams: object) -> None:
     """
     Add the Gram matrices of standardised rows of x, with weights for each class, to the upper triangles of grams.

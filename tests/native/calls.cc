@@ -243,6 +243,33 @@ std::vector<double> call_weighted_grams(const Kernels& kernels, const Array& x, 
   return grams.values().values;
 }
 
+std::vector<double> call_class_weights(const Kernels& kernels, const Array& x, const std::vector<double>& W,
+                                       const std::vector<double>& bias, const std::vector<double>& mass, int threads) {
+  std::vector<int64_t> index(x.count());
+  for (int64_t i = 0; i < x.count(); ++i) index[i] = i;
+  std::vector<double> weights(x.count() * bias.size(), NAN);
+  ClassWeightArguments args = {};
+  args.dtype = x.dtype();
+  args.x = design_matrix(&x, nullptr, x.count(), x.classes());
+  args.index = index.data();
+  args.rows = x.count();
+  args.classes = static_cast<int64_t>(bias.size());
+  args.W = W.data();
+  args.bias = bias.data();
+  args.mass = mass.data();
+  args.weights = weights.data();
+  args.threads = threads;
+  kernels.class_weights(args);
+  return weights;
+}
+
+std::vector<double> call_cholesky_solve(const Kernels& kernels, const Array& L, const Array& b, int64_t factors,
+                                        int threads) {
+  Array x(b.dtype(), Layout::contiguous, b.values());
+  kernels.cholesky_solve({b.dtype(), L.data(), factors, b.classes(), x.data(), b.count(), threads});
+  return x.values().values;
+}
+
 std::vector<double> call_secular(const Kernels& kernels, const Matrix<double>& probabilities, double a, double b,
                                  int threads) {
   std::vector<double> a_values(probabilities.rows, a), b_values(probabilities.rows, b);

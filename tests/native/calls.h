@@ -116,6 +116,15 @@ std::vector<double> call_column_moments(const Kernels& kernels, const Array& x, 
 std::vector<double> call_weighted_grams(const Kernels& kernels, const Array& x, const std::vector<double>& weights,
                                         int64_t classes, int threads = 1);
 
+// m p (1 - p) of the rows of x, p the softmax of W x + bias: (rows, classes).
+std::vector<double> call_class_weights(const Kernels& kernels, const Array& x, const std::vector<double>& W,
+                                       const std::vector<double>& bias, const std::vector<double>& mass,
+                                       int threads = 1);
+
+// Solutions of L Lᵀ x = b of shape (vectors, columns); L: Lᵀ in row-major order, (factors, columns, columns).
+std::vector<double> call_cholesky_solve(const Kernels& kernels, const Array& L, const Array& b, int64_t factors,
+                                        int threads = 1);
+
 // Eigenvalues of a·(Diag(p) - p pᵀ) + b·p pᵀ for rows of ascending p, one after the other.
 std::vector<double> call_secular(const Kernels& kernels, const Matrix<double>& probabilities, double a, double b,
                                  int threads = 1);

@@ -175,6 +175,14 @@ Results linear_head_results(const Kernels& kernels, const Matrix<double>& x, boo
   return results;
 }
 
+// Of Lᵀ: (count * columns, columns), row-major.
+Array cholesky_factors(int64_t count, int64_t columns) {
+  Matrix<double> L(count * columns, columns);
+  for (int64_t row = 0; row < L.rows; ++row)
+    for (int64_t c = row % columns; c < columns; ++c) L(row, c) = c == row % columns ? 4 : 1.0 / double(1 + c + row);
+  return Array(DType::float32, Layout::contiguous, L);
+}
+
 Results matrix_results(const Kernels& kernels, const Matrix<double>& x, int threads) {
   Results results;
   for (Layout layout : {Layout::contiguous, Layout::columns}) {
@@ -182,6 +190,9 @@ Results matrix_results(const Kernels& kernels, const Matrix<double>& x, int thre
     append(results, call_sum_rows(kernels, wide, threads));
     append(results, call_column_moments(kernels, single, std::vector<double>(x.rows, 1), threads));
     append(results, call_weighted_grams(kernels, single, std::vector<double>(x.rows * 3, 0.5), 3, threads));
+    append(results, call_class_weights(kernels, single, std::vector<double>(3 * x.columns, 0.1), {0.5, -0.5, 0},
+                                       std::vector<double>(x.rows, 1), threads));
+    append(results, call_cholesky_solve(kernels, cholesky_factors(5, x.columns), single, 5, threads));
   }
   Matrix<double> p(40, 30);
   for (int64_t i = 0; i < p.rows; ++i)
@@ -211,7 +222,7 @@ void check_matrices(Context& context) {
                                      linear_head_results(context.kernels, x, sparse, threads)),
                            (sparse ? "sparse linear head, " : "linear head, ") + what);
     context.report.holds(same_bits(matrix_results(context.kernels, x, 1), matrix_results(context.kernels, x, threads)),
-                         "sums, moments, Gram matrices, eigenvalues, " + what);
+                         "sums, moments, Gram matrices, class weights, Cholesky solutions, eigenvalues, " + what);
     for (const Array* q : {&good, &bad})
       context.report.holds(same_bits(target_results(*q, 1), target_results(*q, threads)), "targets, " + what);
   }

@@ -8,7 +8,13 @@ import scipy.sparse
 
 from softgrad._loss_spec import LossSpec
 from softgrad._targets import Targets
-from softgrad.linear_model._problem._kernels import gradient, hessian_product, weighted_grams
+from softgrad.linear_model._problem._kernels import (
+    cholesky_solve,
+    class_weights,
+    gradient,
+    hessian_product,
+    weighted_grams,
+)
 
 # Rounding errors allowed, in eps of the dtype times the summed magnitudes of the terms. A panel adds up to 1024
 # products and a chunk up to 256 rows in the dtype of X one after the other, but errors of both signs mostly cancel.
@@ -115,6 +121,42 @@ def test_passes_follow_their_definitions(instruction_set, shape, dtype):
         check_product(x, p)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+def test_class_weights_are_mass_times_p_times_1_minus_p(instruction_set, shape, dtype):
+    p = problem(*shape)
+    rows = np.random.default_rng(7).permutation(shape[0])[: 1 + shape[0] // 2]
+    mass, probs = p.weight[rows], p.probs[rows]
+    bound = TERMS * np.finfo(dtype).eps * mass[:, None] * probs * p.error[rows].max(axis=1, keepdims=True)
+    for form in (np.asarray, np.asfortranarray, scipy.sparse.csr_array):
+        weights = class_weights(form(p.x.astype(dtype)), rows, p.W, p.b, mass)
+        assert (np.abs(weights - mass[:, None] * probs * (1 - probs)) <= bound).all()
+
+
+def cholesky_factors(count, columns, dtype):
+    """Upper triangles Lᵀ of well-conditioned matrices, with NaN below them."""
+    a = np.random.default_rng((8, count, columns)).normal(size=(count, columns, columns))
+    L = np.linalg.cholesky(a @ a.transpose(0, 2, 1) / columns + np.eye(columns))
+    factors = np.full_like(L, np.nan)
+    upper = np.triu_indices(columns)
+    factors[:, *upper] = L.transpose(0, 2, 1)[:, *upper]
+    return factors.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "count, columns, shape", [(1, 1, (3,)), (4, 17, (2, 4)), (1, 33, (2, 5)), (3, 70, (7, 3)), (2, 5, (2,))]
+)
+def test_cholesky_factors_solve_their_own_vectors(instruction_set, count, columns, shape, dtype):
+    factors = cholesky_factors(count, columns, dtype)
+    vectors = np.random.default_rng(9).normal(size=(*shape, columns)).astype(dtype).astype(np.float64)
+    L = np.nan_to_num(factors.astype(np.float64)).transpose(0, 2, 1)
+    expected = np.linalg.solve(L @ L.transpose(0, 2, 1), vectors[..., None])[..., 0]
+    solution = cholesky_solve(factors, vectors)
+    assert solution.dtype == np.float64
+    np.testing.assert_allclose(solution, expected, rtol=0, atol=100 * np.finfo(dtype).eps * np.abs(expected).max())
+
+
 def mapped(x, folder):
     np.save(folder / "x.npy", x)
     return np.load(folder / "x.npy", mmap_mode="r")
@@ -152,12 +194,13 @@ def test_the_layout_of_dense_rows_changes_no_bit(instruction_set, form, dtype, t
 
 
 def passes(x, p):
-    """All results of the three passes."""
+    """The results of all passes."""
     kept = np.empty(p.probs.shape, x.dtype)
     N, D = x.shape
     return [
         *gradient(x, p.W, p.b, *p.targets("labels", 0.1), kept), kept, *hessian_product(x, p.V, p.v, kept, p.weight),
         weighted_grams(x, np.arange(0, N, 2), p.soft[::2, :3], np.full(D, 0.5), np.full(D, 2.0), True),
+        class_weights(x, np.arange(0, N, 2), p.W, p.b, p.weight[::2].copy()),
     ]  # fmt: skip
 
 
@@ -192,12 +235,19 @@ def test_the_number_of_threads_changes_no_bit(form, dtype, threads):
     # Enough rows for many groups, and for threads to be worth starting.
     p = Problem(5000, 40, 10)
     x = form(p.x.astype(dtype))
+    factors, vectors = cholesky_factors(10, 90, dtype), np.random.default_rng(1).normal(size=(2, 10, 90))
     threads(1)
-    expected = passes(x, p)
+    expected = [*passes(x, p), cholesky_solve(factors, vectors)]
     for count in (2, 3, 8):
         threads(count)
-        for result, one in zip(passes(x, p), expected, strict=True):
+        for result, one in zip([*passes(x, p), cholesky_solve(factors, vectors)], expected, strict=True):
             np.testing.assert_array_equal(result, one)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gram_matrices_of_many_rows_are_sums_of_parts(instruction_set, dtype):
+    p = Problem(5000, 40, 10)
+    check_grams(p.x.astype(dtype), p, np.arange(5000), intercept=True)
 
 
 @pytest.mark.parametrize("dtype, huge", [(np.float32, 1e30), (np.float64, 1e90)])

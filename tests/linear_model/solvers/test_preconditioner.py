@@ -9,6 +9,7 @@ import scipy.special
 
 from softgrad._targets import Targets
 from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._solvers import _preconditioner
 from softgrad.linear_model._solvers._preconditioner import Plan, Sample
 
 N, D, K = 200, 5, 4
@@ -89,6 +90,18 @@ def test_one_block_is_the_mean_of_the_class_blocks_shared_out_by_weight(form, fi
     solution = Plan("one block", N).at(objective, theta).solve(v)
     expected = np.linalg.solve(sum(blocks) / shares.sum(), (v / shares).T).T
     np.testing.assert_allclose(solution, centred(expected), rtol=1e-6, atol=1e-7 * np.abs(expected).max())
+
+
+def test_blocks_of_vectors_are_solved_as_all_at_once_whatever_the_threads(monkeypatch, threads):
+    monkeypatch.setattr(_preconditioner, "SERIAL_BELOW", 0)
+    objective = objective_of(rows_of(), classes=70)
+    vectors, bound = vectors_of(objective, 2), Plan("one block", N).bound(objective)
+    threads(1)
+    in_blocks = bound.solve(vectors)
+    threads(3)
+    np.testing.assert_array_equal(bound.solve(vectors), in_blocks)
+    monkeypatch.setattr(_preconditioner, "_BLOCK_VECTORS", 1000)
+    np.testing.assert_allclose(bound.solve(vectors), in_blocks, rtol=0, atol=1e-12 * np.abs(in_blocks).max())
 
 
 @pytest.mark.parametrize("kind", ["one block", "diagonal"])

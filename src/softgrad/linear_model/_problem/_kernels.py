@@ -1,4 +1,4 @@
-"""Calls of the compiled kernels: gradient, Hessian-vector product and weighted Gram matrices, one pass over X each."""
+"""Calls of the compiled kernels: passes over X, and solutions with many Cholesky factors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softgrad import _core
+from softgrad import _core, _validation
 from softgrad.linear_model._problem._design_matrix import buffers
 
 if TYPE_CHECKING:
@@ -36,6 +36,13 @@ def hessian_product(x: Any, V: Array, v: Array, probs: Array, mass: Array) -> tu
     return sum_W, sum_b
 
 
+def class_weights(x: Any, rows: Array, W: Array, b: Array, mass: Array) -> Array:
+    """Return m p (1 − p), p = softmax(W x + b), of some rows of x with the given masses m, in float64."""
+    weights = np.empty((len(rows), len(b)))
+    _core.class_weights(*buffers(x), rows, np.ascontiguousarray(W), b, mass, weights)
+    return weights
+
+
 def weighted_grams(x: Any, rows: Array, weights: Array, mean: Array, scale: Array, intercept: bool) -> Array:
     """Return the upper triangles of Σ_n q_nk x̃_n x̃_nᵀ over some rows for every column q_k of the weights.
 
@@ -48,3 +55,13 @@ def weighted_grams(x: Any, rows: Array, weights: Array, mean: Array, scale: Arra
         intercept, grams,
     )  # fmt: skip
     return grams
+
+
+def cholesky_solve(factors: Array, vectors: Array) -> Array:
+    """Return x with Lₖ Lₖᵀ x = vectors[..., k, :] for Cholesky factors with Lₖᵀ in the upper triangle of factors[k].
+
+    They are computed in the dtype of the factors, and returned in float64.
+    """
+    solution = vectors.astype(factors.dtype, order="C")
+    _core.cholesky_solve(_validation.kernel_dtype(factors.dtype), len(factors), factors, solution, factors.shape[-1])
+    return solution.astype(np.float64)

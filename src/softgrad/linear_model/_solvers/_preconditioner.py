@@ -9,13 +9,14 @@ bound ½ (I − 11ᵀ/K) ⊗ X̃ᵀX̃/S ignores.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
-from softgrad import get_num_threads, softmax
-from softgrad.linear_model._problem._kernels import weighted_grams
+from softgrad import get_num_threads
+from softgrad.linear_model._problem._kernels import cholesky_solve, class_weights, weighted_grams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from softgrad.linear_model._problem._objective import Objective
 
 _CHUNK_ELEMENTS = 1 << 19  # of X, copied at a time
-_SERIAL_BELOW = 1 << 20  # elements of all factors; starting threads costs as much as solving with these
+SERIAL_BELOW = 1 << 20  # elements of all factors; starting threads costs as much as computing these
+_BLOCK_VECTORS = 64  # solved at once: the number decides the last bits
 # Weight of the identity added to a sample's Gram matrix, for columns that vary in few of its rows.
 _SHRINKAGE = 0.01
 _RIDGE = 1e-9
@@ -73,8 +75,10 @@ class Plan(NamedTuple):
     def bound(self, objective: Objective) -> Preconditioner:
         """Return Böhning's bound, or its diagonal, which depends on no probabilities: see `bounded_step`."""
         sample = Sample(objective, self.rows)
-        weights = np.repeat(0.5 * sample.mass[:, None], objective.shape[0], axis=1)
-        return (Diagonal if self.kind == "diagonal" else OneBlock)(sample, weights)
+        classes, weight = objective.shape[0], 0.5 * sample.mass
+        if self.kind == "diagonal":
+            return Diagonal(sample, np.broadcast_to(weight[:, None], (len(weight), classes)))
+        return OneBlock(sample, classes * weight, np.full(classes, weight.sum()))
 
     def bounded_step(self, objective: Objective, bound: Preconditioner, gradient: Array) -> Array:
         """Return the step from a gradient by Böhning's bound, as `bound` approximates it.
@@ -98,9 +102,10 @@ class Plan(NamedTuple):
     def at(self, objective: Objective, theta: Array) -> Preconditioner:
         """Return the approximation of the Hessian at a point."""
         sample = Sample(objective, self.rows)
-        kinds: dict[str, Callable[[Sample, Array], Preconditioner]]
-        kinds = {"class blocks": ClassBlocks, "one block": OneBlock, "diagonal": Diagonal}
-        return kinds[self.kind](sample, sample.class_weights(theta))
+        weights = sample.class_weights(theta)
+        if self.kind == "one block":
+            return OneBlock(sample, weights.sum(axis=1), weights.sum(axis=0))
+        return (ClassBlocks if self.kind == "class blocks" else Diagonal)(sample, weights)
 
 
 class Sample:
@@ -108,9 +113,10 @@ class Sample:
 
     def __init__(self, objective: Objective, rows: int) -> None:
         self.objective = objective
-        weighted = np.flatnonzero(objective.mass)
-        chosen = np.random.default_rng(0).permutation(len(weighted))[:rows]
-        self.rows = weighted if rows >= len(weighted) else weighted[np.sort(chosen)]
+        self.rows = np.flatnonzero(objective.mass)
+        if rows < len(self.rows):
+            chosen = np.random.default_rng(0).permutation(len(self.rows))[:rows]
+            self.rows = self.rows[np.sort(chosen)]
         self.is_all = len(self.rows) == objective.x.shape[0]
         mass = objective.mass[self.rows]
         self.mass = mass / (mass.sum() or 1.0) * (objective.mass.sum() / objective.total)
@@ -125,10 +131,9 @@ class Sample:
 
     def class_weights(self, theta: Array) -> Array:
         """Return the weights m p (1 − p) of every row, one column per class."""
-        W, b = (part.astype(self.objective.x.dtype) for part in self.objective.coefficients(theta))
-        p = np.concatenate([softmax(np.asarray(x @ W.T) + b) for _, x in self.chunks()]).astype(np.float64)
-        self.objective.passes += len(self.rows) / self.objective.x.shape[0]
-        return self.mass[:, None] * p * (1 - p)
+        objective = self.objective
+        objective.passes += len(self.rows) / objective.x.shape[0]
+        return class_weights(objective.x, self.rows, *objective.coefficients(theta), self.mass)
 
     def grams(self, weights: Array) -> Array:
         """Return the upper triangles of Σ_n q_nk x̃_n x̃_nᵀ for every column q_k of the weights."""
@@ -151,29 +156,22 @@ class ClassBlocks:
         )
 
     def solve(self, vectors: Array) -> Array:
-        g = _centred(vectors).astype(self._factors.dtype)
-        solution = np.empty_like(g)
-
-        def solve_class(k: int) -> None:
-            solution[..., k, :] = _solve(self._factors[k], g[..., k, :])
-
-        _for_each(solve_class, len(self._factors), self._factors.size)
-        return _centred(solution.astype(np.float64))
+        return _centred(cholesky_solve(self._factors, _centred(vectors)))
 
 
 class OneBlock:
     """One Gram matrix for all classes, of row weights summed over the classes, scaled by the weight of each class."""
 
-    def __init__(self, sample: Sample, weights: Array) -> None:
-        row_weights = weights.sum(axis=1, keepdims=True)
+    def __init__(self, sample: Sample, row_weights: Array, class_weight: Array) -> None:
         total = float(row_weights.sum()) or 1.0
-        self._class_weight = np.maximum(weights.sum(axis=0), _RIDGE * total)[:, None]
-        (self._factor,) = sample.grams(row_weights / total)
-        _factorise(self._factor, sample.objective.penalties[0] / self._class_weight.mean())
+        self._class_weight = np.maximum(class_weight, _RIDGE * total)[:, None]
+        self._factors = sample.grams((row_weights / total)[:, None])
+        penalty = sample.objective.penalties[0] / self._class_weight.mean()
+        _for_each(lambda k: _factorise(self._factors[k], penalty), 1, self._factors.size)
 
     def solve(self, vectors: Array) -> Array:
-        g = (_centred(vectors) / self._class_weight).astype(self._factor.dtype)
-        return _centred(_solve(self._factor, g).astype(np.float64))
+        g = (_centred(vectors) / self._class_weight).astype(self._factors.dtype)
+        return _centred(_solve(self._factors[0], g).astype(np.float64))
 
 
 class Diagonal:
@@ -207,14 +205,20 @@ def _thinned(weights: Array) -> Array:
     return np.where(kept, np.maximum(weights, threshold), 0)
 
 
+@cache
+def _lapack(name: str, dtype: str) -> Any:
+    (routine,) = get_lapack_funcs((name,), dtype=dtype)
+    return routine
+
+
 def _factorise(gram: Array, penalty: Array) -> None:
     """Replace gram by the Cholesky factor of gram + Diag(penalty), with a ridge if that is singular."""
     largest = float(gram.diagonal().max()) or 1.0
     ridge = max(_RIDGE, 8 * float(np.finfo(gram.dtype).eps)) * largest
-    (factorise,) = get_lapack_funcs(("potrf",), (gram,))
+    factorise = _lapack("potrf", gram.dtype.char)
     while True:
         matrix = gram.copy()
-        matrix[np.diag_indices(len(matrix))] += (penalty + ridge).astype(gram.dtype)
+        matrix.flat[:: len(matrix) + 1] += (penalty + ridge).astype(gram.dtype)
         # LAPACK's columns are NumPy's rows: the upper triangle is its lower one.
         factor, failure = factorise(matrix.T, lower=True, overwrite_a=True)
         if not failure:
@@ -224,14 +228,23 @@ def _factorise(gram: Array, penalty: Array) -> None:
 
 
 def _solve(factor: Array, vectors: Array) -> Array:
-    (solve,) = get_lapack_funcs(("potrs",), (factor,))
-    solution, _ = solve(factor.T, vectors.reshape(-1, vectors.shape[-1]).T, lower=True)
-    return solution.T.reshape(vectors.shape)
+    """Solve with one factor, for blocks of vectors: LAPACK is faster than `cholesky_solve` for more than a few."""
+    solve = _lapack("potrs", factor.dtype.char)
+    rows = vectors.reshape(-1, vectors.shape[-1])
+    solution = np.empty_like(rows)
+
+    def solve_block(i: int) -> None:
+        block = slice(i * _BLOCK_VECTORS, (i + 1) * _BLOCK_VECTORS)
+        solution[block] = solve(factor.T, rows[block].T, lower=True)[0].T
+
+    blocks = -(-len(rows) // _BLOCK_VECTORS)
+    _for_each(solve_block, blocks, blocks * factor.size)
+    return solution.reshape(vectors.shape)
 
 
 def _for_each(task: Callable[[int], None], count: int, elements: int) -> None:
     """Run task(0) to task(count − 1), on several threads if the factors are large."""
-    if elements < _SERIAL_BELOW:
+    if count == 1 or elements < SERIAL_BELOW:
         for k in range(count):
             task(k)
         return
