@@ -149,9 +149,10 @@ def descended(method, *, tol=1e-8, max_iter=100, start=(0.0, 0.0), evaluate=bowl
     reported = []
     result = descend(
         evaluate, method, np.array(start), norm=largest, tol=tol, max_iter=max_iter, precision=EPS,
-        report=reported.append,
+        report=lambda iterate, norm: reported.append((iterate, norm)),
     )  # fmt: skip
-    return *result, reported
+    assert all(norm == largest(iterate.gradient) for iterate, norm in reported)
+    return *result, [iterate for iterate, _ in reported]
 
 
 def test_descent_ends_where_the_gradient_is_small():

@@ -91,7 +91,7 @@ class Objective:
         """
         return float(np.abs(self._class_factor * gradient).max())
 
-    @property
+    @cached_property
     def penalties(self) -> Array:
         """The penalty's contribution to the diagonal of the Hessian, with the shape of Θ."""
         row = np.append(self.penalty, 0.0) if self.fit_intercept else self.penalty
@@ -140,7 +140,10 @@ class Objective:
         )
         self.passes += 1
         self.loss = loss / self.total
-        return self.loss + self.penalty_at(theta), self._pull_back(g_W, g_b) + self.penalties * theta
+        of_penalty = self.penalties * theta
+        gradient = self._pull_back(g_W, g_b)
+        gradient += of_penalty
+        return self.loss + 0.5 * float(np.vdot(of_penalty, theta)), gradient
 
     def penalty_at(self, theta: Array) -> float:
         """Return the penalty's part of f."""
@@ -180,5 +183,11 @@ class Objective:
 
     def _pull_back(self, g_W: Array, g_b: Array) -> Array:
         """Convert a gradient in (W, b), summed over rows, to Θ and the mean."""
-        g_V = (g_W - np.outer(g_b, self.mean)) / (self.scale * self.total)
-        return np.column_stack([g_V, g_b / self.total]) if self.fit_intercept else g_V
+        gradient = np.empty(self.shape)
+        D = len(self.scale)
+        np.subtract(g_W, g_b[:, None] * self.mean, out=gradient[:, :D])
+        gradient[:, :D] /= self.scale
+        if self.fit_intercept:
+            gradient[:, D] = g_b
+        gradient /= self.total
+        return gradient

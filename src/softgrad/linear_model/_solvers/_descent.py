@@ -48,7 +48,7 @@ def descend(
     tol: float,
     max_iter: int,
     precision: float,
-    report: Callable[[Iterate], None],
+    report: Callable[[Iterate, float], None],  # an iterate and its gradient norm
 ) -> tuple[Iterate, Cause]:
     """Descend from `start`; return the best iterate and why the descent ended.
 
@@ -57,8 +57,9 @@ def descend(
     many iterations.
     """
     iterate = best = Iterate(start, *evaluate(start))
+    size = best_size = norm(iterate.gradient)
     iteration = stalled = 0
-    while not norm(iterate.gradient) <= tol:  # a NaN has not converged
+    while not size <= tol:  # a NaN has not converged
         if iteration == max_iter:
             return best, "max_iter"
         after = line_search(evaluate, iterate, solver.direction(iterate), precision)
@@ -68,12 +69,13 @@ def descend(
             continue
         solver.update(iterate, after)
         iterate = after
+        size = norm(iterate.gradient)
         iteration += 1
-        report(iterate)
+        report(iterate, size)
         decreased = iterate.value < best.value - precision * abs(best.value)
-        stalled = 0 if decreased or norm(iterate.gradient) < norm(best.gradient) else stalled + 1
+        stalled = 0 if decreased or size < best_size else stalled + 1
         if not stalled:
-            best = iterate
+            best, best_size = iterate, size
         elif stalled == _PATIENCE:
             return best, "precision"
     return iterate, "converged"

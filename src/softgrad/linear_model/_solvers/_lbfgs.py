@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 _MEMORY = 10  # pairs of steps and gradient differences
 _FIRST_RENEWAL = 4
+
+
+class _Pair(NamedTuple):
+    step: Array
+    change: Array  # of the gradient
+    product: float  # of both
 
 
 class LBFGS:
@@ -30,8 +36,7 @@ class LBFGS:
         self._objective = objective
         self._plan = Plan.of(objective)
         self._preconditioner = self._plan.bound(objective)
-        self._steps: list[Array] = []
-        self._changes: list[Array] = []
+        self._pairs: list[_Pair] = []
         self._iteration = 0
         self._last_renewal = 0
         self._is_initial = True
@@ -40,16 +45,16 @@ class LBFGS:
         self._renew_if_due(iterate)
         q = iterate.gradient.copy()
         factors = []
-        for s, y in zip(reversed(self._steps), reversed(self._changes), strict=True):
-            alpha = np.vdot(s, q) / np.vdot(s, y)
-            factors.append(alpha)
-            q -= alpha * y
-        if not self._steps:
+        for pair in reversed(self._pairs):
+            factors.append(np.vdot(pair.step, q) / pair.product)
+            q -= factors[-1] * pair.change
+        if not self._pairs:
             return self._plan.bounded_step(self._objective, self._preconditioner, q)
-        r, solved_change = self._preconditioner.solve(np.stack([q, self._changes[-1]]))
-        r *= np.vdot(self._steps[-1], self._changes[-1]) / np.vdot(self._changes[-1], solved_change)
-        for s, y, alpha in zip(self._steps, self._changes, reversed(factors), strict=True):
-            r += s * (alpha - np.vdot(y, r) / np.vdot(s, y))
+        last = self._pairs[-1]
+        r, solved_change = self._preconditioner.solve(np.stack([q, last.change]))
+        r *= last.product / np.vdot(last.change, solved_change)
+        for pair, factor in zip(self._pairs, reversed(factors), strict=True):
+            r += pair.step * (factor - np.vdot(pair.change, r) / pair.product)
         return -r
 
     def _renew_if_due(self, iterate: Iterate) -> None:
@@ -65,14 +70,14 @@ class LBFGS:
         self._iteration += 1
         self._is_initial = False
         step, change = after.theta - before.theta, after.gradient - before.gradient
-        if np.vdot(step, change) > 0:
-            self._steps = [*self._steps, step][-_MEMORY:]
-            self._changes = [*self._changes, change][-_MEMORY:]
+        product = float(np.vdot(step, change))
+        if product > 0:
+            self._pairs = [*self._pairs, _Pair(step, change, product)][-_MEMORY:]
 
     def reset(self) -> bool:
         if self._is_initial:
             return False
-        self._steps, self._changes = [], []
+        self._pairs = []
         self._preconditioner = self._plan.bound(self._objective)
         self._is_initial = True
         return True

@@ -50,8 +50,8 @@ def minimise(
     """Minimise from a starting point, recording the iterations in `history`."""
     history = History() if history is None else history
 
-    def report(iterate: Iterate) -> None:
-        history.add(iterate.value, objective.norm(iterate.gradient), objective.passes)
+    def report(iterate: Iterate, norm: float) -> None:
+        history.add(iterate.value, norm, objective.passes)
 
     if solver == "auto":
         solver = "newton" if objective.x.shape[0] * start.size**2 <= _CHEAP_HESSIAN else "lbfgs"
