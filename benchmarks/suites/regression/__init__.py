@@ -8,13 +8,17 @@ float64 and from the coefficients alone.
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from benchmarks import tables
 from benchmarks.suites import Suite
 from benchmarks.suites.regression import csv_folder, data_sets
 from benchmarks.suites.regression.fit_costs import FitMemoryCase, PassCase
 from benchmarks.suites.regression.fits import FitCase
+from benchmarks.suites.regression.serial_share import SerialShareCase
 from benchmarks.suites.regression.table import table
 
 if TYPE_CHECKING:
@@ -31,12 +35,13 @@ _PEER = "scikit-learn"
 _FASTER, _NEVER_SLOWER, _FASTER_ON_IMAGES = 10.0, 1.0, 20.0
 _PASS_IN_READS = 3.0
 _PEAK_IN_X = 0.25
+_SERIAL_SHARE = 0.05
 
 
 def cases(peers: Peers, *, folder: Path | None = None, shrink: int = 1) -> Iterator[Case]:
     """Digits, the folder's tables or synthetic data, and the images; `shrink` divides their rows (tests use it)."""
     # Read all tables before anything is timed: an unreadable one should fail at once.
-    others = data_sets.synthetic(shrink) if folder is None else list(csv_folder.data_sets(folder))
+    others = list(data_sets.synthetic(shrink)) if folder is None else list(csv_folder.data_sets(folder))
     yield FitCase(data_sets.digits(shrink), peers)
     for data in others:
         yield FitCase(data, peers)
@@ -44,6 +49,9 @@ def cases(peers: Peers, *, folder: Path | None = None, shrink: int = 1) -> Itera
     yield FitCase(images, peers)
     yield PassCase(images)
     yield FitMemoryCase(images)
+    wide = replace(images, name="images, float64", x=images.x.astype(np.float64))
+    for data in (images, wide, *others):
+        yield SerialShareCase(data)
 
 
 def notes(report: Report) -> list[str]:
@@ -54,6 +62,7 @@ def notes(report: Report) -> list[str]:
         "as good: until its coefficients are as good as scikit-learn's final ones, by the",
         "objective in float64.",
         "gap: the objective over the optimum, less 1.",
+        "serial: outside the loops that threads share; Amdahl's law allows the speed-ups.",
         *tables.load_warning(report),
     ]
 
@@ -77,6 +86,10 @@ def summary(records: list[Record]) -> dict[str, Any]:
             goals.append(_at_most("pass", record["reads"], _PASS_IN_READS))
         if record.get("peak_in_x") is not None:
             goals.append(_at_most("memory", record["peak_in_x"], _PEAK_IN_X))
+    shares = [record["serial_share"] for record in records if "serial_share" in record]
+    if shares:
+        text, largest = f"≤ {100 * _SERIAL_SHARE:g} %", max(shares)
+        goals.append({"name": "serial", "value": largest, "text": text, "reached": largest <= _SERIAL_SHARE})
     return {"geometric_mean": mean, "goals": goals}
 
 

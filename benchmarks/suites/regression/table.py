@@ -10,6 +10,7 @@ from rich.text import Text
 
 from benchmarks import tables
 from benchmarks.suites.regression.fits import MOST_ITERATIONS
+from benchmarks.suites.regression.serial_share import THREADS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
 
 def table(report: Report) -> RenderableType:
-    """Fits, goals and remarks."""
+    """Fits, pieces of fits, goals and remarks."""
     fits = [record for record in report["cases"] if "peers" in record]
-    return Group(fit_table(fits), "", _goals(report), *_remarks(fits))
+    shares = [record for record in report["cases"] if "serial_share" in record]
+    pieces: list[RenderableType] = [piece_table(shares), ""] if shares else []
+    return Group(fit_table(fits), "", *pieces, _goals(report), *_remarks(fits))
 
 
 def fit_table(records: list[Record]) -> Table:
@@ -48,6 +51,36 @@ def fit_table(records: list[Record]) -> Table:
     return result
 
 
+def piece_table(records: list[Record]) -> Table:
+    """The pieces of fits on one thread: their share of the time, and the part of it that is serial."""
+    result = tables.new_table("fit on one thread\nshare, serial", *(record["data"] for record in records))
+    totals = {record["data"]: record["fit_s"] for record in records}
+    pieces = dict.fromkeys(piece["name"] for record in records for piece in record["pieces"])
+    by_name = {(record["data"], piece["name"]): piece for record in records for piece in record["pieces"]}
+    for name in sorted(pieces, key=lambda name: -max(_seconds(by_name.get((data, name))) for data in totals)):
+        result.add_row(name, *(_share(by_name.get((data, name)), total) for data, total in totals.items()))
+    result.add_row()
+    cells = (f"{tables.seconds(record['fit_s'])}, {_percent(record['serial_share'])}" for record in records)
+    result.add_row("all", *cells)
+    for threads in THREADS:
+        result.add_row(
+            f"allows with {threads} threads", *(tables.times(record["speed_up"][str(threads)]) for record in records)
+        )
+    return result
+
+
+def _seconds(piece: dict[str, Any] | None) -> float:
+    return 0.0 if piece is None else float(piece["serial_s"] + piece["shared_s"])
+
+
+def _share(piece: dict[str, Any] | None, total: float) -> str:
+    return "" if piece is None else f"{_percent(_seconds(piece) / total)}, {_percent(piece['serial_s'] / total)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
 def _against(peer: dict[str, Any]) -> tuple[RenderableType, ...]:
     theirs = Text.assemble(tables.seconds(peer["median_s"]), (f"\n{peer['iterations']}, {peer['gap']:.0e}", "dim"))
     return theirs, _run(peer["softgrad"]), "" if peer["ratio"] is None else tables.times(peer["ratio"])
@@ -64,6 +97,7 @@ def _goals(report: Report) -> Table:
         "geometric mean": "faster than scikit-learn, geometric mean",
         "slowest": "the data set with the least advantage",
         "images": "the images",
+        "serial": "the largest serial share of a fit",
     }
     for record in report["cases"]:
         if "reads" in record:
@@ -74,7 +108,7 @@ def _goals(report: Report) -> Table:
             lines["memory"] = f"peak memory above X ({peak}), in X ({x})"
     result = Table.grid(padding=(0, 2, 0, 0))
     for goal in report["summary"]["goals"]:
-        value = Text(tables.times(goal["value"]), style="bold")
+        value = Text(_percent(goal["value"]) if goal["name"] == "serial" else tables.times(goal["value"]), style="bold")
         result.add_row(lines[goal["name"]], value, goal["text"], tables.reached(goal))
     return result
 

@@ -16,8 +16,9 @@ from sklearn import linear_model
 from benchmarks import memory, reference
 from benchmarks.__main__ import header, run, wrong_results
 from benchmarks.suites import InputError, regression
-from benchmarks.suites.regression import csv_folder, data_sets, fit_costs, fits
+from benchmarks.suites.regression import csv_folder, data_sets, fit_costs, fits, serial_share
 from benchmarks.suites.regression.data_sets import DataSet
+from benchmarks.suites.regression.table import piece_table
 from softgrad.linear_model import SoftmaxRegression
 
 
@@ -57,7 +58,8 @@ def test_report_holds_every_fit_and_the_goals(monkeypatch, folder, with_tables):
     cases = functools.partial(regression.cases, shrink=300)
     suite = dataclasses.replace(regression.SUITE, cases=cases)
     report = run("regression", suite, rounds=1, threads=1, data=folder if with_tables else None)
-    *fitted, one_pass, peak = report["cases"]
+    shares = [record for record in report["cases"] if "serial_share" in record]
+    *fitted, one_pass, peak = (record for record in report["cases"] if record not in shares)
     synthetic = [
         ("clusters", [66, 16, 24], "float64", False),
         ("unequal scales", [20, 50, 7], "float64", False),
@@ -86,7 +88,8 @@ def test_report_holds_every_fit_and_the_goals(monkeypatch, folder, with_tables):
     assert peak["x_bytes"] == 60 * 784 * 4
     assert {"scikit-learn"} <= set(report["versions"])
     expected = ["geometric mean", "slowest", "images", "pass"] + ["memory"] * (peak["peak_in_x"] is not None)
-    assert [goal["name"] for goal in report["summary"]["goals"]] == expected
+    assert [goal["name"] for goal in report["summary"]["goals"]] == [*expected, "serial"]
+    assert [share["data"] for share in shares] == ["images", "images, float64", *(fit["title"] for fit in fitted[1:-1])]
     text = printed(report)
     for title in (*(fit["title"] for fit in fitted), "geometric mean", "one pass over"):
         assert title in text
@@ -194,6 +197,47 @@ def test_every_peer_is_measured_and_shown(measured, rows):
     for expected in ("rows", "120 × 5 × 3", "  scikit-learn-intelex", "geometric mean", "not installed: torch"):
         assert expected in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_pieces_of_a_fit_add_up_and_are_shown(monkeypatch, measured, rows):
+    monkeypatch.setattr(serial_share, "_SHORTEST", 0.0)
+    monkeypatch.setattr(serial_share._preconditioner, "SERIAL_BELOW", 0)
+    before = serial_share._kernels.gradient
+    wide = DataSet("wide", np.tile(rows.x, (40, 6)), np.tile(rows.y, 40))  # L-BFGS
+    record = measured(serial_share.SerialShareCase(wide))
+    assert serial_share._kernels.gradient is before
+    pieces = {piece["name"]: piece for piece in record["pieces"]}
+    assert {*serial_share._SERIAL, *serial_share._SHARED, "LAPACK", "line search and the rest"} == set(pieces)
+    for name, piece in pieces.items():
+        assert piece["serial_s"] >= 0
+        assert (piece["shared_s"] > 0) == (name in serial_share._SHARED or name == "LAPACK")
+    total = sum(piece["serial_s"] + piece["shared_s"] for piece in pieces.values())
+    serial = sum(piece["serial_s"] for piece in pieces.values()) / total
+    assert record["fit_s"] == pytest.approx(total)
+    assert record["serial_share"] == pytest.approx(serial)
+    assert record["speed_up"]["64"] == pytest.approx(1 / (serial + (1 - serial) / 64))
+    summary = regression.summary([{"title": "a", "peers": [{"name": "scikit-learn", "ratio": 2.0}]}, record])
+    goal = summary["goals"][-1]
+    assert goal == {"name": "serial", "value": record["serial_share"], "text": "≤ 5 %", "reached": serial <= 0.05}
+    console = Console(width=80, file=io.StringIO())
+    console.print(piece_table([record]))
+    for text in (*pieces, "allows with 64 threads", f"{100 * serial:.1f} %"):
+        assert text in console.file.getvalue()
+
+
+def test_clock_counts_nested_and_short_pieces_once(monkeypatch):
+    now = iter([0.0, 1.0, 3.0, 4.0, 6.0, 6.00001, 6.00002, 10.0])
+    monkeypatch.setattr(serial_share.time, "perf_counter", lambda: next(now))
+    clock = serial_share.Clock()
+    with clock.piece("outer"):
+        with clock.piece("inner", serial=0.5):
+            pass
+        with clock.excluded():
+            pass
+        with clock.piece("short", serial=0.0):
+            pass
+    assert clock.serial == pytest.approx({"inner": 0.5, "short": 1e-5, "outer": 6 - 1e-5})
+    assert clock.shared == pytest.approx({"inner": 1.5, "short": 0.0, "outer": 0.0})
 
 
 def test_summary_takes_the_geometric_mean_and_judges():
