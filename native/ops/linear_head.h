@@ -93,6 +93,7 @@ class LinearHeadPass {
   using V = typename Task::V;
   using T = typename V::Scalar;
   static constexpr int W = V::lanes;
+  static constexpr int64_t sum_block = 16;  // features whose sums are added at once: 8 KiB at most
 
  public:
   LinearHeadPass(const LinearHead& head, const Task& task, const X& x)
@@ -180,18 +181,27 @@ class LinearHeadPass {
 
   void write_sums(const double* totals) const {
     panels_.for_panels([&](auto p) {
-      int width = p.vectors * W;
-      int64_t classes = left_of(head_.classes, p.first_class, width);
-      for_shared(features_ + 1, head_.threads, [&](int64_t d, int) {
-        int64_t from = d < features_ ? p.first_class * features_ + d * width : step_ * features_ + p.first_class;
-        for (int64_t c = 0; c < classes; ++c) {
-          double sum = 0;
-          for (int64_t g = 0; g < groups_.count; ++g) sum += totals[g * sum_size() + from + c];
-          int64_t k = p.first_class + c;
-          (d < features_ ? head_.sum_W[k * features_ + d] : head_.sum_bias[k]) = sum;
-        }
-      });
+      int64_t blocks = (features_ + sum_block - 1) / sum_block;
+      for_shared(blocks, head_.threads, [&](int64_t block, int) { write_block(p, totals, block * sum_block); });
     });
+    for (int64_t k = 0; k < head_.classes; ++k) {
+      head_.sum_bias[k] = 0;
+      for (int64_t g = 0; g < groups_.count; ++g) head_.sum_bias[k] += totals[g * sum_size() + step_ * features_ + k];
+    }
+  }
+
+  // Adds the groups' sums of some features.
+  template <int vectors>
+  void write_block(Panel<vectors> p, const double* totals, int64_t first) const {
+    constexpr int width = vectors * W;
+    int64_t count = left_of(features_, first, sum_block), classes = left_of(head_.classes, p.first_class, width);
+    double sum[sum_block * width] = {};
+    for (int64_t g = 0; g < groups_.count; ++g) {
+      const double* total = totals + g * sum_size() + p.first_class * features_ + first * width;
+      for (int64_t i = 0; i < count * width; ++i) sum[i] += total[i];
+    }
+    for (int64_t c = 0; c < classes; ++c)
+      for (int64_t d = 0; d < count; ++d) head_.sum_W[(p.first_class + c) * features_ + first + d] = sum[d * width + c];
   }
 
   const LinearHead& head_;
