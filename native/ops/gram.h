@@ -89,7 +89,8 @@ class WeightedGram {
   // Adds the sums of the parts, of the upper triangles, to the result.
   void add_parts(const T* of_parts, int64_t parts) const {
     int64_t size = args_.classes * columns_ * columns_;
-    for_shared(args_.classes * columns_, args_.threads, [&](int64_t row, int) {
+    int threads = parts * size < serial_below ? 1 : args_.threads;
+    for_shared(args_.classes * columns_, threads, [&](int64_t row, int) {
       int64_t d = row % columns_;
       T* to = static_cast<T*>(args_.grams) + row * columns_ + d;
       const T* from = of_parts + row * columns_ + d;

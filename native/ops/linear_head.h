@@ -180,9 +180,10 @@ class LinearHeadPass {
   }
 
   void write_sums(const double* totals) const {
+    int threads = groups_.count * sum_size() < serial_below ? 1 : head_.threads;
     panels_.for_panels([&](auto p) {
       int64_t blocks = (features_ + sum_block - 1) / sum_block;
-      for_shared(blocks, head_.threads, [&](int64_t block, int) { write_block(p, totals, block * sum_block); });
+      for_shared(blocks, threads, [&](int64_t block, int) { write_block(p, totals, block * sum_block); });
     });
     for (int64_t k = 0; k < head_.classes; ++k) {
       head_.sum_bias[k] = 0;
