@@ -206,7 +206,7 @@ void class_weights(DType dtype, nb::handle x, nb::handle data, nb::handle indice
   args.mass = masses.data<const double>();
   args.weights = result.data<double>();
   args.threads = threads_for(args.rows * (args.x.features + args.classes));
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   kernels_in_use().class_weights(args);
 }
 
@@ -215,7 +215,7 @@ void cholesky_solve(DType dtype, int64_t factors, nb::handle L, nb::handle x, in
   CholeskySolveArguments args = {dtype, triangles.data<const void>(), factors, columns, vectors.data<void>(), 0, 1};
   args.vectors = columns ? vectors.size() / columns : 0;
   args.threads = threads_for(triangles.size());
-  nb::gil_scoped_release released;
+  ReleasedGil released;
   kernels_in_use().cholesky_solve(args);
 }
 
