@@ -373,6 +373,7 @@ NB_MODULE(_core, m) {
       "set_num_threads", &set_num_threads, "n"_a,
       "Set the largest number of threads that a call may use; 0 for the default: one for each CPU on which the calling "
       "thread may run, at most the CPU limit.");
+  m.def("has_default_threads", &has_default_threads, "Return whether the number of threads is the default.");
   m.def("set_cpu_limit", &set_cpu_limit, "cpus"_a, "Set the largest default number of threads.");
   m.def("share_always", &share_always, "always"_a,
         "Use several threads also where that has not paid lately, because other work takes the CPUs; for tests.");

@@ -32,6 +32,7 @@ int num_threads() {
 }
 
 void set_num_threads(int n) { limit = n; }
+bool has_default_threads() { return limit == 0; }
 void set_cpu_limit(int cpus) { cpu_limit = cpus; }
 
 int threads_for(int64_t elements) { return elements < serial_below ? 1 : num_threads(); }

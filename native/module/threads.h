@@ -8,6 +8,7 @@ namespace softgrad {
 // The limit: that of set_num_threads, or else the CPUs on which the calling thread may run, at most set_cpu_limit.
 int num_threads();
 void set_num_threads(int n);  // 0: by default
+bool has_default_threads();
 void set_cpu_limit(int cpus);
 
 // The threads for a call on this many elements: one for small calls.

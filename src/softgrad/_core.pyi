@@ -172,6 +172,9 @@ def set_num_threads(n: int) -> None:
     Set the largest number of threads that a call may use; 0 for the default: one for each CPU on which the calling thread may run, at most the CPU limit.
     """
 
+def has_default_threads() -> bool:
+    """Return whether the number of threads is the default."""
+
 def set_cpu_limit(cpus: int) -> None:
     """Set the largest default number of threads."""
 

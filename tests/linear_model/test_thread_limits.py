@@ -61,6 +61,16 @@ def test_a_number_set_during_a_block_stays():
     assert softgrad.get_num_threads() == 3
 
 
+def test_the_default_follows_the_affinity_again_after_a_block():
+    softgrad.set_num_threads(None)
+    with limited_threads(1), limited_threads(2):
+        assert not softgrad._core.has_default_threads()
+    assert softgrad._core.has_default_threads()
+    with limited_threads(1):
+        softgrad.set_num_threads(3)
+    assert not softgrad._core.has_default_threads()
+
+
 def test_overlapping_fits_leave_no_limit_behind():
     X, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 3
 

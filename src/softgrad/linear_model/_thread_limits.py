@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import ThreadpoolController
 
-from softgrad import get_num_threads, set_num_threads
+from softgrad import _core, get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,7 @@ class _Limits:
         self._active: set[_Block] = set()
         self._blas: Any = None
         self._unlimited = 0  # softgrad's threads outside all blocks
+        self._is_default = False  # of these
         self._limited = 0  # the number set last
 
     def enter(self, block: _Block) -> None:
@@ -54,6 +55,7 @@ class _Limits:
                 # no faster with a second.
                 self._blas = _libraries().limit(limits=1, user_api="blas")
                 self._unlimited = self._limited = get_num_threads()
+                self._is_default = _core.has_default_threads()
             self._active.add(block)
             self._set_threads()
 
@@ -73,9 +75,9 @@ class _Limits:
 
     def _set_threads(self) -> None:
         if get_num_threads() != self._limited:  # set to another number by the user since
-            self._unlimited = get_num_threads()
+            self._unlimited, self._is_default = get_num_threads(), False
         self._limited = min((block.n_threads or self._unlimited for block in self._active), default=self._unlimited)
-        set_num_threads(self._limited)
+        set_num_threads(None if self._is_default and not self._active else self._limited)
 
 
 @cache
