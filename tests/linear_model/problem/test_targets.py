@@ -1,6 +1,7 @@
 """Labels of any kind, class probabilities, and weights of rows and classes."""
 
 import importlib
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 import scipy.special
 from sklearn.datasets import load_iris
 from sklearn.exceptions import DataConversionWarning
+from sklearn.utils.multiclass import check_classification_targets
 
 from softgrad.linear_model import SoftmaxRegression
 from softgrad.linear_model._problem._targets import encode_target
@@ -105,6 +107,19 @@ def test_labels_are_encoded_as_by_sorting(dtype):
         np.testing.assert_array_equal(encoded.names, names)
         np.testing.assert_array_equal(encoded.codes, codes)
         assert (encoded.names.dtype, encoded.codes.dtype) == (names.dtype, codes.dtype)
+
+
+@pytest.mark.parametrize("dtype", [int, float, str])
+@pytest.mark.parametrize("classes", [20, 21, 40])
+def test_many_classes_give_the_warning_of_scikit_learn(classes, dtype):
+    labels = (np.arange(40) % classes).astype(dtype)
+    with warnings.catch_warnings(record=True) as expected:
+        warnings.simplefilter("always")
+        check_classification_targets(labels)
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        encode_target(labels, len(labels), "SoftmaxRegression")
+    assert [str(warning.message) for warning in given] == [str(warning.message) for warning in expected]
 
 
 def test_a_column_of_labels_is_taken_with_a_warning():

@@ -78,9 +78,13 @@ def _encode_labels(array: Array) -> EncodedTarget:
                 f"y holds labels of types {', '.join(kinds)}; expected one kind (Unknown label type); write "
                 "y.astype(str), or drop the rows without a label"
             )
-    if array.dtype.kind not in "biuU":  # which are always labels
+    always_labels = array.dtype.kind in "biuU"
+    if not always_labels:
         check_classification_targets(array)
-    return EncodedTarget(*_unique_with_codes(array), None)
+    names, codes = _unique_with_codes(array)
+    if always_labels and 2 * len(names) >= len(array):
+        check_classification_targets(array)  # which warns about so many classes
+    return EncodedTarget(names, codes, None)
 
 
 def _unique_with_codes(array: Array) -> tuple[Array, Array]:
