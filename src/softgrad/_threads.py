@@ -43,15 +43,14 @@ def set_num_threads(n: int | None) -> None:
     Raises
     ------
     TypeError
-        If `n` is not an integer.
+        If `n` is neither an integer nor None.
     ValueError
-        If `n` is less than 1.
+        If `n` is not from 1 to 2³¹ - 1.
 
     Notes
     -----
     The calling thread does the work, and other threads take part of it if and when the system runs them. On a
-    busy machine a call therefore takes about as long as with one thread, and not longer. A forked process starts
-    threads of its own.
+    busy machine a call therefore takes about as long as with one thread. A forked process starts threads of its own.
 
     Examples
     --------
@@ -65,7 +64,7 @@ def set_num_threads(n: int | None) -> None:
 
 
 def _default() -> int:
-    """The number of SOFTGRAD_NUM_THREADS; 0 for one thread for each CPU."""
+    """The value of SOFTGRAD_NUM_THREADS; 0, the native default, if it is not set or invalid."""
     text = os.environ.get("SOFTGRAD_NUM_THREADS", "").strip()
     return int(text) if text.isdecimal() and 1 <= int(text) <= _MOST else 0
 
@@ -82,13 +81,14 @@ def _cpu_limit() -> int:
 
 
 def _start() -> None:
+    """Set the default, and warn about an invalid SOFTGRAD_NUM_THREADS."""
     _core.set_cpu_limit(_cpu_limit())
     set_num_threads(None)
     text = os.environ.get("SOFTGRAD_NUM_THREADS", "")
     if text.strip() and not _default():
         warnings.warn(
-            f"SOFTGRAD_NUM_THREADS={text!r}; expected a positive integer, such as 4; {_core.num_threads()} threads are "
-            "used, one for each CPU",
+            f"SOFTGRAD_NUM_THREADS={text!r}; expected a positive integer, such as 4; the default is used instead, "
+            f"{_core.num_threads()}",
             RuntimeWarning,
             stacklevel=4,  # the import of softgrad
         )

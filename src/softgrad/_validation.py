@@ -347,9 +347,9 @@ def threads(value: object) -> int:
     try:
         count = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"n={value!r}; expected a positive integer") from None
+        raise TypeError(f"n={value!r}; expected a positive integer, or None for the default") from None
     if not 1 <= count < 2**31:
-        raise ValueError(f"n={count}; expected a positive integer")
+        raise ValueError(f"n={count}; expected a positive integer below 2**31, or None for the default")
     return count
 
 
