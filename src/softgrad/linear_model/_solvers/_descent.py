@@ -57,9 +57,9 @@ def descend(
     many iterations.
     """
     iterate = best = Iterate(start, *evaluate(start))
-    size = best_size = norm(iterate.gradient)
+    gradient_norm = best_norm = norm(iterate.gradient)
     iteration = stalled = 0
-    while not size <= tol:  # a NaN has not converged
+    while not gradient_norm <= tol:  # a NaN has not converged
         if iteration == max_iter:
             return best, "max_iter"
         after = line_search(evaluate, iterate, solver.direction(iterate), precision)
@@ -69,13 +69,13 @@ def descend(
             continue
         solver.update(iterate, after)
         iterate = after
-        size = norm(iterate.gradient)
+        gradient_norm = norm(iterate.gradient)
         iteration += 1
-        report(iterate, size)
+        report(iterate, gradient_norm)
         decreased = iterate.value < best.value - precision * abs(best.value)
-        stalled = 0 if decreased or size < best_size else stalled + 1
+        stalled = 0 if decreased or gradient_norm < best_norm else stalled + 1
         if not stalled:
-            best, best_size = iterate, size
+            best, best_norm = iterate, gradient_norm
         elif stalled == _PATIENCE:
             return best, "precision"
     return iterate, "converged"

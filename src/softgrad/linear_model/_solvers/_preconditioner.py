@@ -165,13 +165,12 @@ class OneBlock:
     def __init__(self, sample: Sample, row_weights: Array, class_weight: Array) -> None:
         total = float(row_weights.sum()) or 1.0
         self._class_weight = np.maximum(class_weight, _RIDGE * total)[:, None]
-        self._factors = sample.grams((row_weights / total)[:, None])
-        penalty = sample.objective.penalties[0] / self._class_weight.mean()
-        _for_each(lambda k: _factorise(self._factors[k], penalty), 1, self._factors.size)
+        (self._factor,) = sample.grams((row_weights / total)[:, None])
+        _factorise(self._factor, sample.objective.penalties[0] / self._class_weight.mean())
 
     def solve(self, vectors: Array) -> Array:
-        g = (_centred(vectors) / self._class_weight).astype(self._factors.dtype)
-        return _centred(_solve(self._factors[0], g).astype(np.float64))
+        g = (_centred(vectors) / self._class_weight).astype(self._factor.dtype)
+        return _centred(_solve(self._factor, g).astype(np.float64))
 
 
 class Diagonal:
