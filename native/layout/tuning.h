@@ -21,7 +21,7 @@ inline constexpr int64_t serial_below = 1 << 16;
 // Nanoseconds for which a thread without work looks for new work before it sleeps. Waking it takes about as long.
 inline constexpr int64_t spin_ns = 50'000;
 
-// Threads of a call, and calls at a time that share their loops; further calls take one thread.
+// Most threads of a call, and most calls at a time that share their loops; further calls take one thread.
 inline constexpr int most_threads = 1024, most_calls = 32;
 
 // Nanoseconds until threads are started again after the system refused one: each try takes 20 us.
@@ -34,7 +34,7 @@ inline constexpr int64_t start_again_ns = 1'000'000'000;
 inline constexpr int64_t least_rest = 8, most_rest = 256, longest_rest_ns = 300'000'000, most_saved_ns = 500'000;
 
 // Products in a pass over a linear head that count as one element for serial_below. At 1797 x 64 x 10 a second thread
-// saves 0.1 ms, but waiting for one that the system has descheduled takes 20 ms.
+// saves 0.1 ms, but one that the system interrupts in the middle of a piece costs up to 20 ms.
 inline constexpr int64_t products_per_element = 64;
 
 // Products per element of X, at least: a vector of floats.

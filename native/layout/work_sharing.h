@@ -15,7 +15,7 @@ struct SharedLoop {
 };
 void share(const SharedLoop& loop);
 
-// Whether to share also the loops for which that has not paid lately: for tests.
+// Shares loops even where that has not paid lately; for tests.
 void share_always(bool always);
 
 // Calls body(i, thread) for i = 0 to count - 1. The threads have numbers below `threads`, each of its own; the caller's

@@ -8,9 +8,9 @@
 
 namespace softgrad {
 
-// As Python ends, it ends daemon threads that ask for the lock by unwinding their stack, and nanobind's functions,
-// which must not throw, then abort the process. Such a thread sleeps instead until the process ends, as from
-// Python 3.14 on.
+// While Python shuts down, before version 3.14, a daemon thread that asks for the lock is ended by unwinding its stack,
+// and nanobind's functions, which must not throw, then abort the process. Such a thread sleeps instead until the
+// process ends, as in Python 3.14.
 class ReleasedGil {
  public:
   ReleasedGil() : thread_(PyEval_SaveThread()) {}

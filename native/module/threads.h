@@ -7,7 +7,7 @@ namespace softgrad {
 
 // The limit: that of set_num_threads, or else the CPUs on which the calling thread may run, at most set_cpu_limit.
 int num_threads();
-void set_num_threads(int n);  // 0: by default
+void set_num_threads(int n);  // 0: the default
 bool has_default_threads();
 void set_cpu_limit(int cpus);
 
