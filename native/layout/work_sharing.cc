@@ -3,20 +3,18 @@
 #include <algorithm>
 #include <atomic>
 #include <cfenv>
-#include <chrono>
-#include <cstring>
 #include <exception>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <thread>
 
+#include "layout/clock.h"
 #include "layout/tuning.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #include <signal.h>
-#include <time.h>
 #endif
 #ifdef __linux__
 #include <sched.h>
@@ -27,20 +25,6 @@
 
 namespace softgrad {
 namespace {
-
-int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-// The time that this thread has run on a CPU, without the time that it waited for one.
-int64_t cpu_ns() {
-#if defined(__unix__) || defined(__APPLE__)
-  timespec t;
-  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0) return t.tv_sec * int64_t(1000000000) + t.tv_nsec;
-#endif
-  return now_ns();
-}
 
 void pause() {
 #ifdef __SSE2__
@@ -88,8 +72,8 @@ struct Rounding {
   void adopt() const { std::fesetenv(&environment); }
 };
 
-// A loop in flight. Every thread has a range of neighbouring pieces, so that it reads the memory that it read in the
-// call before; when its range is done, it takes pieces from those of the others.
+// A loop in flight. Every thread has a range of neighbouring pieces, so that the caller, and a single helper, read the
+// memory that they read in the call before; when its range is done, a thread takes pieces from those of the others.
 class Call {
  public:
   Call(const SharedLoop& loop, int threads)
@@ -164,8 +148,8 @@ class alignas(cache_line) Offer {
     claimed_.store(false, std::memory_order_release);
   }
 
-  // Joins the call if it has a place left. Before, so that the caller need not wait for that, call_for_more is called
-  // if there are places for others.
+  // Joins the call if it has a place left. If there are places for others too, it first calls call_for_more, because
+  // the caller waits for helpers that have joined.
   template <class CallForMore>
   bool help(Affinity& affinity, CallForMore call_for_more) {
     uint32_t state = state_.load(std::memory_order_relaxed);
@@ -283,10 +267,10 @@ class Pool {
     if (workers_.load(std::memory_order_relaxed) >= wanted || now_ns() < start_again_.load(std::memory_order_relaxed))
       return;
     std::unique_lock lock(starting_, std::try_to_lock);
-    if (!lock)
-      return;  // another caller starts them
-               // Signals are for the threads that Python knows, except those of errors in a thread's own code.
+    if (!lock) return;  // another caller starts them
+
 #if defined(__unix__) || defined(__APPLE__)
+    // Signals are for the threads that Python knows, except those of errors in a thread's own code.
     sigset_t all, before;
     sigfillset(&all);
     for (int error : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&all, error);
