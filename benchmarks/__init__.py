@@ -19,7 +19,7 @@ regression
 torch
     ``softgrad.torch`` beside torch's own functions, through autograd: time and memory.
 load
-    several threads beside one, while another process keeps a core busy, and from which size they pay.
+    several threads beside one, also while another process keeps a core busy, and from which size they pay.
 
 Every result is compared with one in higher precision before it is timed; in "load", with that of one thread.
 README.md explains the tables.

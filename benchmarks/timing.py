@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from benchmarks.verdict import Judge, Verdict
 
-# Seconds. Two OpenMP runtimes in one process (torch brings its own) disturb one another: after a parallel region the
-# workers of each spin for some milliseconds, on the CPUs that the other's next region needs. After a pause of
-# this length they have gone to sleep, and every variant starts on idle CPUs.
+# Seconds. The threads of libraries in one process disturb one another: after a call those of OpenMP (torch's, for
+# example) spin for some milliseconds, on the CPUs that the next variant needs. After a pause of this length they have
+# gone to sleep, and every variant starts on idle CPUs.
 PAUSE = 0.025
 
 # Seconds. Shorter calls are timed in batches that last as long: the clock and the first call after the pause would

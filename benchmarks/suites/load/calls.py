@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from benchmarks.suites import Record
     from benchmarks.suites.load.work import Work
 
-# Seconds. Calls that lose time to other work may for up to a second not be shared: shorter blocks would let that second
-# pass while one thread has its turn.
+# Seconds. After a call that lost time to other work, calls take one thread for up to 0.3 s (longest_rest_ns in
+# native/layout/tuning.h): with shorter blocks that time could pass while one thread has its turn.
 BLOCK = 1.0
 
 LOADS: dict[str, Callable[[], AbstractContextManager[object]]] = {"quiet": nullcontext, "busy": busy_core}
