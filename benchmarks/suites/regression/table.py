@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from benchmarks.suites import Record, Report
 
 
+_FITS_IN_A_TABLE = 3  # of pieces, 100 columns wide
+
+
 def table(report: Report) -> RenderableType:
     """Fits, pieces of fits, goals and remarks."""
     fits = [record for record in report["cases"] if "peers" in record]
     shares = [record for record in report["cases"] if "serial_share" in record]
-    pieces: list[RenderableType] = [piece_table(shares), ""] if shares else []
+    pieces: list[RenderableType] = []
+    for i in range(0, len(shares), _FITS_IN_A_TABLE):
+        pieces += [piece_table(shares[i : i + _FITS_IN_A_TABLE]), ""]
     return Group(fit_table(fits), "", *pieces, _goals(report), *_remarks(fits))
 
 
@@ -78,7 +83,7 @@ def _share(piece: dict[str, Any] | None, total: float) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.{1 if share < 0.1 else 0}f} %"
 
 
 def _against(peer: dict[str, Any]) -> tuple[RenderableType, ...]:

@@ -221,7 +221,7 @@ def test_pieces_of_a_fit_add_up_and_are_shown(monkeypatch, measured, rows):
     assert goal == {"name": "serial", "value": record["serial_share"], "text": "≤ 5 %", "reached": serial <= 0.05}
     console = Console(width=80, file=io.StringIO())
     console.print(piece_table([record]))
-    for text in (*pieces, "allows with 64 threads", f"{100 * serial:.1f} %"):
+    for text in (*pieces, "allows with 64 threads", f"{100 * serial:.{1 if serial < 0.1 else 0}f} %"):
         assert text in console.file.getvalue()
 
 
