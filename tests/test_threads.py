@@ -161,14 +161,14 @@ def test_environment_variable(default_threads, value):
     assert default_threads(SOFTGRAD_NUM_THREADS=value) == int(value)
 
 
-@pytest.mark.parametrize("value", ["abc", "99999999999", "-2", "0", "3.5", "4x"])
+@pytest.mark.parametrize("value", ["abc", "99999999999", "-2", "0", "3.5", "4x", "9" * 5000])
 def test_a_number_of_threads_that_is_none_is_a_warning(default_threads, value):
     with pytest.warns(RuntimeWarning, match=f"SOFTGRAD_NUM_THREADS='{value}'; expected a positive integer"):
         assert default_threads(SOFTGRAD_NUM_THREADS=value) == CPUS
 
 
 @pytest.mark.parametrize(
-    "value, expected", [("1", 1), ("1,4", 1), ("1000", None), ("0", None), ("x", None), ("", None)]
+    "value, expected", [("1", 1), ("1,4", 1), ("1000", None), ("9" * 5000, None), ("0", None), ("x", None), ("", None)]
 )
 def test_openmps_variable_limits_the_default(default_threads, value, expected):
     assert default_threads(OMP_NUM_THREADS=value) == (expected or CPUS)

@@ -65,8 +65,15 @@ def set_num_threads(n: int | None) -> None:
 
 def _default() -> int:
     """The value of SOFTGRAD_NUM_THREADS; 0, the native default, if it is not set or invalid."""
-    text = os.environ.get("SOFTGRAD_NUM_THREADS", "").strip()
-    return int(text) if text.isdecimal() and 1 <= int(text) <= _MOST else 0
+    return _thread_count(os.environ.get("SOFTGRAD_NUM_THREADS", ""))
+
+
+def _thread_count(text: str) -> int:
+    """The integer from 1 to `_MOST` that a text holds; 0 for any other text."""
+    text = text.strip()
+    # Python refuses to convert thousands of digits.
+    number = int(text) if text.isdecimal() and len(text) <= 100 else 0
+    return number if number <= _MOST else 0
 
 
 def _cpu_limit() -> int:
@@ -74,9 +81,8 @@ def _cpu_limit() -> int:
     limits = [_MOST]
     if quota := cpu_quota():
         limits.append(math.ceil(quota))
-    openmp = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if openmp.isdecimal() and int(openmp) >= 1:
-        limits.append(int(openmp))
+    if openmp := _thread_count(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]):
+        limits.append(openmp)
     return min(limits)
 
 
