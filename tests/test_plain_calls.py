@@ -1,5 +1,6 @@
 """Calls with plain arguments, which bypass the checks: the same results, errors and writes as with the checks."""
 
+import gc
 import sys
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -369,3 +370,24 @@ def test_no_reference_is_kept(name):
             shortcut(*inputs, arguments.get("axis", -1), arguments.get("out"))
         after = [sys.getrefcount(value) for value in held]
         assert np.abs(np.subtract(after, before)).max() < 100, function.__name__
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_garbage_is_collected_during_a_call(function):
+    """A finalizer could wait for the interpreter's lock when the process ends, and nanobind would crash."""
+    shortcut = getattr(_core, f"try_{function.__name__}")
+    inputs = [z_f(4, 3)] if function in OF_LOGITS else [z_f(4, 3), labels(4)]
+    rest = [-1] if function in WITHOUT_OUT else [-1, None]
+    collections, threshold = [], gc.get_threshold()
+    arguments = (*inputs, *rest)
+    gc.callbacks.append(lambda phase, _: collections.append(phase))
+    gc.set_threshold(1)
+    try:
+        collections.clear()
+        result = shortcut(*arguments)
+        count = len(collections)
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.pop()
+    assert result is not None
+    assert count == 0

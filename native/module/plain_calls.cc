@@ -46,6 +46,24 @@ struct NumPy {
 // Made with the module, and never destroyed, because the interpreter ends first.
 const NumPy* numpy = nullptr;
 
+// Makes new objects start no garbage collection, as from Python 3.12 on. It would run finalizers, which may be waiting
+// for the interpreter's lock when the process ends; Python then ends a daemon thread by unwinding its stack, and
+// nanobind's functions crash.
+class CollectionOff {
+#if PY_VERSION_HEX < 0x030C0000
+ public:
+  CollectionOff() : was_on_(PyGC_Disable()) {}
+  ~CollectionOff() {
+    if (was_on_) PyGC_Enable();
+  }
+  CollectionOff(const CollectionOff&) = delete;
+  CollectionOff& operator=(const CollectionOff&) = delete;
+
+ private:
+  int was_on_;
+#endif
+};
+
 // The dtype of an array; empty for any other object, and for an array of a subclass.
 nb::object dtype_of(nb::handle object) {
   return object.type().is(numpy->array_type) ? nb::object(object.attr(numpy->dtype_name)) : nb::object();
@@ -100,7 +118,10 @@ class Logits : public Memory {
 
   // The array for a result of their shape and dtype: `out`, or a new one if it is None; empty if the dtype differs.
   nb::object result(nb::handle out) const {
-    if (out.is_none()) return numpy->empty(array_.attr(numpy->shape_name), type_->dtype);
+    if (out.is_none()) {
+      [[maybe_unused]] CollectionOff off;
+      return numpy->empty(array_.attr(numpy->shape_name), type_->dtype);
+    }
     return dtype_of(out).is(type_->dtype) ? nb::borrow(out) : nb::object();
   }
 
@@ -111,10 +132,11 @@ class Logits : public Memory {
                                  std::equal(shape(), shape() + axes(), memory.shape()) && memory.is_apart_from(*this)));
   }
 
-  // The shape without the class axis.
-  nb::object row_shape() const {
+  // An array of their shape without the class axis.
+  nb::object row_result() const {
+    [[maybe_unused]] CollectionOff off;
     nb::object all = array_.attr(numpy->shape_name);
-    return all[nb::slice(0, axis_)] + all[nb::slice(axis_ + 1, axes())];
+    return numpy->empty(all[nb::slice(0, axis_)] + all[nb::slice(axis_ + 1, axes())], type_->dtype);
   }
 
   bool are_labelled_by(const Memory& labels) const {
@@ -161,7 +183,7 @@ nb::object try_softmax(nb::handle logits, nb::handle axis, nb::handle out) {
 nb::object try_logsumexp(nb::handle logits, nb::handle axis) {
   Logits z(logits, axis);
   if (!z.valid()) return nb::none();
-  nb::object result = numpy->empty(z.row_shape(), z.type().dtype);
+  nb::object result = z.row_result();
   run_softmax(SoftmaxKind::logsumexp, z, Memory(result).rows(-1));
   return z.axes() == 1 ? nb::object(result[numpy->empty_tuple]) : result;
 }
@@ -208,6 +230,7 @@ nb::object try_cross_entropy(nb::handle logits, nb::handle target, nb::handle ax
   args.gradient = z.rows_of(memory);
   double loss = run_cross_entropy(args);
   if constexpr (results == Results::gradient) return gradient;
+  [[maybe_unused]] CollectionOff off;
   return nb::make_tuple(scalar(z.type(), loss), gradient);
 }
 
