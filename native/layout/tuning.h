@@ -24,13 +24,17 @@ inline constexpr int64_t spin_ns = 50'000;
 // Most threads of a call, and most calls at a time that share their loops; further calls take one thread.
 inline constexpr int most_threads = 1024, most_calls = 32;
 
+// Shares of a loop for each thread, at least, if there are that many pieces. With 65536 pieces of 20 ns, one at a time,
+// threads would compete for the counter.
+inline constexpr int64_t shares_of_thread = 32;
+
 // Nanoseconds until threads are started again after the system refused one: each try takes 20 us.
 inline constexpr int64_t start_again_ns = 1'000'000'000;
 
 // If the caller waits for an interrupted helper and the call takes 1.4 times as long as it would have taken the caller
 // alone, calls take one thread for a multiple of its time. The multiple doubles each time and falls by 1/32 with every
 // call that sharing made faster: so it grows where more than one call in about 22 is slow. Smaller losses count as soon
-// as they exceed what was saved before, at most most_saved_ns.
+// as they exceed what was saved before, at most most_saved_ns. Chosen with `python -m benchmarks --suite load`.
 inline constexpr int64_t least_rest = 8, most_rest = 256, longest_rest_ns = 300'000'000, most_saved_ns = 500'000;
 
 // Products in a pass over a linear head that count as one element for serial_below. At 1797 x 64 x 10 a second thread
@@ -108,10 +112,11 @@ inline constexpr int64_t share_of_sums = 32, least_sum_bytes = 1 << 20, least_gr
 inline constexpr int64_t gram_chunk_rows = 64;
 
 // Threads share the blocks of Gram matrices. If those are few, so that the last one takes long, rows are divided as
-// well, into parts of at least least_part_rows rows, each with sums of its own, of up to most_part_elements.
+// well, into parts of at least least_part_rows rows, each with sums of its own, of up to most_part_elements. Not
+// measured separately.
 inline constexpr int64_t gram_tasks = 128, least_part_rows = 512, most_part_elements = 1 << 20;
 
-// Rows of a dense matrix, at least, whose class weights are computed together: a block of panel_product.
+// Rows of a dense matrix, at least, whose class weights are computed together: a block of panel_product. Not measured.
 inline constexpr int64_t least_weight_rows = 8;
 
 // Elements and rows of a group for the moments of columns, 1 MiB of double; at most 64 groups. Half and double: no

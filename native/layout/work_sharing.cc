@@ -77,7 +77,10 @@ struct Rounding {
 class Call {
  public:
   Call(const SharedLoop& loop, int threads)
-      : loop_(loop), threads_(threads), ranges_(std::make_unique<Range[]>(threads)) {
+      : loop_(loop),
+        threads_(threads),
+        at_once_(std::max<int64_t>(1, loop.count / (threads * shares_of_thread))),
+        ranges_(std::make_unique<Range[]>(threads)) {
     for (int t = 0; t < threads; ++t) {
       ranges_[t].next = loop.count * t / threads;
       ranges_[t].end = loop.count * (t + 1) / threads;
@@ -88,15 +91,18 @@ class Call {
   const Affinity& affinity() const { return affinity_; }
   const Rounding& rounding() const { return rounding_; }
 
+  int64_t at_once() const { return at_once_; }
+
   // Runs pieces until none is left; returns their number.
   int64_t work(int thread) {
     int64_t pieces = 0;
     for (int t = 0; t < threads_; ++t) {
       Range& range = ranges_[(thread + t) % threads_];
-      int64_t i;
-      while ((i = range.next.fetch_add(1, std::memory_order_relaxed)) < range.end) {
-        run(i, thread);
-        ++pieces;
+      int64_t first;
+      while ((first = range.next.fetch_add(at_once_, std::memory_order_relaxed)) < range.end) {
+        int64_t end = std::min(first + at_once_, range.end);
+        for (int64_t i = first; i < end; ++i) run(i, thread);
+        pieces += end - first;
       }
     }
     return pieces;
@@ -123,6 +129,7 @@ class Call {
 
   const SharedLoop& loop_;
   int threads_;
+  int64_t at_once_;  // pieces that a thread takes from a range: several if there are very many
   std::unique_ptr<Range[]> ranges_;
   Affinity affinity_;
   Rounding rounding_;
@@ -182,13 +189,12 @@ class alignas(cache_line) Offer {
 class Rest {
  public:
   void never(bool never) { never_.store(never, std::memory_order_relaxed); }
+  bool never() const { return never_.load(std::memory_order_relaxed); }
 
-  bool over(int64_t now) const {
-    return now >= until_.load(std::memory_order_relaxed) || never_.load(std::memory_order_relaxed);
-  }
+  bool over(int64_t now) const { return now >= until_.load(std::memory_order_relaxed) || never(); }
 
   // elapsed: the time of a call; alone: the time that its pieces would have taken the caller; waited: the time that the
-  // caller waited for pieces in flight; piece: the usual time of one.
+  // caller waited for pieces in flight; piece: the usual time of those taken at once.
   void record(int64_t now, int64_t elapsed, int64_t alone, int64_t waited, int64_t piece) {
     if (waited > 2 * piece && 5 * elapsed > 7 * alone) {  // a helper was interrupted
       begin(now, elapsed * multiple());
@@ -232,12 +238,17 @@ class Pool {
     cpu = cpu_ns() - cpu;
     int64_t done = now_ns();
     offer->close();
-    int64_t end = now_ns(), piece = cpu / std::max<int64_t>(pieces, 1);
-    if (pieces) rest_.record(end, end - begin, piece * loop.count, end - done, piece);
+    int64_t end = now_ns();
+    if (pieces) {
+      double piece = double(cpu) / double(pieces);
+      rest_.record(end, end - begin, static_cast<int64_t>(piece * double(loop.count)), end - done,
+                   static_cast<int64_t>(piece * double(shared.at_once())));
+    }
     shared.rethrow();
   }
 
   void share_always(bool always) { rest_.never(always); }
+  bool shares_always() const { return rest_.never(); }
 
  private:
   struct InFlight {
@@ -315,7 +326,11 @@ alignas(Pool) char storage[sizeof(Pool)];
 Pool* const pool = new (storage) Pool;
 
 #if defined(__unix__) || defined(__APPLE__)
-const int registered = pthread_atfork(nullptr, nullptr, [] { new (storage) Pool; });
+const int registered = pthread_atfork(nullptr, nullptr, [] {
+  bool always = pool->shares_always();
+  new (storage) Pool;
+  pool->share_always(always);
+});
 #endif
 
 }  // namespace

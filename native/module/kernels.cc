@@ -120,23 +120,10 @@ void log1p_of(const double* s, double* out, int64_t n) {
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels = {set_name,
-                         softmax,
-                         row_statistics,
-                         merge_statistics,
-                         cross_entropy,
-                         apply_operator,
-                         hvp,
-                         softmax_vjp,
-                         secular_rows,
-                         sum_rows,
-                         linear_head_gradient,
-                         linear_head_hvp,
-                         class_weights,
-                         weighted_grams,
-                         cholesky_solve,
-                         column_moments,
-                         exp_difference_of,
-                         log1p_of};
+const Kernels kernels = {
+    set_name,      softmax,        row_statistics, merge_statistics, cross_entropy,        apply_operator,
+    hvp,           softmax_vjp,    secular_rows,   sum_rows,         linear_head_gradient, linear_head_hvp,
+    class_weights, weighted_grams, cholesky_solve, column_moments,   exp_difference_of,    log1p_of,
+};
 
 }  // namespace softgrad::SOFTGRAD_ISA

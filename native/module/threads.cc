@@ -35,6 +35,6 @@ void set_num_threads(int n) { limit = n; }
 bool has_default_threads() { return limit == 0; }
 void set_cpu_limit(int cpus) { cpu_limit = cpus; }
 
-int threads_for(int64_t elements) { return elements < serial_below ? 1 : num_threads(); }
+int threads_for(int64_t elements) { return elements < serial_below ? 1 : std::min(num_threads(), most_threads); }
 
 }  // namespace softgrad

@@ -105,6 +105,7 @@ with _memory.scratch((60,), torch.float32, torch.device("cpu")) as in_use:  # as
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_child_forked_while_scratch_is_in_use():
     """In a process of its own: other libraries that a test run has loaded object to forks."""
