@@ -377,6 +377,7 @@ def test_no_reference_is_kept(name):
         assert np.abs(np.subtract(after, before)).max() < 100, function.__name__
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="later Pythons collect garbage between bytecodes only")
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_no_garbage_is_collected_during_a_call(function):
     """A finalizer could wait for the interpreter's lock when the process ends, and nanobind would crash."""
