@@ -92,7 +92,7 @@ inline constexpr int64_t dense_block = 16384;
 // still in it when it is read. And bytes of a row, whose first and last cache line take ordinary stores.
 inline constexpr int64_t last_level_cache = 32 << 20, streamed_row_bytes = 16 << 10;
 
-// --- linear heads (linear_head.h, gram.h, moments.h) ---
+// --- linear heads (linear_head.h, gram.h, column_sums.h) ---
 
 // Bytes of X in a chunk of rows, which stays in the second-level cache from the logits to the sums, and limits of its
 // rows: 60000 x 784 x 10 in float32 takes 2.9 to 3.2 times as long as reading X once. Half and double, together with
@@ -103,10 +103,9 @@ inline constexpr int64_t head_chunk_bytes = 1 << 18, least_chunk_rows = 32, most
 // not stay in the cache.
 inline constexpr int64_t product_depth = 1024;
 
-// Each group of chunks has sums of its own, which take up to 1/32 of the memory of X or 1 MiB; and there are 2 to 64
-// groups. Their number limits the threads and depends on the shape alone. With 1/64, 60000 x 784 x 10 in float32 had 24
-// groups, of which 16 threads take two each, as 12 threads do.
-inline constexpr int64_t share_of_sums = 32, least_sum_bytes = 1 << 20, least_groups = 2, most_groups = 64;
+// Each thread has sums of its own, and at most as many threads take part as have sums of up to a quarter of X: or 16,
+// since solvers keep about that many arrays of their size.
+inline constexpr int64_t share_of_sums = 4, least_sums = 16;
 
 // Rows that are gathered together for Gram matrices; they stay in the second-level cache. Half: no difference.
 inline constexpr int64_t gram_chunk_rows = 64;
@@ -119,8 +118,7 @@ inline constexpr int64_t gram_tasks = 128, least_part_rows = 512, most_part_elem
 // Rows of a dense matrix, at least, whose class weights are computed together: a block of panel_product. Not measured.
 inline constexpr int64_t least_weight_rows = 8;
 
-// Elements and rows of a group for the moments of columns, 1 MiB of double; at most 64 groups. Half and double: no
-// difference.
-inline constexpr int64_t moment_elements = 1 << 17, least_moment_rows = 64, most_moment_groups = 64;
+// Bytes of a tile of rows that are copied for the sums of columns: half of the first-level cache.
+inline constexpr int64_t column_sum_tile_bytes = 1 << 14;
 
 }  // namespace softgrad

@@ -189,11 +189,12 @@ class HeadArrays {
         sum_W_(sum_W, true),
         sum_bias_(sum_bias, true) {}
 
-  LinearHead head(DType dtype) const {
+  LinearHead head(DType dtype, int64_t leaf_rows) const {
     LinearHead h = {};
     h.dtype = dtype;
     h.classes = bias_.size();
     h.x = design_.matrix(W_.size() / h.classes);
+    h.leaf_rows = leaf_rows;
     h.W = W_.data<const double>();
     h.bias = bias_.data<const double>();
     h.row_weight = weight_.data<const double>();

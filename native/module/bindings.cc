@@ -150,22 +150,23 @@ void sum_rows(nb::handle x, int axis, nb::handle out) {
 }
 
 double linear_head_gradient(const LossSpec& spec, DType dtype, nb::handle x, nb::handle data, nb::handle indices,
-                            nb::handle starts, nb::handle W, nb::handle bias, nb::handle labels,
+                            nb::handle starts, int64_t leaf_rows, nb::handle W, nb::handle bias, nb::handle labels,
                             nb::handle probabilities, nb::handle row_weight, nb::handle probs, nb::handle sum_W,
                             nb::handle sum_bias) {
   HeadArrays arrays(x, data, indices, starts, W, bias, row_weight, sum_W, sum_bias);
   Flat targets(labels, false), target_rows(probabilities, false), kept(probs, true);
-  LinearHeadGradientArguments args = {arrays.head(dtype), spec, targets.data<const int64_t>(),
+  LinearHeadGradientArguments args = {arrays.head(dtype, leaf_rows), spec, targets.data<const int64_t>(),
                                       target_rows.data<const double>(), kept.data<void>()};
   ReleasedGil released;
   return kernels_in_use().linear_head_gradient(args);
 }
 
-void linear_head_hvp(DType dtype, nb::handle x, nb::handle data, nb::handle indices, nb::handle starts, nb::handle W,
-                     nb::handle bias, nb::handle mass, nb::handle probs, nb::handle sum_W, nb::handle sum_bias) {
+void linear_head_hvp(DType dtype, nb::handle x, nb::handle data, nb::handle indices, nb::handle starts,
+                     int64_t leaf_rows, nb::handle W, nb::handle bias, nb::handle mass, nb::handle probs,
+                     nb::handle sum_W, nb::handle sum_bias) {
   HeadArrays arrays(x, data, indices, starts, W, bias, mass, sum_W, sum_bias);
   Flat p(probs, false);
-  LinearHeadHvpArguments args = {arrays.head(dtype), p.data<const void>()};
+  LinearHeadHvpArguments args = {arrays.head(dtype, leaf_rows), p.data<const void>()};
   ReleasedGil released;
   kernels_in_use().linear_head_hvp(args);
 }
@@ -219,18 +220,20 @@ void cholesky_solve(DType dtype, int64_t factors, nb::handle L, nb::handle x, in
   kernels_in_use().cholesky_solve(args);
 }
 
-double column_moments(DType dtype, nb::handle x, nb::handle weight, nb::handle mean, nb::handle variance) {
+double column_sums(DType dtype, nb::handle x, int64_t leaf_rows, nb::handle weight, nb::handle origin,
+                   nb::handle sums) {
   Array matrix(x, false);
-  Flat weights(weight, false), means(mean, true), variances(variance, true);
-  MomentArguments args = {};
+  Flat weights(weight, false), origins(origin, false), result(sums, true);
+  ColumnSumArguments args = {};
   args.dtype = dtype;
   args.x = matrix.rows(1);
+  args.leaf_rows = leaf_rows;
   args.weight = weights.data<const double>();
-  args.mean = means.data<double>();
-  args.variance = variances.data<double>();
+  args.origin = origins.data<const double>();
+  args.sums = result.data<double>();
   args.threads = threads_for(args.x.count * args.x.classes);
   ReleasedGil released;
-  return kernels_in_use().column_moments(args);
+  return kernels_in_use().column_sums(args);
 }
 
 nb::tuple check_labels(const LossSpec& spec, nb::handle labels, int64_t classes, nb::handle class_weight) {
@@ -342,12 +345,13 @@ NB_MODULE(_core, m) {
   m.def("sum_rows", &sum_rows, "x"_a, "axis"_a, "out"_a,
         "Write the sums of float64 x along an axis, computed in double-double, into out.");
   m.def("linear_head_gradient", &linear_head_gradient, "spec"_a, "dtype"_a, "x"_a.none(), "data"_a.none(),
-        "indices"_a.none(), "starts"_a.none(), "W"_a, "bias"_a, "labels"_a.none(), "probabilities"_a.none(),
-        "row_weight"_a, "probs"_a.none(), "sum_W"_a, "sum_bias"_a,
+        "indices"_a.none(), "starts"_a.none(), "leaf_rows"_a, "W"_a, "bias"_a, "labels"_a.none(),
+        "probabilities"_a.none(), "row_weight"_a, "probs"_a.none(), "sum_W"_a, "sum_bias"_a,
         "Write sum g x^T and sum g over the rows x into sum_W and sum_bias, g being the gradient of the weighted "
-        "cross-entropy of the logits W x + bias, and their softmax into probs. Return the summed loss.");
+        "cross-entropy of the logits W x + bias, and their softmax into probs. Return the summed loss. Sums are those "
+        "of a fixed binary tree whose leaves are leaf_rows consecutive rows each.");
   m.def("linear_head_hvp", &linear_head_hvp, "dtype"_a, "x"_a.none(), "data"_a.none(), "indices"_a.none(),
-        "starts"_a.none(), "W"_a, "bias"_a, "mass"_a, "probs"_a, "sum_W"_a, "sum_bias"_a,
+        "starts"_a.none(), "leaf_rows"_a, "W"_a, "bias"_a, "mass"_a, "probs"_a, "sum_W"_a, "sum_bias"_a,
         "Write sum h x^T and sum h over the rows x into sum_W and sum_bias, h being the Hessian of the cross-entropy, "
         "from probs and the mass of the targets, times W x + bias.");
   m.def("class_weights", &class_weights, "dtype"_a, "x"_a.none(), "data"_a.none(), "indices"_a.none(),
@@ -360,9 +364,10 @@ NB_MODULE(_core, m) {
       "weighted_grams", &weighted_grams, "dtype"_a, "x"_a.none(), "data"_a.none(), "indices"_a.none(),
       "starts"_a.none(), "index"_a, "weights"_a, "mean"_a, "inverse_scale"_a, "intercept"_a, "grams"_a,
       "Add the Gram matrices of standardised rows of x, with weights for each class, to the upper triangles of grams.");
-  m.def("column_moments", &column_moments, "dtype"_a, "x"_a, "weight"_a, "mean"_a, "variance"_a,
-        "Write the weighted mean and variance of every column of a dense matrix; return the largest |x|. "
-        "A column with NaN or infinity has no finite mean.");
+  m.def("column_sums", &column_sums, "dtype"_a, "x"_a, "leaf_rows"_a, "weight"_a, "origin"_a, "sums"_a,
+        "Write the sums over the rows of weight (x - origin) and of weight (x - origin)^2, for every column of a dense "
+        "matrix, into float64 sums of shape (2, columns); return the largest |x|. A column with NaN or infinity has no "
+        "finite sums.");
   m.def("prefer_huge_pages", &prefer_huge_pages, "address"_a, "bytes"_a, nb::call_guard<ReleasedGil>(),
         "Request huge pages for memory that has not been written yet, as long as they are quicker than small ones.");
   m.def("exp_difference", &exp_difference, "dtype"_a, "z"_a, "m"_a, "out"_a,

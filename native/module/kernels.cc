@@ -3,11 +3,11 @@
 
 #include "ops/cholesky_solve.h"
 #include "ops/class_weights.h"
+#include "ops/column_sums.h"
 #include "ops/cross_entropy.h"
 #include "ops/gram.h"
 #include "ops/hvp.h"
 #include "ops/linear_head.h"
-#include "ops/moments.h"
 #include "ops/operators.h"
 #include "ops/row_sums.h"
 #include "ops/secular.h"
@@ -101,8 +101,8 @@ void weighted_grams(const GramArguments& args) {
   with_vectors(args.dtype, [&]<class V, class T>(Elements<V, T>) { weighted_grams_in<V>(args); });
 }
 
-double column_moments(const MomentArguments& args) {
-  return with_vectors(args.dtype, [&]<class V, class T>(Elements<V, T>) { return ColumnMoments<T>(args).run(); });
+double column_sums(const ColumnSumArguments& args) {
+  return with_vectors(args.dtype, [&]<class V, class T>(Elements<V, T>) { return ColumnSums<T>(args).run(); });
 }
 
 void exp_difference_of(DType dtype, const void* z, double m, void* out, int64_t n) {
@@ -123,7 +123,7 @@ extern const Kernels kernels;
 const Kernels kernels = {
     set_name,      softmax,        row_statistics, merge_statistics, cross_entropy,        apply_operator,
     hvp,           softmax_vjp,    secular_rows,   sum_rows,         linear_head_gradient, linear_head_hvp,
-    class_weights, weighted_grams, cholesky_solve, column_moments,   exp_difference_of,    log1p_of,
+    class_weights, weighted_grams, cholesky_solve, column_sums,      exp_difference_of,    log1p_of,
 };
 
 }  // namespace softgrad::SOFTGRAD_ISA

@@ -25,7 +25,7 @@ struct Kernels {
   void (*weighted_grams)(const GramArguments&);
   void (*cholesky_solve)(const CholeskySolveArguments&);
   // Returns the largest |x|.
-  double (*column_moments)(const MomentArguments&);
+  double (*column_sums)(const ColumnSumArguments&);
   // exp(z - m) and log(1 + s) of each element, for tests.
   void (*exp_difference)(DType, const void* z, double m, void* out, int64_t n);
   void (*log1p)(const double* s, double* out, int64_t n);

@@ -124,6 +124,7 @@ struct DesignMatrix {
 struct LinearHead {
   DType dtype;  // float32 or float64, of x and probs
   DesignMatrix x;
+  int64_t leaf_rows;  // see tree_sum.h
   int64_t classes;
   const double* W;     // (classes, features)
   const double* bias;  // (classes)
@@ -147,13 +148,14 @@ struct LinearHeadHvpArguments {
   const void* probs;  // (rows, classes)
 };
 
-// The weighted mean and variance of the columns of a dense matrix.
-struct MomentArguments {
+// Weighted sums over the rows of a dense matrix; see column_sums.h.
+struct ColumnSumArguments {
   DType dtype;  // float32 or float64
   Rows x;
-  const double* weight;
-  double* mean;
-  double* variance;
+  int64_t leaf_rows;     // see tree_sum.h
+  const double* weight;  // of the rows
+  const double* origin;  // of the columns
+  double* sums;          // (2, columns)
   int threads;
 };
 

@@ -5,11 +5,11 @@
 //   GradientOfRows   g = s (M p - y), and the loss Σ s CE
 //   HessianOfRows    g = s p ∘ (u - pᵀu), u = V x + v: the Hessian times (V, v)
 //
-// Chunks of rows stay in the cache from the logits to the sums, so that X is read from memory once. Sums over rows are
-// double, in an order that depends on the shape alone.
+// Chunks of rows stay in the cache from the logits to the sums, so that X is read from memory once. Sums are float
+// within a chunk, double over the chunks of a leaf in their order, and double over the leaves by their tree.
 #pragma once
 
-#include "layout/groups.h"
+#include "layout/tree_sum.h"
 #include "ops/cross_entropy.h"
 #include "ops/design_matrix.h"
 #include "ops/head_panels.h"
@@ -93,7 +93,7 @@ class LinearHeadPass {
   using V = typename Task::V;
   using T = typename V::Scalar;
   static constexpr int W = V::lanes;
-  static constexpr int64_t sum_block = 16;  // features whose sums are added at once: 8 KiB at most
+  static constexpr int64_t sum_block = 16;  // features whose sums are written at once: 8 KiB at most
 
  public:
   LinearHeadPass(const LinearHead& head, const Task& task, const X& x)
@@ -103,51 +103,42 @@ class LinearHeadPass {
         features_(x_.features),
         panels_(head.W, head.bias, head.classes, features_),
         step_(panels_.step()) {
-    int64_t row_bytes = features_ * sizeof(T);
-    int64_t rows = head_chunk_bytes / (row_bytes > 0 ? row_bytes : 1);
-    chunk_ = rows < least_chunk_rows  ? least_chunk_rows
-             : rows > most_chunk_rows ? most_chunk_rows
-                                      : rows / least_chunk_rows * least_chunk_rows;
-    int64_t chunks = (head_.x.rows + chunk_ - 1) / chunk_;
-    // Each group has sums of its own: fewer groups if the sums would be large beside X.
-    int64_t memory = X::bytes(head_.x) / share_of_sums;
-    int64_t groups = (memory < least_sum_bytes ? least_sum_bytes : memory) / (sum_size() * int64_t(sizeof(double)));
-    groups = groups < least_groups  ? least_groups
-             : groups > most_groups ? most_groups
-             : groups > 8           ? groups / 8 * 8
-                                    : groups;
-    if (groups > chunks) groups = chunks;
-    int64_t chunks_in_group = groups ? (chunks + groups - 1) / groups : 1;
-    groups_ = Groups(head_.x.rows, chunks_in_group * chunk_);
+    int64_t rows = head_chunk_bytes / (features_ > 0 ? features_ * int64_t(sizeof(T)) : 1);
+    for (chunk_ = most_chunk_rows; chunk_ > least_chunk_rows && chunk_ > rows;) chunk_ /= 2;
   }
 
   double run() {
-    Scratch sums(groups_.count * sum_size() * sizeof(double)), losses(groups_.count * sizeof(double));
-    double* totals = reinterpret_cast<double*>(sums.data());
-    double* group_loss = reinterpret_cast<double*>(losses.data());
-    for_groups(groups_, scratch_bytes(), head_.threads, [&](int64_t group, int64_t first, int64_t end, char* scratch) {
-      group_loss[group] = sum_rows(first, end, totals + group * sum_size(), scratch);
-    });
-    write_sums(totals);
-    double loss = 0;
-    for (int64_t g = 0; g < groups_.count; ++g) loss += group_loss[g];
-    return loss;
+    TreeSum tree(Groups(head_.x.rows, head_.leaf_rows), node_size());
+    auto leaf = [&](int64_t, int64_t first, int64_t end, double* sums, char* scratch) {
+      sum_rows(first, end, sums, scratch);
+    };
+    const double* sums = tree.run(scratch_bytes(), threads(), leaf);
+    write_sums(sums);
+    return sums ? sums[loss_at()] : 0;
   }
 
  private:
-  int64_t sum_size() const { return (features_ + 1) * step_; }  // the last row is Σ g
+  // A node of the tree: sums over g x, panel after panel; then over g, and the loss.
+  int64_t bias_at() const { return features_ * step_; }
+  int64_t loss_at() const { return bias_at() + step_; }
+  int64_t node_size() const { return loss_at() + F64::lanes; }
   int64_t scratch_bytes() const { return chunk_ * (2 * step_ * sizeof(T) + sizeof(double)) + 256; }
 
-  // Returns the loss of rows first to end - 1.
-  double sum_rows(int64_t first, int64_t end, double* total, char* scratch) const {
-    std::memset(total, 0, sum_size() * sizeof(double));
-    double loss = 0;
-    for (; first < end; first += chunk_)
-      loss += sum_chunk(first, static_cast<int>(left_of(end, first, chunk_)), total, scratch);
-    return loss;
+  // Fewer where the sums of each would be large beside X.
+  int threads() const {
+    int64_t most = X::bytes(head_.x) / share_of_sums / (node_size() * int64_t(sizeof(double)));
+    if (most < least_sums) most = least_sums;
+    return head_.threads < most ? head_.threads : static_cast<int>(most);
   }
 
-  double sum_chunk(int64_t first, int count, double* total, char* scratch) const {
+  void sum_rows(int64_t first, int64_t end, double* sums, char* scratch) const {
+    std::memset(sums, 0, node_size() * sizeof(double));
+    for (; first < end; first += chunk_)
+      sums[loss_at()] += sum_chunk(first, static_cast<int>(left_of(end, first, chunk_)), sums, scratch);
+  }
+
+  // Returns the loss of the chunk.
+  double sum_chunk(int64_t first, int count, double* sums, char* scratch) const {
     T* logits = reinterpret_cast<T*>(scratch);
     T* packed = logits + chunk_ * step_;
     T* row_loss = packed + chunk_ * step_;
@@ -156,7 +147,7 @@ class LinearHeadPass {
     });
     clear_absent(first, count, logits);
     double loss = task_.replace(first, count, logits, step_, row_loss);
-    panels_.for_panels([&](auto p) { add_sums(p, first, count, logits, packed, total); });
+    panels_.for_panels([&](auto p) { add_sums(p, first, count, logits, packed, sums); });
     return loss;
   }
 
@@ -167,42 +158,37 @@ class LinearHeadPass {
   }
 
   template <int vectors>
-  void add_sums(Panel<vectors> p, int64_t first, int count, const T* g, T* packed, double* total) const {
+  void add_sums(Panel<vectors> p, int64_t first, int count, const T* g, T* packed, double* sums) const {
     constexpr int width = vectors * W;
-    double* of_g = total + step_ * features_ + p.first_class;
+    double* of_g = sums + bias_at() + p.first_class;
     for (int i = 0; i < count; ++i)
       for (int v = 0; v < width; v += W) {
         V row = V::load(g + i * step_ + p.first_class + v);
         row.store(packed + i * width + v);
         add_to(of_g + v, row);
       }
-    x_.template add_outer<V, vectors>(first, count, packed, total + p.first_class * features_);
+    x_.template add_outer<V, vectors>(first, count, packed, sums + p.first_class * features_);
   }
 
-  void write_sums(const double* totals) const {
-    int threads = groups_.count * sum_size() < serial_below ? 1 : head_.threads;
+  // sums: nullptr if there are no rows.
+  void write_sums(const double* sums) const {
+    for (int64_t k = 0; k < head_.classes; ++k) head_.sum_bias[k] = sums ? sums[bias_at() + k] : 0;
+    if (!sums) return void(std::memset(head_.sum_W, 0, head_.classes * features_ * sizeof(double)));
+    int threads = loss_at() < serial_below ? 1 : head_.threads;
     panels_.for_panels([&](auto p) {
       int64_t blocks = (features_ + sum_block - 1) / sum_block;
-      for_shared(blocks, threads, [&](int64_t block, int) { write_block(p, totals, block * sum_block); });
+      for_shared(blocks, threads, [&](int64_t block, int) { write_block(p, sums, block * sum_block); });
     });
-    for (int64_t k = 0; k < head_.classes; ++k) {
-      head_.sum_bias[k] = 0;
-      for (int64_t g = 0; g < groups_.count; ++g) head_.sum_bias[k] += totals[g * sum_size() + step_ * features_ + k];
-    }
   }
 
-  // Adds the groups' sums of some features.
+  // Writes the sums of some features.
   template <int vectors>
-  void write_block(Panel<vectors> p, const double* totals, int64_t first) const {
+  void write_block(Panel<vectors> p, const double* sums, int64_t first) const {
     constexpr int width = vectors * W;
-    int64_t count = left_of(features_, first, sum_block), classes = left_of(head_.classes, p.first_class, width);
-    double sum[sum_block * width] = {};
-    for (int64_t g = 0; g < groups_.count; ++g) {
-      const double* total = totals + g * sum_size() + p.first_class * features_ + first * width;
-      for (int64_t i = 0; i < count * width; ++i) sum[i] += total[i];
-    }
+    int64_t end = first + left_of(features_, first, sum_block), classes = left_of(head_.classes, p.first_class, width);
+    const double* of_panel = sums + p.first_class * features_;
     for (int64_t c = 0; c < classes; ++c)
-      for (int64_t d = 0; d < count; ++d) head_.sum_W[(p.first_class + c) * features_ + first + d] = sum[d * width + c];
+      for (int64_t d = first; d < end; ++d) head_.sum_W[(p.first_class + c) * features_ + d] = of_panel[d * width + c];
   }
 
   const LinearHead& head_;
@@ -211,7 +197,6 @@ class LinearHeadPass {
   int64_t features_;
   HeadPanels<V> panels_;
   int64_t step_, chunk_;
-  Groups groups_;
 };
 
 template <class Task>

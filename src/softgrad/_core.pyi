@@ -123,12 +123,12 @@ def sum_rows(x: object, axis: int, out: object) -> None:
     Write the sums of float64 x along an axis, computed in double-double, into out.
     """
 
-def linear_head_gradient(spec: softgrad._loss_spec.LossSpec, dtype: DType, x: object | None, data: object | None, indices: object | None, starts: object | None, W: object, bias: object, labels: object | None, probabilities: object | None, row_weight: object, probs: object | None, sum_W: object, sum_bias: object) -> float:
+def linear_head_gradient(spec: softgrad._loss_spec.LossSpec, dtype: DType, x: object | None, data: object | None, indices: object | None, starts: object | None, leaf_rows: int, W: object, bias: object, labels: object | None, probabilities: object | None, row_weight: object, probs: object | None, sum_W: object, sum_bias: object) -> float:
     """
-    Write sum g x^T and sum g over the rows x into sum_W and sum_bias, g being the gradient of the weighted cross-entropy of the logits W x + bias, and their softmax into probs. Return the summed loss.
+    Write sum g x^T and sum g over the rows x into sum_W and sum_bias, g being the gradient of the weighted cross-entropy of the logits W x + bias, and their softmax into probs. Return the summed loss. Sums are those of a fixed binary tree whose leaves are leaf_rows consecutive rows each.
     """
 
-def linear_head_hvp(dtype: DType, x: object | None, data: object | None, indices: object | None, starts: object | None, W: object, bias: object, mass: object, probs: object, sum_W: object, sum_bias: object) -> None:
+def linear_head_hvp(dtype: DType, x: object | None, data: object | None, indices: object | None, starts: object | None, leaf_rows: int, W: object, bias: object, mass: object, probs: object, sum_W: object, sum_bias: object) -> None:
     """
     Write sum h x^T and sum h over the rows x into sum_W and sum_bias, h being the Hessian of the cross-entropy, from probs and the mass of the targets, times W x + bias.
     """
@@ -148,9 +148,9 @@ def weighted_grams(dtype: DType, x: object | None, data: object | None, indices:
     Add the Gram matrices of standardised rows of x, with weights for each class, to the upper triangles of grams.
     """
 
-def column_moments(dtype: DType, x: object, weight: object, mean: object, variance: object) -> float:
+def column_sums(dtype: DType, x: object, leaf_rows: int, weight: object, origin: object, sums: object) -> float:
     """
-    Write the weighted mean and variance of every column of a dense matrix; return the largest |x|. A column with NaN or infinity has no finite mean.
+    Write the sums over the rows of weight (x - origin) and of weight (x - origin)^2, for every column of a dense matrix, into float64 sums of shape (2, columns); return the largest |x|. A column with NaN or infinity has no finite sums.
     """
 
 def prefer_huge_pages(address: int, bytes: int) -> None:

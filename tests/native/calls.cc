@@ -175,6 +175,7 @@ LinearHead linear_head(const LinearHeadProblem& problem, LinearHeadSums& sums, i
   sums.bias.assign(problem.classes, NAN);
   head.dtype = problem.dtype;
   head.x = design_matrix(problem.dense, problem.sparse, problem.rows, problem.features);
+  head.leaf_rows = problem.leaf_rows;
   head.classes = problem.classes;
   head.W = problem.W.data();
   head.bias = problem.bias.data();
@@ -209,13 +210,12 @@ std::vector<double> call_sum_rows(const Kernels& kernels, const Array& x, int th
   return out;
 }
 
-std::vector<double> call_column_moments(const Kernels& kernels, const Array& x, const std::vector<double>& weight,
-                                        int threads) {
-  std::vector<double> mean(x.classes(), NAN), variance(x.classes(), NAN);
-  double largest = kernels.column_moments({x.dtype(), x.rows(), weight.data(), mean.data(), variance.data(), threads});
-  mean.insert(mean.end(), variance.begin(), variance.end());
-  mean.push_back(largest);
-  return mean;
+std::vector<double> call_column_sums(const Kernels& kernels, const Array& x, int64_t leaf_rows,
+                                     const std::vector<double>& weight, int threads) {
+  std::vector<double> origin(x.classes(), 0.5), sums(2 * x.classes(), NAN);
+  sums.push_back(
+      kernels.column_sums({x.dtype(), x.rows(), leaf_rows, weight.data(), origin.data(), sums.data(), threads}));
+  return sums;
 }
 
 std::vector<double> call_weighted_grams(const Kernels& kernels, const Array& x, const std::vector<double>& weights,

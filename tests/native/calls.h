@@ -87,6 +87,7 @@ struct LinearHeadProblem {
   const Array* dense = nullptr;
   const SparseMatrix* sparse = nullptr;
   int64_t rows = 0, features = 0, classes = 0;
+  int64_t leaf_rows = 512;
   std::vector<double> W, bias;  // (classes, features), (classes)
   std::vector<int64_t> labels;
   std::vector<double> probabilities;  // (rows, classes); or empty
@@ -108,9 +109,9 @@ LinearHeadSums call_linear_head_hvp(const Kernels& kernels, const LinearHeadProb
 
 std::vector<double> call_sum_rows(const Kernels& kernels, const Array& x, int threads = 1);
 
-// Columns: mean, variance; then the largest |x|.
-std::vector<double> call_column_moments(const Kernels& kernels, const Array& x, const std::vector<double>& weight,
-                                        int threads = 1);
+// Columns: Σ weight (x - 0.5), Σ weight (x - 0.5)²; then the largest |x|.
+std::vector<double> call_column_sums(const Kernels& kernels, const Array& x, int64_t leaf_rows,
+                                     const std::vector<double>& weight, int threads = 1);
 
 // Gram matrices (classes, columns, columns) of the rows of x, standardised by mean 0 and scale 1, with an intercept.
 std::vector<double> call_weighted_grams(const Kernels& kernels, const Array& x, const std::vector<double>& weights,

@@ -154,6 +154,7 @@ Results linear_head_results(const Kernels& kernels, const Matrix<double>& x, boo
   problem.rows = x.rows;
   problem.features = x.columns;
   problem.classes = 11;
+  problem.leaf_rows = 64;
   problem.W = normal_matrix(DType::float32, 11, x.columns, 0.2, 0, 43).values;
   problem.bias.assign(11, 0.25);
   problem.weight.assign(x.rows, 1.5);
@@ -188,7 +189,7 @@ Results matrix_results(const Kernels& kernels, const Matrix<double>& x, int thre
   for (Layout layout : {Layout::contiguous, Layout::columns}) {
     Array single(DType::float32, layout, x), wide(DType::float64, layout, x);
     append(results, call_sum_rows(kernels, wide, threads));
-    append(results, call_column_moments(kernels, single, std::vector<double>(x.rows, 1), threads));
+    append(results, call_column_sums(kernels, single, 64, std::vector<double>(x.rows, 1), threads));
     append(results, call_weighted_grams(kernels, single, std::vector<double>(x.rows * 3, 0.5), 3, threads));
     append(results, call_class_weights(kernels, single, std::vector<double>(3 * x.columns, 0.1), {0.5, -0.5, 0},
                                        std::vector<double>(x.rows, 1), threads));
@@ -222,7 +223,7 @@ void check_matrices(Context& context) {
                                      linear_head_results(context.kernels, x, sparse, threads)),
                            (sparse ? "sparse linear head, " : "linear head, ") + what);
     context.report.holds(same_bits(matrix_results(context.kernels, x, 1), matrix_results(context.kernels, x, threads)),
-                         "sums, moments, Gram matrices, class weights, Cholesky solutions, eigenvalues, " + what);
+                         "sums of rows and of columns, Gram matrices, class weights, Cholesky solutions, eigenvalues, " + what);
     for (const Array* q : {&good, &bad})
       context.report.holds(same_bits(target_results(*q, 1), target_results(*q, threads)), "targets, " + what);
   }

@@ -50,7 +50,7 @@ _SHARED: dict[str, tuple[Any, str, Callable[..., tuple[Any, ...]] | None]] = {
         "gradient",
         lambda x, W, b, targets, *rest: (x[:1], W, b, targets.part(slice(1)), *rest),
     ),
-    "moments": (_core, "column_moments", lambda dtype, x, weight, *out: (dtype, x[:1], weight[:1], *out)),
+    "moments": (_core, "column_sums", lambda dtype, x, leaf, weight, *out: (dtype, x[:1], leaf, weight[:1], *out)),
     "class weights": (_preconditioner, "class_weights", lambda x, rows, W, b, mass: (x, rows[:1], W, b, mass[:1])),
     "Gram matrices": (
         _preconditioner,

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from softgrad import _core, _validation
+from softgrad.linear_model._problem._leaves import leaf_rows
 from softgrad.linear_model._problem._masks_and_dates import refuse_masks_and_dates
 from softgrad.linear_model._problem._sparse_rows import canonical_rows
 
@@ -82,8 +83,13 @@ def buffers(x: Any) -> tuple[DType, Any, Any, Any, Any]:
 
 
 def _dense_moments(x: Array, weight: Array) -> tuple[Array, Array]:
-    mean, variance = np.empty(x.shape[1]), np.empty(x.shape[1])
-    largest = _core.column_moments(_validation.kernel_dtype(x.dtype), x, weight, mean, variance)
+    # Sums about the row of largest weight, which is near enough to the mean that little cancels.
+    origin = x[np.argmax(weight)].astype(np.float64)
+    sums = np.empty((2, x.shape[1]))
+    largest = _core.column_sums(_validation.kernel_dtype(x.dtype), x, leaf_rows(x, 1), weight, origin, sums)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shift, square = sums / weight.sum()
+        mean, variance = origin + shift, np.maximum(square - shift**2, 0)
     _check_values(x, mean, largest)
     return mean, variance
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from softgrad import _core, _validation
 from softgrad.linear_model._problem._design_matrix import buffers
+from softgrad.linear_model._problem._leaves import leaf_rows
 
 if TYPE_CHECKING:
     from softgrad._loss_spec import LossSpec
@@ -24,7 +25,8 @@ def gradient(
     """
     sum_W, sum_b = np.empty(W.shape), np.empty(b.shape)
     loss = _core.linear_head_gradient(
-        spec, *buffers(x), W, b, targets.labels, targets.probabilities, targets.row_weight, probs, sum_W, sum_b,
+        spec, *buffers(x), leaf_rows(x, len(b)), W, b, targets.labels, targets.probabilities, targets.row_weight,
+        probs, sum_W, sum_b,
     )  # fmt: skip
     return loss, sum_W, sum_b
 
@@ -32,7 +34,7 @@ def gradient(
 def hessian_product(x: Any, V: Array, v: Array, probs: Array, mass: Array) -> tuple[Array, Array]:
     """Return Σ h_n x_nᵀ and Σ h_n, h = m p ∘ (u − pᵀu), u = V x + v: the Hessian of the summed loss times (V, v)."""
     sum_W, sum_b = np.empty(V.shape), np.empty(v.shape)
-    _core.linear_head_hvp(*buffers(x), V, v, mass, probs, sum_W, sum_b)
+    _core.linear_head_hvp(*buffers(x), leaf_rows(x, len(v)), V, v, mass, probs, sum_W, sum_b)
     return sum_W, sum_b
 
 
