@@ -10,6 +10,7 @@ from softgrad import cross_entropy
 from softgrad._targets import Targets
 from softgrad.linear_model import SoftmaxRegression, _partial_fit
 from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._problem._rows import LocalRows
 from tests.overlapping import overlapping as rows_of_three_scales
 
 
@@ -94,9 +95,8 @@ def test_the_diagonal_is_that_of_the_hessian(form, fit_intercept):
     X, y = rows_of_three_scales()
     weight = np.random.default_rng(0).uniform(0, 2, len(y))
     mean, scale = X.mean(axis=0) + 0.5, X.std(axis=0)
-    objective = Objective(
-        form(X), Targets(3, y, None, row_weight=weight), C=np.inf, fit_intercept=fit_intercept, mean=mean, scale=scale
-    )
+    rows = LocalRows(form(X), Targets(3, y, None, row_weight=weight))
+    objective = Objective(rows, C=np.inf, fit_intercept=fit_intercept, mean=mean, scale=scale)
     theta = np.random.default_rng(1).normal(size=objective.shape)
     if not fit_intercept:
         theta[:, 1:] /= 20  # those columns are far from 0

@@ -48,7 +48,7 @@ _SHARED: dict[str, tuple[Any, str, Callable[..., tuple[Any, ...]] | None]] = {
     "passes": (
         _kernels,
         "gradient",
-        lambda x, W, b, targets, *rest: (x[:1], W, b, targets.part(slice(1)), *rest),
+        lambda rows, *rest: (rows.part(slice(1)), *rest),
     ),
     "moments": (_core, "column_sums", lambda dtype, x, leaf, weight, *out: (dtype, x[:1], leaf, weight[:1], *out)),
     "class weights": (_preconditioner, "class_weights", lambda x, rows, W, b, mass: (x, rows[:1], W, b, mass[:1])),

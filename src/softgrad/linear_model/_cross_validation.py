@@ -13,8 +13,10 @@ from sklearn.model_selection import check_cv
 from softgrad import cross_entropy
 from softgrad.linear_model import _fit_options
 from softgrad.linear_model._prediction import LinearSoftmax
-from softgrad.linear_model._problem._design_matrix import location_and_scale, validate_rows
+from softgrad.linear_model._problem._design_matrix import validate_rows
+from softgrad.linear_model._problem._location_and_scale import location_and_scale
 from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._problem._rows import LocalRows
 from softgrad.linear_model._problem._targets import (
     check_sample_weight,
     class_indices,
@@ -269,13 +271,12 @@ class SoftmaxRegressionCV(LinearSoftmax):
             classes, targets = fit_targets(labels, weight, self.class_weight, options[0].spec)
         except ValueError as error:
             raise ValueError(f"the training rows of fold {fold}: {error}; or use other folds") from None
-        mean, scale = location_and_scale(x, targets.row_weight, centred=options[0].fit_intercept)
+        rows = LocalRows(x, targets, options[0].spec)
+        mean, scale = location_and_scale(rows, centred=options[0].fit_intercept)
         for option in options:
             model.C = option.C
             with limited_threads(option.n_threads):
-                objective = Objective(
-                    x, targets, option.spec, C=option.C, fit_intercept=option.fit_intercept, mean=mean, scale=scale
-                )
+                objective = Objective(rows, C=option.C, fit_intercept=option.fit_intercept, mean=mean, scale=scale)
                 model._minimise(objective, classes, option)
             yield model
 

@@ -13,6 +13,7 @@ from softgrad.linear_model import _fit_options
 from softgrad.linear_model._prediction import LinearSoftmax
 from softgrad.linear_model._problem._design_matrix import convert_rows
 from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._problem._rows import LocalRows
 from softgrad.linear_model._problem._targets import check_sample_weight, encode_target, fit_targets
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class FitResults(LinearSoftmax):
         weight = check_sample_weight(sample_weight, x.shape[0])
         encoded = encode_target(y, x.shape[0], type(self).__name__)
         classes, targets = fit_targets(encoded, weight, self.class_weight, options.spec)
-        return classes, Objective.from_rows(x, targets, options.spec, C=options.C, fit_intercept=options.fit_intercept)
+        rows = LocalRows(x, targets, options.spec)
+        return classes, Objective.of(rows, C=options.C, fit_intercept=options.fit_intercept)
 
     def _objective_at_optimum(self) -> tuple[Objective, Array]:
         """Return the objective of the last fit, rebuilt from its rows, and its minimiser."""

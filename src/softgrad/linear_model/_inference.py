@@ -84,7 +84,7 @@ class Inference(FitResults):
             names=self._column_names(),
             coef=table[1:] - table[0],
             standard_error=np.sqrt(np.diag(self._covariance(objective, theta))).reshape(table[1:].shape),
-            rows=objective.x.shape[0],
+            rows=objective.rows.shape[0],
             log_likelihood=-self.loss_ * objective.total,
             C=float(self.C),
         )

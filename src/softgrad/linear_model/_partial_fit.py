@@ -11,8 +11,10 @@ from scipy.optimize import minimize
 from softgrad import softmax
 from softgrad.linear_model import _fit_options
 from softgrad.linear_model._fit_results import FitResults
-from softgrad.linear_model._problem._design_matrix import CONSTANT, convert_rows, location_and_scale, validate_rows
+from softgrad.linear_model._problem._design_matrix import convert_rows, validate_rows
+from softgrad.linear_model._problem._location_and_scale import CONSTANT, location_and_scale
 from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._problem._rows import LocalRows
 from softgrad.linear_model._problem._targets import check_sample_weight, encode_target, partial_fit_classes, targets_for
 from softgrad.linear_model._solvers._history import History
 from softgrad.linear_model._solvers._minimise import Solution
@@ -21,7 +23,6 @@ from softgrad.linear_model._thread_limits import limited_threads
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from softgrad._targets import Targets
     from softgrad._typing import Array
     from softgrad.linear_model._fit_options import FitOptions
     from softgrad.linear_model._solvers._descent import Cause
@@ -99,10 +100,10 @@ class PartialFit(FitResults):
         weight = check_sample_weight(sample_weight, x.shape[0])
         encoded = encode_target(y, x.shape[0], type(self).__name__)
         known = partial_fit_classes(classes, encoded, None if past is None else self.classes_)
-        targets = targets_for(encoded, weight, known, self.class_weight)
+        rows = LocalRows(x, targets_for(encoded, weight, known, self.class_weight), options.spec)
         with limited_threads(options.n_threads):
-            past = _before_first_batch(x, targets, options) if past is None else past
-            past, objective, solution = _fit_batch(past, x, targets, options, history)
+            past = _before_first_batch(rows, options) if past is None else past
+            past, objective, solution = _fit_batch(past, rows, options, history)
         self._set_results(objective, solution, known)
         self._past_batches = past
         if not self.converged_:
@@ -126,13 +127,14 @@ class PastBatches(NamedTuple):
     scale: Array
 
 
-def _before_first_batch(x: Any, targets: Targets, options: FitOptions) -> PastBatches:
+def _before_first_batch(rows: LocalRows, options: FitOptions) -> PastBatches:
     """Return the penalty alone."""
-    mean, scale = location_and_scale(x, targets.row_weight, centred=options.fit_intercept)
+    mean, scale = location_and_scale(rows, centred=options.fit_intercept)
     scale = _without_constants(scale)
-    theta = np.zeros((targets.classes, x.shape[1] + options.fit_intercept))
+    columns = rows.shape[1]
+    theta = np.zeros((rows.classes, columns + options.fit_intercept))
     curvature = np.full(theta.shape, _SMALLEST_CURVATURE)
-    curvature[:, : x.shape[1]] = np.maximum(1 / (options.C * scale**2), _SMALLEST_CURVATURE)
+    curvature[:, :columns] = np.maximum(1 / (options.C * scale**2), _SMALLEST_CURVATURE)
     return PastBatches(theta, np.diag(curvature.ravel()) if theta.size <= _DENSE else curvature, 0.0, mean, scale)
 
 
@@ -150,12 +152,10 @@ def _without_constants(scale: Array) -> Array:
 
 
 def _fit_batch(
-    past: PastBatches, x: Any, targets: Targets, options: FitOptions, history: History
+    past: PastBatches, rows: LocalRows, options: FitOptions, history: History
 ) -> tuple[PastBatches, Objective, Solution]:
     """Minimise over a batch and the past; return the past with the batch, the batch's objective and the solution."""
-    batch = Objective(
-        x, targets, options.spec, C=np.inf, fit_intercept=options.fit_intercept, mean=past.mean, scale=past.scale
-    )
+    batch = Objective(rows, C=np.inf, fit_intercept=options.fit_intercept, mean=past.mean, scale=past.scale)
     solution = _BatchWithPast(batch, past).minimise(options, history)
     theta = solution.theta
     past = past._replace(
@@ -234,17 +234,25 @@ def _curvature(objective: Objective, theta: Array) -> Array:
 
 def _diagonal(batch: Objective, theta: Array) -> Array:
     """Return the diagonal of the Hessian of the summed loss."""
-    W, b = batch.coefficients(theta)
-    mass = batch.mass
-    spread, first, second = np.zeros(len(b)), np.zeros(W.shape), np.zeros(W.shape)
-    rows = max(1, _CHUNK_ELEMENTS // (len(W) + W.shape[1]))
-    for start in range(0, batch.x.shape[0], rows):
-        x = batch.x[start : start + rows]
-        p = softmax(np.asarray(x @ W.T) + b)
-        variance = mass[start : start + rows, None] * p * (1 - p)
-        spread += variance.sum(axis=0)
-        first += (x.T @ variance).T
-        second += ((x.multiply(x) if hasattr(x, "multiply") else np.square(x, dtype=np.float64)).T @ variance).T
-    mean = batch.mean
-    squares = np.maximum(second - 2 * mean * first + mean**2 * spread[:, None], 0) / batch.scale**2
+    classes, columns = batch.rows.classes, batch.rows.shape[1]
+    sums = batch.rows.sum(_weighted_moments, *batch.coefficients(theta))
+    spread, first, second = np.split(sums.reshape(-1, classes).T, [1, 1 + columns], axis=1)
+    squares = np.maximum(second - 2 * batch.mean * first + batch.mean**2 * spread, 0) / batch.scale**2
     return np.column_stack([squares, spread]) if batch.fit_intercept else squares
+
+
+def _weighted_moments(rows: LocalRows, W: Array, b: Array) -> Array:
+    """Return Σ v_nk, Σ v_nk x_n and Σ v_nk x_n² for every class k, v = m p (1 − p), as one vector."""
+    classes, columns = W.shape
+    sums = np.zeros((1 + 2 * columns, classes))
+    step = max(1, _CHUNK_ELEMENTS // (classes + columns))
+    for start in range(0, rows.shape[0], step):
+        part = slice(start, start + step)
+        x = rows.x[part]
+        p = softmax(np.asarray(x @ W.T) + b)
+        variance = rows.mass[part, None] * p * (1 - p)
+        squared = x.multiply(x) if rows.is_sparse else np.square(x, dtype=np.float64)
+        sums[0] += variance.sum(axis=0)
+        sums[1 : 1 + columns] += x.T @ variance
+        sums[1 + columns :] += squared.T @ variance
+    return sums.ravel()

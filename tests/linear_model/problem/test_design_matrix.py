@@ -9,7 +9,11 @@ import pytest
 import scipy.sparse
 from sklearn.base import BaseEstimator
 
-from softgrad.linear_model._problem._design_matrix import CONSTANT, buffers, location_and_scale, validate_rows
+from softgrad._targets import Targets
+from softgrad.linear_model._problem import _location_and_scale
+from softgrad.linear_model._problem._design_matrix import buffers, validate_rows
+from softgrad.linear_model._problem._location_and_scale import CONSTANT
+from softgrad.linear_model._problem._rows import LocalRows
 
 
 def rng():
@@ -18,6 +22,12 @@ def rng():
 
 def validate(X, **options):
     return validate_rows(BaseEstimator(), X, reset=True, **options)
+
+
+def location_and_scale(x, weight, **options):
+    labels = np.zeros(x.shape[0], np.int64)
+    rows = LocalRows(x, Targets(2, labels, row_weight=weight))
+    return _location_and_scale.location_and_scale(rows, **options)
 
 
 def moments(x, weight):

@@ -8,13 +8,9 @@ import scipy.sparse
 
 from softgrad._loss_spec import LossSpec
 from softgrad._targets import Targets
-from softgrad.linear_model._problem._kernels import (
-    cholesky_solve,
-    class_weights,
-    gradient,
-    hessian_product,
-    weighted_grams,
-)
+from softgrad.linear_model._problem import _kernels
+from softgrad.linear_model._problem._kernels import cholesky_solve, class_weights, split, weighted_grams
+from softgrad.linear_model._problem._rows import LocalRows
 
 # Rounding errors allowed, in eps of the dtype times the summed magnitudes of the terms. A panel adds up to 1024
 # products and a chunk up to 256 rows in the dtype of X one after the other, but errors of both signs mostly cancel.
@@ -26,6 +22,16 @@ SHAPES = [
     (65, 5, 60), (120, 30, 70), (65, 2, 130), (150, 3000, 5),
 ]  # fmt: skip
 DTYPES = [np.float32, np.float64]
+
+
+def gradient(x, W, b, targets, spec, probs=None):
+    sums = _kernels.gradient(LocalRows(x, targets, spec), W, b, probs)
+    return sums[-1], *split(sums[:-1], W.shape)
+
+
+def hessian_product(x, V, v, probs, mass):
+    targets = Targets(len(v), np.zeros(x.shape[0], np.int64), row_weight=mass)
+    return split(_kernels.hessian_product(LocalRows(x, targets), V, v, probs), V.shape)
 
 
 class Problem:

@@ -9,6 +9,7 @@ import softgrad as sg
 from softgrad._loss_spec import LossSpec
 from softgrad._targets import Targets
 from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._problem._rows import LocalRows
 
 N, D, K = 120, 6, 4
 
@@ -27,7 +28,7 @@ def problem(kind="labels", smoothing=0.0):
 
 
 def objective_of(x, targets, spec, *, C=2.0, fit_intercept=True):
-    return Objective.from_rows(x, targets, spec, C=C, fit_intercept=fit_intercept)
+    return Objective.of(LocalRows(x, targets, spec), C=C, fit_intercept=fit_intercept)
 
 
 def users_objective(x, targets, spec, W, b, C):

@@ -8,6 +8,7 @@ from sklearn.datasets import load_iris
 
 from softgrad._targets import Targets
 from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._problem._rows import LocalRows
 from softgrad.linear_model._solvers._descent import Iterate
 from softgrad.linear_model._solvers._lbfgs import LBFGS
 from softgrad.linear_model._solvers._preconditioner import Plan
@@ -15,7 +16,7 @@ from softgrad.linear_model._solvers._preconditioner import Plan
 
 def iris():
     x, y = load_iris(return_X_y=True)
-    return Objective.from_rows(x, Targets(3, y, None, row_weight=np.ones(len(x))), C=1.0, fit_intercept=True)
+    return Objective.of(LocalRows(x, Targets(3, y, None, row_weight=np.ones(len(x)))), C=1.0, fit_intercept=True)
 
 
 def walk(objective, steps, seed=0):

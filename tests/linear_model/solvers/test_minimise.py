@@ -13,6 +13,7 @@ from sklearn.datasets import load_iris, load_wine
 from softgrad._loss_spec import DEFAULT, LossSpec
 from softgrad._targets import Targets
 from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._problem._rows import LocalRows
 from softgrad.linear_model._solvers._history import History
 from softgrad.linear_model._solvers._minimise import SOLVERS, minimise
 
@@ -78,7 +79,7 @@ PROBLEMS = {
 
 
 def objective_of(x, targets, spec=DEFAULT, *, C=1.0, fit_intercept=True):
-    return Objective.from_rows(x, targets, spec, C=C, fit_intercept=fit_intercept)
+    return Objective.of(LocalRows(x, targets, spec), C=C, fit_intercept=fit_intercept)
 
 
 def fitted(objective, solver="lbfgs", *, start=None, tol=1e-9, max_iter=1000, **options):
@@ -133,7 +134,7 @@ def optimum(name, C, fit_intercept):
 def logits_of(objective, theta):
     """The logits without their mean over the classes, which is not determined without an intercept."""
     W, b = objective.coefficients(theta)
-    logits = objective.x @ W.T + b
+    logits = objective.rows.x @ W.T + b
     return logits - logits.mean(axis=1, keepdims=True)
 
 

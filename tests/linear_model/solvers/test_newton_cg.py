@@ -5,6 +5,7 @@ import pytest
 
 from softgrad._targets import Targets
 from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._problem._rows import LocalRows
 from softgrad.linear_model._solvers._descent import Iterate
 from softgrad.linear_model._solvers._newton_cg import NewtonCG
 from softgrad.linear_model._solvers._preconditioner import Plan
@@ -15,7 +16,7 @@ def problem():
     x = rng.normal(size=(400, 6)) @ np.diag(np.logspace(0, -3, 6)) @ rng.normal(size=(6, 6))
     standard = (x - x.mean(axis=0)) / x.std(axis=0)
     y = (3 * standard @ rng.normal(size=(6, 4)) + rng.gumbel(size=(400, 4))).argmax(axis=1)
-    return Objective.from_rows(x, Targets(4, y, None, row_weight=np.ones(400)), C=100.0, fit_intercept=True)
+    return Objective.of(LocalRows(x, Targets(4, y, None, row_weight=np.ones(400))), C=100.0, fit_intercept=True)
 
 
 def at(objective, theta):

@@ -9,6 +9,7 @@ import scipy.special
 
 from softgrad._targets import Targets
 from softgrad.linear_model._problem._objective import Objective
+from softgrad.linear_model._problem._rows import LocalRows
 from softgrad.linear_model._solvers import _preconditioner
 from softgrad.linear_model._solvers._preconditioner import Plan, Sample
 
@@ -25,7 +26,7 @@ def objective_of(x, *, C=2.0, fit_intercept=True, classes=K, weight=None):
     rng = np.random.default_rng(3)
     weight = rng.uniform(0, 2, x.shape[0]) if weight is None else weight
     targets = Targets(classes, rng.integers(0, classes, x.shape[0]), None, row_weight=weight)
-    return Objective.from_rows(x, targets, C=C, fit_intercept=fit_intercept)
+    return Objective.of(LocalRows(x, targets), C=C, fit_intercept=fit_intercept)
 
 
 def theta_of(objective):
@@ -39,7 +40,7 @@ def vectors_of(objective, *count):
 
 
 def plans(objective):
-    return [Plan(kind, objective.x.shape[0]) for kind in ("class blocks", "one block", "diagonal")]
+    return [Plan(kind, objective.rows.x.shape[0]) for kind in ("class blocks", "one block", "diagonal")]
 
 
 def class_hessians(objective, theta):
@@ -86,7 +87,7 @@ def test_one_block_is_the_mean_of_the_class_blocks_shared_out_by_weight(form, fi
     blocks = class_hessians(objective, theta)
     W, b = objective.coefficients(theta)
     p = scipy.special.softmax(rows_of() @ W.T + b, axis=1)
-    shares = (objective.targets.row_weight @ (p * (1 - p)) / objective.total)[:, None]
+    shares = (objective.rows.targets.row_weight @ (p * (1 - p)) / objective.total)[:, None]
     solution = Plan("one block", N).at(objective, theta).solve(v)
     expected = np.linalg.solve(sum(blocks) / shares.sum(), (v / shares).T).T
     np.testing.assert_allclose(solution, centred(expected), rtol=1e-6, atol=1e-7 * np.abs(expected).max())
@@ -109,8 +110,8 @@ def test_the_start_is_boehnings_bound(kind):
     objective = objective_of(rows_of(), C=np.inf)
     v = vectors_of(objective)
     solution = Plan(kind, N).bound(objective).solve(v)
-    x = objective.standardise(objective.x)
-    bound = 0.5 * (objective.targets.row_weight[:, None] * x).T @ x / objective.total
+    x = objective.standardise(objective.rows.x)
+    bound = 0.5 * (objective.rows.targets.row_weight[:, None] * x).T @ x / objective.total
     if kind == "diagonal":
         bound = np.diag(bound.diagonal())
     np.testing.assert_allclose(solution, centred(np.linalg.solve(bound, v.T).T), rtol=1e-6)
@@ -131,8 +132,8 @@ def test_a_step_by_the_diagonal_ends_where_the_bound_is_least_along_it(form, C):
     gradient = objective.value_and_grad(np.zeros(objective.shape))[1]
     plan = Plan("diagonal", N)
     step = plan.bounded_step(objective, plan.bound(objective), gradient)
-    standard = objective.standardise(objective.x)
-    bound = 0.5 * (objective.targets.row_weight[:, None] * standard).T @ standard / objective.total
+    standard = objective.standardise(objective.rows.x)
+    bound = 0.5 * (objective.rows.targets.row_weight[:, None] * standard).T @ standard / objective.total
     curvature = np.vdot(step, step @ bound + objective.penalties * step)
     assert np.vdot(gradient, step) == pytest.approx(-curvature)
     assert curvature < 0.3 * np.vdot(gradient, plan.bound(objective).solve(gradient))
@@ -222,7 +223,7 @@ def test_a_sample_is_drawn_without_repetition_and_always_the_same():
     for size in (50, N):
         sample = Sample(objective, size)
         parts = list(sample.chunks())
-        np.testing.assert_array_equal(np.concatenate([rows for _, rows in parts]), objective.x[sample.rows])
+        np.testing.assert_array_equal(np.concatenate([rows for _, rows in parts]), objective.rows.x[sample.rows])
         assert [part.start for part, _ in parts][1:] == [part.stop for part, _ in parts][:-1]
 
 
@@ -237,8 +238,8 @@ def shaped(rows, columns, classes, density=None):
     x = np.broadcast_to(np.float32(0), (rows, columns)) if density is None else scipy.sparse.csr_array(
         scipy.sparse.random(rows, columns, density, rng=np.random.default_rng(0))
     )  # fmt: skip
-    targets = Targets(classes, row_weight=np.ones(rows))
-    return Objective(x, targets, C=1.0, fit_intercept=True, mean=np.zeros(columns), scale=np.ones(columns))
+    targets = Targets(classes, np.zeros(rows, np.int64), row_weight=np.ones(rows))
+    return Objective(LocalRows(x, targets), C=1.0, fit_intercept=True, mean=np.zeros(columns), scale=np.ones(columns))
 
 
 @pytest.mark.parametrize(
@@ -309,7 +310,7 @@ def test_wide_sparse_rows_are_never_made_dense():
 def test_a_diagonal_of_zeros_stays_finite():
     X = np.random.default_rng(0).normal(size=(20, 3))
     targets = Targets(2, np.arange(20) % 2, None, row_weight=np.ones(20))
-    objective = Objective(X, targets, C=np.inf, fit_intercept=True, mean=np.zeros(3), scale=np.ones(3))
+    objective = Objective(LocalRows(X, targets), C=np.inf, fit_intercept=True, mean=np.zeros(3), scale=np.ones(3))
     theta = np.zeros((2, 4))
     theta[0, 3] = 1e3
     v = np.ones((2, 4)) * [[1], [-1]]

@@ -7,35 +7,48 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softgrad import _core, _validation
-from softgrad.linear_model._problem._design_matrix import buffers
-from softgrad.linear_model._problem._leaves import leaf_rows
+from softgrad.linear_model._problem._design_matrix import buffers, check_values
 
 if TYPE_CHECKING:
-    from softgrad._loss_spec import LossSpec
-    from softgrad._targets import Targets
     from softgrad._typing import Array
+    from softgrad.linear_model._problem._rows import LocalRows
 
 
-def gradient(
-    x: Any, W: Array, b: Array, targets: Targets, spec: LossSpec, probs: Array | None = None
-) -> tuple[float, Array, Array]:
-    """Return Σ s_n CE(W x_n + b, y_n) and its gradients Σ g_n x_nᵀ and Σ g_n, in float64.
+def gradient(rows: LocalRows, W: Array, b: Array, probs: Array | None = None) -> Array:
+    """Return Σ g_n x_nᵀ, Σ g_n and Σ s_n CE(W x_n + b, y_n), g_n the gradient in the logits, as one vector.
 
     The softmax of every row of positive weight is written to `probs`, of the dtype of X, if given.
     """
-    sum_W, sum_b = np.empty(W.shape), np.empty(b.shape)
-    loss = _core.linear_head_gradient(
-        spec, *buffers(x), leaf_rows(x, len(b)), W, b, targets.labels, targets.probabilities, targets.row_weight,
+    sums = np.empty(W.size + b.size + 1)
+    sum_W, sum_b = split(sums[:-1], W.shape)
+    targets = rows.targets
+    sums[-1] = _core.linear_head_gradient(
+        rows.spec, *buffers(rows.x), rows.leaf_rows, W, b, targets.labels, targets.probabilities, targets.row_weight,
         probs, sum_W, sum_b,
     )  # fmt: skip
-    return loss, sum_W, sum_b
+    return sums
 
 
-def hessian_product(x: Any, V: Array, v: Array, probs: Array, mass: Array) -> tuple[Array, Array]:
+def hessian_product(rows: LocalRows, V: Array, v: Array, probs: Array) -> Array:
     """Return Σ h_n x_nᵀ and Σ h_n, h = m p ∘ (u − pᵀu), u = V x + v: the Hessian of the summed loss times (V, v)."""
-    sum_W, sum_b = np.empty(V.shape), np.empty(v.shape)
-    _core.linear_head_hvp(*buffers(x), leaf_rows(x, len(v)), V, v, mass, probs, sum_W, sum_b)
-    return sum_W, sum_b
+    sums = np.empty(V.size + v.size)
+    _core.linear_head_hvp(*buffers(rows.x), rows.leaf_rows, V, v, rows.mass, probs, *split(sums, V.shape))
+    return sums
+
+
+def split(sums: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Return the parts of a vector that belong to W, of the given shape, and to b."""
+    classes, columns = shape
+    return sums[: classes * columns].reshape(shape), sums[classes * columns :]
+
+
+def column_sums(rows: LocalRows, exponent: int, origin: Array) -> Array:
+    """Return Σ w (x − origin) and Σ w (x − origin)² of every column of dense rows, w = 2^−exponent s, and check x."""
+    sums = np.empty((2, len(origin)))
+    weight = np.ldexp(rows.targets.row_weight, -exponent)
+    largest = _core.column_sums(_validation.kernel_dtype(rows.dtype), rows.x, rows.leaf_rows, weight, origin, sums)
+    check_values(rows.x, sums[0], largest)
+    return sums.ravel()
 
 
 def class_weights(x: Any, rows: Array, W: Array, b: Array, mass: Array) -> Array:

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from softgrad import softmax
-from softgrad._loss_spec import DEFAULT
 from softgrad.linear_model._problem import _kernels
-from softgrad.linear_model._problem._design_matrix import location_and_scale
+from softgrad.linear_model._problem._location_and_scale import location_and_scale
 
 if TYPE_CHECKING:
-    from softgrad._loss_spec import LossSpec
-    from softgrad._targets import Targets
     from softgrad._typing import Array
+    from softgrad.linear_model._problem._rows import LocalRows, Rows
 
 # A class is rare if its weight is below this fraction of the mean weight of a class.
 _RARE = 0.1
@@ -31,52 +29,29 @@ class Objective:
     coefficients and gradients are converted instead. Without an intercept Θ = V, and the columns are not centred.
     """
 
-    def __init__(
-        self,
-        x: Any,
-        targets: Targets,
-        spec: LossSpec = DEFAULT,
-        *,
-        C: float,
-        fit_intercept: bool,
-        mean: Array,
-        scale: Array,
-    ) -> None:
-        self.x = x
-        self.elements: int = x.size if isinstance(x, np.ndarray) else x.nnz  # that a pass reads
-        self.shape: tuple[int, int] = targets.classes, x.shape[1] + fit_intercept  # of Θ
-        self.targets = targets
-        self.spec = spec
+    def __init__(self, rows: Rows, *, C: float, fit_intercept: bool, mean: Array, scale: Array) -> None:
+        self.rows = rows
+        self.shape: tuple[int, int] = rows.classes, rows.shape[1] + fit_intercept  # of Θ
         self.fit_intercept = fit_intercept
         self.mean = mean if fit_intercept else np.zeros_like(mean)
         self.scale = scale
-        self.total = float(targets.row_weight.sum())
+        self.total = rows.totals.weight
         self.penalty = 1.0 / (C * self.total) / scale**2
         self.passes = 0.0
         self.loss = np.nan
         self._probs: Array | None = None
 
     @classmethod
-    def from_rows(cls, x: Any, targets: Targets, spec: LossSpec = DEFAULT, *, C: float, fit_intercept: bool) -> Self:
+    def of(cls, rows: Rows, *, C: float, fit_intercept: bool) -> Self:
         """Return the objective of rows, standardised by their own location and scale."""
-        mean, scale = location_and_scale(x, targets.row_weight, centred=fit_intercept)
-        return cls(x, targets, spec, C=C, fit_intercept=fit_intercept, mean=mean, scale=scale)
-
-    @cached_property
-    def mass(self) -> Array:
-        """s_n Σ_j y_nj, the factor of the softmax Jacobian in every row's Hessian."""
-        mass: Array = self.targets.mass(self.spec)
-        return mass
+        mean, scale = location_and_scale(rows, centred=fit_intercept)
+        return cls(rows, C=C, fit_intercept=fit_intercept, mean=mean, scale=scale)
 
     @cached_property
     def class_mass(self) -> Array:
         """Σ_n s_n y_nk of every class."""
-        targets, smoothing = self.targets, self.spec.label_smoothing
-        if targets.labels is None:
-            mass = targets.row_weight @ targets.probabilities
-        else:
-            mass = np.bincount(targets.labels, targets.row_weight, targets.classes)
-        return (1 - smoothing) * mass + smoothing * self.total / targets.classes
+        smoothing = self.rows.spec.label_smoothing
+        return (1 - smoothing) * self.rows.totals.by_class + smoothing * self.total / self.rows.classes
 
     @cached_property
     def _class_factor(self) -> Array:
@@ -99,7 +74,7 @@ class Objective:
 
     def coefficients(self, theta: Array) -> tuple[Array, Array]:
         """Return W and b in the units of X."""
-        D = self.x.shape[1]
+        D = self.rows.shape[1]
         W = theta[:, :D] / self.scale
         if not self.fit_intercept:
             return W, np.zeros(len(W))
@@ -110,14 +85,9 @@ class Objective:
         V = W * self.scale
         return np.column_stack([V, b + W @ self.mean]) if self.fit_intercept else V
 
-    def standardise(self, rows: Any) -> Array:
+    def standardise(self, x: Any) -> Array:
         """Return dense rows x̃ for rows of X, with a last column of ones for the intercept."""
-        dense = rows if isinstance(rows, np.ndarray) else rows.toarray()
-        standard = np.ones((len(dense), self.shape[1]), dense.dtype)
-        features = standard[:, : len(self.scale)]
-        np.subtract(dense, self.mean.astype(dense.dtype), out=features)
-        features /= self.scale.astype(dense.dtype)
-        return standard
+        return standardised(x, self.mean, self.scale, fit_intercept=self.fit_intercept)
 
     @property
     def precision(self) -> float:
@@ -125,8 +95,8 @@ class Objective:
 
         For float32, only the logits are rounded, independently in every row; for float64, also the sum over the rows.
         """
-        eps = float(np.finfo(self.x.dtype).eps)
-        return eps if self.x.dtype == np.float32 else 32 * eps
+        eps = float(np.finfo(self.rows.dtype).eps)
+        return eps if self.rows.dtype == np.float32 else 32 * eps
 
     def value_and_grad(self, theta: Array, *, keep_probs: bool = False) -> tuple[float, Array]:
         """Return f and its gradient in one pass over X, and store the mean cross-entropy in `loss`.
@@ -134,14 +104,13 @@ class Objective:
         With `keep_probs` also store the N K probabilities, for `hessian_product`.
         """
         if keep_probs and self._probs is None:
-            self._probs = np.empty((self.x.shape[0], len(theta)), self.x.dtype)
-        loss, g_W, g_b = _kernels.gradient(
-            self.x, *self.coefficients(theta), self.targets, self.spec, self._probs if keep_probs else None
-        )
+            self._probs = np.empty((self.rows.shape[0], len(theta)), self.rows.dtype)
+        W, b = self.coefficients(theta)
+        sums = self.rows.sum(_kernels.gradient, W, b, self._probs if keep_probs else None)
         self.passes += 1
-        self.loss = loss / self.total
+        self.loss = float(sums[-1]) / self.total
         of_penalty = self.penalties * theta
-        gradient = self._pull_back(g_W, g_b)
+        gradient = self._pull_back(*_kernels.split(sums[:-1], W.shape))
         gradient += of_penalty
         return self.loss + 0.5 * float(np.vdot(of_penalty, theta)), gradient
 
@@ -154,23 +123,14 @@ class Objective:
         assert self._probs is not None
         V, v = self.coefficients(direction)
         self.passes += 1
-        h_W, h_b = _kernels.hessian_product(self.x, V, v, self._probs, self.mass)
-        return self._pull_back(h_W, h_b) + self.penalties * direction
+        sums = self.rows.sum(_kernels.hessian_product, V, v, self._probs)
+        return self._pull_back(*_kernels.split(sums, V.shape)) + self.penalties * direction
 
     def hessian(self, theta: Array) -> Array:
         """Return the exact Hessian in float64 and the order of theta.ravel(), in one pass over X."""
         classes, columns = self.shape
         size = classes * columns
-        outer = np.zeros((size, size))
-        mass = self.mass
-        step = max(16, (1 << 20) // size)
-        for start in range(0, self.x.shape[0], step):
-            part = slice(start, start + step)
-            weighted = np.flatnonzero(mass[part])  # the logits of other rows may overflow
-            x = self.standardise(self.x[part][weighted]).astype(np.float64)
-            root = np.sqrt(mass[part][weighted] / self.total)[:, None]
-            scaled = ((root * softmax(x @ theta.T))[:, :, None] * x[:, None, :]).reshape(len(x), size)
-            outer += scaled.T @ scaled
+        outer = self.rows.sum(_outer_products, theta, self.mean, self.scale) / self.total
         self.passes += 1
         # Σ_l p_l = 1: the blocks p_k p_l x xᵀ of a row of blocks add up to p_k x xᵀ.
         blocks = outer.reshape(classes, columns, classes, columns)
@@ -191,3 +151,29 @@ class Objective:
             gradient[:, D] = g_b
         gradient /= self.total
         return gradient
+
+
+def standardised(x: Any, mean: Array, scale: Array, *, fit_intercept: bool) -> Array:
+    """Return dense (x − mean)/scale for rows of X, with a last column of ones for an intercept."""
+    dense = x if isinstance(x, np.ndarray) else x.toarray()
+    standard = np.ones((len(dense), len(scale) + fit_intercept), dense.dtype)
+    features = standard[:, : len(scale)]
+    np.subtract(dense, mean.astype(dense.dtype), out=features)
+    features /= scale.astype(dense.dtype)
+    return standard
+
+
+def _outer_products(rows: LocalRows, theta: Array, mean: Array, scale: Array) -> Array:
+    """Return Σ m_n (p_n ⊗ x̃_n)(p_n ⊗ x̃_n)ᵀ in float64, as one vector."""
+    size = theta.size
+    outer = np.zeros((size, size))
+    step = max(16, (1 << 20) // size)
+    for start in range(0, rows.shape[0], step):
+        part = slice(start, start + step)
+        weighted = np.flatnonzero(rows.mass[part])  # the logits of other rows may overflow
+        fit_intercept = theta.shape[1] > len(scale)
+        x = standardised(rows.x[part][weighted], mean, scale, fit_intercept=fit_intercept).astype(np.float64)
+        root = np.sqrt(rows.mass[part][weighted])[:, None]
+        scaled = ((root * softmax(x @ theta.T))[:, :, None] * x[:, None, :]).reshape(len(x), size)
+        outer += scaled.T @ scaled
+    return outer.ravel()

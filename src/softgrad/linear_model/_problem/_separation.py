@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from softgrad._targets import Targets
     from softgrad._typing import Array
     from softgrad.linear_model._problem._objective import Objective
+    from softgrad.linear_model._problem._rows import LocalRows
 
 # Up to this many coefficients the search uses the Hessian; beyond, it detects complete separation only.
 _DENSE = 1000
@@ -30,7 +31,7 @@ def is_separable(objective: Objective, theta: Array) -> bool:
     in one or two steps; after those, its steps are such a direction and grow the logits by about one each, however
     small the gradient.
     """
-    if objective.spec.label_smoothing > 0:
+    if objective.rows.spec.label_smoothing > 0:
         return False
     if _is_unbounded(objective, theta, 0.0):
         return True
@@ -55,20 +56,25 @@ def _newton_step(objective: Objective, theta: Array) -> Array:
 
 def _is_unbounded(objective: Objective, direction: Array, tolerance: float) -> bool:
     """Return whether the direction satisfies the condition in `is_separable`, up to a relative shortfall."""
-    W, b = objective.coefficients(direction)
-    rows = max(1, _CHUNK_ELEMENTS // len(W))
+    gain, shortfall = objective.rows.largest(_margins, *objective.coefficients(direction))
+    return bool(gain > _SETTLED and shortfall <= tolerance * gain)
+
+
+def _margins(rows: LocalRows, W: Array, b: Array) -> Array:
+    """Return the largest difference of two logits of a row, and of its largest from one of a class of its target."""
+    step = max(1, _CHUNK_ELEMENTS // len(W))
     gain = shortfall = 0.0
-    for start in range(0, objective.x.shape[0], rows):
-        part = slice(start, start + rows)
-        targets = objective.targets.part(part)
+    for start in range(0, rows.shape[0], step):
+        part = slice(start, start + step)
+        targets = rows.targets.part(part)
         weighted = targets.row_weight > 0
-        logits = (np.asarray(objective.x[part] @ W.T) + b)[weighted]
+        logits = (np.asarray(rows.x[part] @ W.T) + b)[weighted]
         if not len(logits):
             continue
         top = logits.max(axis=1)
         gain = max(gain, float((top - logits.min(axis=1)).max()))
         shortfall = max(shortfall, float((top - _smallest_target_logit(logits, targets, weighted)).max()))
-    return gain > _SETTLED and shortfall <= tolerance * gain
+    return np.array([gain, shortfall])
 
 
 def _smallest_target_logit(logits: Array, targets: Targets, weighted: Array) -> Array:

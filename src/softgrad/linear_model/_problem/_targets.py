@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from softgrad import _validation
 from softgrad._targets import Targets
 from softgrad.linear_model._problem._masks_and_dates import refuse_masks_and_dates
+from softgrad.linear_model._problem._tree_sum import sum_by_class, sum_of_rows
 
 if TYPE_CHECKING:
     from softgrad._loss_spec import LossSpec
@@ -36,8 +37,9 @@ class EncodedTarget(NamedTuple):
     def masses(self, weight: Array) -> Array:
         """Return the summed weight of every label."""
         if self.probabilities is not None:
-            return weight @ self.probabilities
-        return np.bincount(self.codes, weights=weight, minlength=len(self.names))  # type: ignore[arg-type]
+            return sum_of_rows(weight[:, None] * self.probabilities)
+        assert self.codes is not None
+        return sum_by_class(self.codes, weight, len(self.names))
 
 
 def encode_target(y: Any, rows: int, estimator: str) -> EncodedTarget:
@@ -152,31 +154,53 @@ def check_sample_weight(sample_weight: Any, rows: int) -> Array:
     return weight
 
 
-def fit_targets(y: EncodedTarget, weight: Array, class_weight: Any, spec: LossSpec) -> tuple[Array, Targets]:
-    """Return the classes of a fit, which are the labels of positive weight, and its targets."""
-    masses = y.masses(weight)
-    factors = _class_factors(class_weight, y.names, masses)
-    with np.errstate(over="ignore"):  # `location_and_scale` refuses weights whose sum is infinite
-        kept = masses * factors > 0
-        row_weight = weight * factors[y.codes] if y.probabilities is None else weight
-    classes = y.names[kept]
+class FitClasses(NamedTuple):
+    """The classes of a fit, and the labels or columns of y that they come from."""
+
+    classes: Array
+    names: Array  # the labels, or the columns of probabilities
+    places: Array  # of the class of every name
+    factor: Array  # by class_weight, of every name
+
+    def targets(self, y: EncodedTarget, weight: Array) -> Targets:
+        """Return the targets of rows whose labels are such names."""
+        count = len(self.classes)
+        if y.probabilities is not None:
+            return Targets(count, probabilities=y.probabilities * self.factor, row_weight=weight)
+        place = np.searchsorted(self.names, y.names)
+        with np.errstate(over="ignore"):  # `location_and_scale` refuses weights whose sum is infinite
+            row_weight = weight * self.factor[place][y.codes]
+        return Targets(count, labels=self.places[place][y.codes], row_weight=row_weight)
+
+
+def fit_classes(names: Array, masses: Array, class_weight: Any, spec: LossSpec, *, are_labels: bool) -> FitClasses:
+    """Return the classes of a fit, which are the labels of positive weight, given the summed weight of every name."""
+    factor = _class_factors(class_weight, names, masses)
+    with np.errstate(over="ignore"):
+        kept = masses * factor > 0
+    classes = names[kept]
     if len(classes) < 2:
         present = repr(classes.tolist()[0]) if len(classes) else "of no weight"
         raise ValueError(
             f"y holds one class only, {present}; expected labels of at least two, in rows of positive weight; add "
             "rows of every class that the model has to distinguish"
         )
-    if y.probabilities is None:
+    if are_labels:
         # The rows of a label without weight get the index of some class: their weight is 0.
-        index = np.maximum(np.cumsum(kept) - 1, 0)[y.codes]
-        return classes, Targets(len(classes), labels=index, row_weight=row_weight)
+        return FitClasses(classes, names, np.maximum(np.cumsum(kept) - 1, 0), factor)
     if not kept.all() and spec.label_smoothing == 0:
-        name = y.names.tolist()[int(np.argmin(kept))]
+        name = names.tolist()[int(np.argmin(kept))]
         raise ValueError(
             f"column {name!r} of y is 0 in every row of positive weight; a class without probability has no finite "
             "optimum; drop the column, or write label_smoothing above 0"
         )
-    return y.names, Targets(len(y.names), probabilities=y.probabilities * factors, row_weight=row_weight)
+    return FitClasses(names, names, np.arange(len(names)), factor)
+
+
+def fit_targets(y: EncodedTarget, weight: Array, class_weight: Any, spec: LossSpec) -> tuple[Array, Targets]:
+    """Return the classes of a fit and its targets."""
+    found = fit_classes(y.names, y.masses(weight), class_weight, spec, are_labels=y.codes is not None)
+    return found.classes, found.targets(y, weight)
 
 
 def partial_fit_classes(classes: Any, y: EncodedTarget, known: Array | None) -> Array:

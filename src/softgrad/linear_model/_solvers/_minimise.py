@@ -54,7 +54,7 @@ def minimise(
         history.add(iterate.value, norm, objective.passes)
 
     if solver == "auto":
-        solver = "newton" if objective.x.shape[0] * start.size**2 <= _CHEAP_HESSIAN else "lbfgs"
+        solver = "newton" if objective.rows.shape[0] * start.size**2 <= _CHEAP_HESSIAN else "lbfgs"
     # A common shift of all classes changes no probability, and without it the penalty is smaller.
     start = start - start.mean(axis=0)
     evaluate = partial(objective.value_and_grad, keep_probs=solver == "newton-cg")

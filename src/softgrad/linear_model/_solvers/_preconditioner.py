@@ -32,6 +32,8 @@ _SHRINKAGE = 0.01
 _RIDGE = 1e-9
 # Measured, in products of a pass: the cost of a product in a Gram matrix, and of an iteration outside its pass.
 _PRODUCT_COST, _OVERHEAD = 2.0, float(1 << 24)
+# Elements of a sample, at most, unless it has few rows: more would add no accuracy that the directions need.
+_SAMPLE_ELEMENTS = 1 << 26
 
 
 class Preconditioner(Protocol):
@@ -51,11 +53,11 @@ class Plan(NamedTuple):
     def of(cls, objective: Objective) -> Plan:
         """Choose blocks if they take at most a quarter of X's size or 2²⁴ numbers, one per class if those fit."""
         classes, columns = objective.shape
-        rows = objective.x.shape[0]
-        limit = max(objective.elements // 4, 1 << 24)
+        rows = objective.rows.shape[0]
+        limit = max(objective.rows.elements // 4, 1 << 24)
         if columns**2 > limit:
-            return cls("diagonal", min(rows, max(4096, rows // 8)))
-        sample = min(rows, max(8 * columns, 64 * rows // columns))
+            return cls("diagonal", min(_most_rows(objective), max(4096, rows // 8)))
+        sample = min(_most_rows(objective), max(8 * columns, 64 * rows // columns))
         return cls("class blocks" if classes * columns**2 <= limit else "one block", sample)
 
     def cost(self, objective: Objective) -> float:
@@ -63,14 +65,14 @@ class Plan(NamedTuple):
         classes, columns = objective.shape
         blocks = {"class blocks": classes, "one block": 1, "diagonal": 1}[self.kind]
         width = 8 if self.kind == "diagonal" else columns / 2
-        lanes = 64 // objective.x.dtype.itemsize
-        kept = 1.0 if self.rows == objective.x.shape[0] else 1 / 3
+        lanes = 64 // objective.rows.dtype.itemsize
+        kept = 1.0 if self.rows == objective.rows.shape[0] else 1 / 3
         products = self.rows * kept * columns * width * blocks
-        return _PRODUCT_COST * products / (2.0 * objective.elements * max(classes, lanes) + _OVERHEAD)
+        return _PRODUCT_COST * products / (2.0 * objective.rows.elements * max(classes, lanes) + _OVERHEAD)
 
     def larger(self, objective: Objective) -> Plan:
-        """Return the plan with twice as many rows."""
-        return self._replace(rows=min(objective.x.shape[0], 2 * self.rows))
+        """Return the plan with twice as many rows, up to the largest sample."""
+        return self._replace(rows=max(self.rows, min(_most_rows(objective), 2 * self.rows)))
 
     def bound(self, objective: Objective) -> Preconditioner:
         """Return Böhning's bound, or its diagonal, which depends on no probabilities: see `bounded_step`."""
@@ -96,7 +98,7 @@ class Plan(NamedTuple):
             logits = np.asarray(x @ V.T) + v
             logits -= logits.mean(axis=1, keepdims=True)
             curvature += 0.5 * float(sample.mass[part] @ (logits**2).sum(axis=1))
-        objective.passes += len(sample.rows) / objective.x.shape[0]
+        objective.passes += len(sample.rows) / objective.rows.shape[0]
         return step * min(1.0, -float(np.vdot(gradient, step)) / curvature)
 
     def at(self, objective: Objective, theta: Array) -> Preconditioner:
@@ -108,39 +110,40 @@ class Plan(NamedTuple):
         return (ClassBlocks if self.kind == "class blocks" else Diagonal)(sample, weights)
 
 
-class Sample:
-    """Rows of positive weight, drawn without replacement and with a fixed seed."""
+def _most_rows(objective: Objective) -> int:
+    """Return the size of the largest sample."""
+    rows, columns = objective.rows.shape
+    return min(rows, max(4096, 8 * columns, _SAMPLE_ELEMENTS * rows // max(objective.rows.elements, 1)))
 
-    def __init__(self, objective: Objective, rows: int) -> None:
+
+class Sample:
+    """Rows of positive weight, drawn at random but always the same."""
+
+    def __init__(self, objective: Objective, count: int) -> None:
         self.objective = objective
-        self.rows = np.flatnonzero(objective.mass)
-        if rows < len(self.rows):
-            chosen = np.random.default_rng(0).permutation(len(self.rows))[:rows]
-            self.rows = self.rows[np.sort(chosen)]
-        self.is_all = len(self.rows) == objective.x.shape[0]
-        mass = objective.mass[self.rows]
-        self.mass = mass / (mass.sum() or 1.0) * (objective.mass.sum() / objective.total)
+        self.x, self.rows, mass, self.is_all = objective.rows.sample(count)
+        self.mass = mass / (mass.sum() or 1.0) * (objective.rows.totals.mass / objective.total)
 
     def chunks(self) -> Iterator[tuple[slice, Any]]:
         """Yield slices of the sample with their rows of X."""
-        x = self.objective.x
-        step = min(1 << 16, max(64, _CHUNK_ELEMENTS * x.shape[0] // (self.objective.elements + 1)))
+        rows = self.objective.rows
+        step = min(1 << 16, max(64, _CHUNK_ELEMENTS * rows.shape[0] // (rows.elements + 1)))
         for start in range(0, len(self.rows), step):
             part = slice(start, min(len(self.rows), start + step))
-            yield part, x[part if self.is_all else self.rows[part]]
+            x = self.x[part if self.is_all else self.rows[part]]
+            # BLAS may add in another order for another layout.
+            yield part, np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x
 
     def class_weights(self, theta: Array) -> Array:
         """Return the weights m p (1 − p) of every row, one column per class."""
         objective = self.objective
-        objective.passes += len(self.rows) / objective.x.shape[0]
-        return class_weights(objective.x, self.rows, *objective.coefficients(theta), self.mass)
+        objective.passes += len(self.rows) / objective.rows.shape[0]
+        return class_weights(self.x, self.rows, *objective.coefficients(theta), self.mass)
 
     def grams(self, weights: Array) -> Array:
         """Return the upper triangles of Σ_n q_nk x̃_n x̃_nᵀ for every column q_k of the weights."""
         objective = self.objective
-        grams = weighted_grams(
-            objective.x, self.rows, weights, objective.mean, objective.scale, objective.fit_intercept
-        )
+        grams = weighted_grams(self.x, self.rows, weights, objective.mean, objective.scale, objective.fit_intercept)
         if not self.is_all:
             np.einsum("kdd->kd", grams)[:] += _SHRINKAGE * weights.sum(axis=0)[:, None].astype(grams.dtype)
         return grams
@@ -178,7 +181,7 @@ class Diagonal:
 
     def __init__(self, sample: Sample, weights: Array) -> None:
         objective = sample.objective
-        linear = square = np.zeros((objective.shape[0], objective.x.shape[1]))
+        linear = square = np.zeros((objective.shape[0], objective.rows.shape[1]))
         for part, x in sample.chunks():
             linear = linear + weights[part].T @ x
             square = square + weights[part].T @ (x * x if isinstance(x, np.ndarray) else x.multiply(x))
