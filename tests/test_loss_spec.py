@@ -27,7 +27,7 @@ FUNCTIONS = [
     sg.linear_cross_entropy,
     sg.linear_cross_entropy_hvp,
 ]
-PUBLIC = ["softgrad", "softgrad.torch", "softgrad.linear_model", "softgrad.checking"]
+PUBLIC = ["softgrad", "softgrad.torch", "softgrad.linear_model", "softgrad.dask", "softgrad.checking"]
 Z, Y = np.zeros((2, 3)), [0, 1]
 
 
@@ -71,7 +71,8 @@ def retyped_options(path, allowed=frozenset()):
 
 
 def test_no_parameter_or_field_is_an_option_of_the_loss():
-    pytest.importorskip("torch", reason="reads the public names of softgrad.torch")
+    for package in ("torch", "dask"):
+        pytest.importorskip(package, reason=f"reads the public names of softgrad.{package}")
     allowed = set(public_signatures())
     found = []
     for path in sorted(SOURCE.rglob("*.py")):

@@ -89,13 +89,18 @@ class LinearSoftmax(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             If y or sample_weight does not match X; and as `decision_function`.
         """
         predicted = self._logits(X).argmax(axis=1)
+        correct, total = self._correct_weight(predicted, y, check_sample_weight(sample_weight, len(predicted)))
+        return correct / total
+
+    def _correct_weight(self, predicted: Array, y: Any, weight: Array) -> tuple[float, float]:
+        """Return the weight of the rows whose class was predicted, and of all rows."""
         encoded = encode_target(y, len(predicted), type(self).__name__)
-        weight = check_sample_weight(sample_weight, len(predicted))
         if encoded.probabilities is None:
             correct = class_indices(encoded.names, self.classes_)[encoded.codes] == predicted
-            return float(weight @ correct / weight.sum())
+            return float(weight @ correct), float(weight.sum())
         probabilities = targets_for(encoded, weight, self.classes_).probabilities
-        return float(weight @ probabilities[np.arange(len(predicted)), predicted] / encoded.masses(weight).sum())
+        correct = weight @ probabilities[np.arange(len(predicted)), predicted]
+        return float(correct), float(encoded.masses(weight).sum())
 
     def _scaled_logits(self, X: Any) -> Array:
         logits = self._logits(X)

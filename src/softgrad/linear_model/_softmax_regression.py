@@ -264,12 +264,16 @@ class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):
         )
         separable = bool(np.isinf(options.C)) and is_separable(objective, solution.theta)
         self._set_results(objective, solution, classes)
-        if used is not None:
-            self.coef_ = expand_columns(self.coef_, used, self.n_features_in_)
+        self._set_coefficients(*objective.coefficients(solution.theta), classes, used)
         if separable:
             self.converged_ = False
         self._past_batches = None
         return solution.cause, separable
+
+    def _set_coefficients(self, W: Array, b: Array, classes: Array, used: Array | None = None) -> None:
+        self.coef_ = W if used is None else expand_columns(W, used, self.n_features_in_)
+        self.intercept_ = b
+        self.classes_ = classes
 
     def _start(self, objective: Objective, classes: Array, used: Array | None) -> Array:
         if not self.warm_start or not hasattr(self, "coef_"):

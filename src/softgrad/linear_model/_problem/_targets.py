@@ -27,7 +27,7 @@ class EncodedTarget(NamedTuple):
     codes: Array | None  # (N,), indices into names
     probabilities: Array | None  # (N, K) float64
 
-    def part(self, rows: Array) -> EncodedTarget:
+    def part(self, rows: Array | slice) -> EncodedTarget:
         """Return the target of some of the rows."""
         if self.codes is not None:
             return self._replace(codes=self.codes[rows])
@@ -128,9 +128,16 @@ def _encode_probabilities(array: Array, columns: list[str]) -> EncodedTarget:
 
 
 def check_sample_weight(sample_weight: Any, rows: int) -> Array:
-    """Return one weight for every row in float64; ones for None."""
+    """Return one weight for every row in float64, of which one is positive; ones for None."""
     if sample_weight is None:
         return np.ones(rows)
+    weight = convert_sample_weight(sample_weight, rows)
+    check_largest_weight(weight.max())
+    return weight
+
+
+def convert_sample_weight(sample_weight: Any, rows: int) -> Array:
+    """Return one weight of at least 0 for every row in float64."""
     refuse_masks_and_dates(sample_weight, "sample_weight")
     weight = np.asarray(sample_weight)
     if weight.dtype.kind not in "biuf":
@@ -144,14 +151,18 @@ def check_sample_weight(sample_weight: Any, rows: int) -> Array:
         raise ValueError(
             f"sample_weight[{row}] is {weight[row]}; expected finite numbers of at least 0; 0 leaves a row out"
         )
-    if not weight.any():
+    return weight
+
+
+def check_largest_weight(largest: float) -> None:
+    """Raise ValueError if the largest weight of all rows cannot be that of a fit."""
+    if largest == 0:
         raise ValueError("every sample_weight is zero; expected a positive weight in rows of two classes or more")
-    if weight.max() < np.finfo(np.float64).tiny:
+    if largest < np.finfo(np.float64).tiny:
         raise ValueError(
-            f"the largest sample_weight is {weight.max()}, a subnormal number of few digits; multiply all weights by "
+            f"the largest sample_weight is {largest}, a subnormal number of few digits; multiply all weights by "
             "one factor: it changes the model only through C"
         )
-    return weight
 
 
 class FitClasses(NamedTuple):
@@ -173,7 +184,7 @@ class FitClasses(NamedTuple):
         return Targets(count, labels=self.places[place][y.codes], row_weight=row_weight)
 
 
-def fit_classes(names: Array, masses: Array, class_weight: Any, spec: LossSpec, *, are_labels: bool) -> FitClasses:
+def fit_classes(names: Array, masses: Array, class_weight: Any, spec: LossSpec, has_labels: bool) -> FitClasses:
     """Return the classes of a fit, which are the labels of positive weight, given the summed weight of every name."""
     factor = _class_factors(class_weight, names, masses)
     with np.errstate(over="ignore"):
@@ -185,7 +196,7 @@ def fit_classes(names: Array, masses: Array, class_weight: Any, spec: LossSpec, 
             f"y holds one class only, {present}; expected labels of at least two, in rows of positive weight; add "
             "rows of every class that the model has to distinguish"
         )
-    if are_labels:
+    if has_labels:
         # The rows of a label without weight get the index of some class: their weight is 0.
         return FitClasses(classes, names, np.maximum(np.cumsum(kept) - 1, 0), factor)
     if not kept.all() and spec.label_smoothing == 0:
@@ -199,7 +210,7 @@ def fit_classes(names: Array, masses: Array, class_weight: Any, spec: LossSpec, 
 
 def fit_targets(y: EncodedTarget, weight: Array, class_weight: Any, spec: LossSpec) -> tuple[Array, Targets]:
     """Return the classes of a fit and its targets."""
-    found = fit_classes(y.names, y.masses(weight), class_weight, spec, are_labels=y.codes is not None)
+    found = fit_classes(y.names, y.masses(weight), class_weight, spec, y.codes is not None)
     return found.classes, found.targets(y, weight)
 
 

@@ -63,9 +63,9 @@ class TreeSum:
         return self.nodes[self._top, 0]
 
 
-def subtrees(first: int, end: int, leaves: int) -> Iterator[tuple[int, int]]:
-    """Yield level and index of the largest nodes that cover the leaves from `first` to `end` − 1."""
-    top = (leaves - 1).bit_length()
+def subtrees(first: int, end: int, leaves: int, highest: int | None = None) -> Iterator[tuple[int, int]]:
+    """Yield level and index of the largest nodes, up to a level, that cover the leaves from `first` to `end` − 1."""
+    top = (leaves - 1).bit_length() if highest is None else min(highest, (leaves - 1).bit_length())
     while first < end:
         level = 0
         while level < top and first % (2 << level) == 0 and min(first + (2 << level), leaves) <= end:

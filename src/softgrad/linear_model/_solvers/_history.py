@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from softgrad._typing import Array
+
 
 class Iteration(NamedTuple):
     """The state of a fit after an iteration."""
@@ -24,12 +26,14 @@ class History:
 
     def __init__(self, on_iteration: Callable[[Iteration], object] | None = None, *, verbose: bool = False) -> None:
         self.iterations: list[Iteration] = []
+        self.theta: Array | None = None  # after the last iteration
         self._on_iteration = on_iteration
         self._verbose = verbose
         self._start = time.perf_counter()
 
-    def add(self, objective: float, gradient_norm: float, passes: float) -> None:
+    def add(self, objective: float, gradient_norm: float, passes: float, theta: Array | None = None) -> None:
         """Record an iteration that has just ended."""
+        self.theta = theta
         iteration = Iteration(objective, gradient_norm, passes, time.perf_counter() - self._start)
         self.iterations.append(iteration)
         if self._verbose:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from softgrad._typing import Array
     from softgrad.linear_model._problem._objective import Objective
+    from softgrad.linear_model._problem._rows import Rows
     from softgrad.linear_model._solvers._descent import Cause, Iterate, Solver
     from softgrad.linear_model._solvers._history import Iteration
 
@@ -38,6 +40,13 @@ class Solution(NamedTuple):
     history: list[Iteration]
 
 
+def chosen_solver(solver: Literal[SolverName, "auto"], rows: Rows, shape: tuple[int, int]) -> SolverName:
+    """Return the solver of a problem with coefficients of the given shape."""
+    if solver != "auto":
+        return solver
+    return "newton" if rows.shape[0] * math.prod(shape) ** 2 <= _CHEAP_HESSIAN else "lbfgs"
+
+
 def minimise(
     objective: Objective,
     start: Array,
@@ -51,10 +60,9 @@ def minimise(
     history = History() if history is None else history
 
     def report(iterate: Iterate, norm: float) -> None:
-        history.add(iterate.value, norm, objective.passes)
+        history.add(iterate.value, norm, objective.passes, iterate.theta)
 
-    if solver == "auto":
-        solver = "newton" if objective.rows.shape[0] * start.size**2 <= _CHEAP_HESSIAN else "lbfgs"
+    solver = chosen_solver(solver, objective.rows, objective.shape)
     # A common shift of all classes changes no probability, and without it the penalty is smaller.
     start = start - start.mean(axis=0)
     evaluate = partial(objective.value_and_grad, keep_probs=solver == "newton-cg")

@@ -1,0 +1,115 @@
+"""Tasks on the workers of a cluster, and its faults as errors that say what to do."""
+
+from __future__ import annotations
+
+import uuid
+import warnings
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from distributed import Client, KilledWorker, LocalCluster, get_worker
+from distributed.comm import CommClosedError
+
+from softgrad.linear_model._thread_limits import limited_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+
+class Cluster:
+    """A client's cluster. Every task can be run again on another worker."""
+
+    def __init__(self, client: Client, n_threads: int | None) -> None:
+        self._client = client
+        self._n_threads = n_threads
+
+    def workers(self) -> dict[str, int]:
+        """Return the numbers of threads of the workers."""
+        with faults():
+            threads: dict[str, int] = self._client.nthreads()
+            return threads
+
+    def holders(self, futures: Sequence[Any]) -> list[tuple[str, ...]]:
+        """Return the workers that hold each result."""
+        with faults():
+            holders = self._client.who_has(futures)
+            return [tuple(holders.get(future.key, ())) for future in futures]
+
+    def compute(self, delayed: Sequence[Any]) -> list[Any]:
+        """Return futures of delayed values."""
+        with faults():
+            futures: list[Any] = self._client.compute(list(delayed))
+            return futures
+
+    def submit(self, function: Callable[..., Any], *args: Any, worker: str | None = None) -> Any:
+        """Return the future of function(*args), on a worker if it is alive; equal calls have one result."""
+        workers = None if worker is None else [worker]
+        with faults():
+            return self._client.submit(function, *args, workers=workers, allow_other_workers=worker is not None)
+
+    def gather(self, futures: Sequence[Any]) -> list[Any]:
+        """Return the results, or raise the error of a task."""
+        with faults():
+            results: list[Any] = self._client.gather(list(futures))
+            return results
+
+    def run_on_each(self, objects: Mapping[str, Any], method: Callable[..., Any], args: tuple[Any, ...]) -> list[Any]:
+        """Return method(object, *args) of the objects, each on its worker."""
+        # The arguments are the result of a task: sent once, passed on between workers, and made again if one is lost.
+        with faults(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+            shared = self._client.submit(_unchanged, args, key=_key("arguments"))
+            futures = [
+                self._client.submit(
+                    _run, method, target, shared, self._n_threads,
+                    key=_key(method.__name__), workers=[worker], allow_other_workers=True,
+                )
+                for worker, target in objects.items()
+            ]  # fmt: skip
+            results: list[Any] = self._client.gather(futures)
+            return results
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+def _run(method: Callable[..., Any], target: Any, args: tuple[Any, ...], n_threads: int | None) -> Any:
+    # Dask limits the libraries of a worker to one thread, and this task is the only one of the pass here.
+    with limited_threads(n_threads or get_worker().state.nthreads):
+        return method(target, *args)
+
+
+def _key(name: str) -> str:
+    """Return a name that Dask shows, and under which it has no result yet."""
+    return f"softgrad-{name}-{uuid.uuid4().hex}"
+
+
+@contextmanager
+def faults() -> Iterator[None]:
+    """Raise ConnectionError if the scheduler is lost, and RuntimeError if a task has ended several workers."""
+    try:
+        yield
+    except KilledWorker as error:
+        raise RuntimeError(
+            f"{error.allowed_failures + 1} workers ended while they ran {error.task}; most often the memory of a "
+            "worker does not suffice for one partition: write smaller partitions, or fewer threads per worker"
+        ) from error
+    except (CancelledError, CommClosedError, TimeoutError) as error:
+        raise ConnectionError(f"the scheduler of the cluster is lost ({error!r:.200})") from error
+
+
+@contextmanager
+def client_of(client: Client | None) -> Iterator[Client]:
+    """Yield the given client, else the active one, else one of a cluster on this machine that ends with the block."""
+    if client is not None:
+        yield client
+        return
+    try:
+        active = Client.current()
+    except ValueError:
+        with LocalCluster(dashboard_address=None) as cluster, Client(cluster) as own:
+            yield own
+        return
+    yield active

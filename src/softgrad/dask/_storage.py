@@ -1,0 +1,164 @@
+"""Arrays of a worker: in its memory, or in files that are mapped while they are read."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import weakref
+from mmap import mmap
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from distributed import get_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from softgrad._typing import Array
+
+# The part of a worker's memory for blocks; further ones are written to files. Dask itself writes its results to files
+# from 60 % on and pauses the worker at 80 %, and a process without blocks takes about 250 MB.
+_MEMORY_SHARE = 0.25
+
+Arrays = dict[str, "Array"]
+
+
+class _Place(NamedTuple):
+    """Where an array lies in a file, in C order."""
+
+    path: str
+    offset: int
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    def map(self) -> Array:
+        if 0 in self.shape:
+            return np.empty(self.shape, self.dtype)
+        return np.asarray(np.memmap(self.path, self.dtype, "r", self.offset, self.shape))
+
+
+class InMemory:
+    """Arrays in memory."""
+
+    is_stored = False
+
+    def __init__(self, arrays: Arrays) -> None:
+        self._arrays = arrays
+        self.bytes = sum(array.nbytes for array in arrays.values())
+        weakref.finalize(self, _budget.release, self.bytes)
+
+    def read(self) -> Arrays:
+        """Return the arrays."""
+        return self._arrays
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return store, (self._arrays,)
+
+    def __sizeof__(self) -> int:
+        """Return the size by which Dask judges a worker's memory."""
+        return self.bytes
+
+
+class Stored:
+    """Arrays in a file of the worker's own, or in the file whose memory map they were given as.
+
+    Dask restarts a worker whose memory grows, and counts mapped files as memory; so they are mapped for every read.
+    """
+
+    is_stored = True
+
+    def __init__(self, arrays: Arrays, directory: str) -> None:
+        self._places = {name: place for name, array in arrays.items() if (place := _place_in_file(array))}
+        own = {name: array for name, array in arrays.items() if name not in self._places}
+        self._own = frozenset(own)
+        self.bytes = sum(array.nbytes for array in own.values())
+        if own:
+            self._places |= self._write(own, directory)
+
+    def _write(self, arrays: Arrays, directory: str) -> dict[str, _Place]:
+        file, path = tempfile.mkstemp(prefix="softgrad-", dir=directory)
+        weakref.finalize(self, _remove, path)
+        places = {}
+        with open(file, "wb") as stream:
+            for name, array in arrays.items():
+                stream.write(bytes(-stream.tell() % 64))
+                places[name] = _Place(path, stream.tell(), array.dtype, array.shape)
+                np.ascontiguousarray(array).tofile(stream)
+        return places
+
+    def read(self) -> Arrays:
+        """Map the arrays; they are unmapped when the last reference to them is gone."""
+        return {name: place.map() for name, place in self._places.items()}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Another worker may not see this file: its content travels. A file of the user's is named.
+        own = {name: np.array(array) for name, array in self.read().items() if name in self._own}
+        return _restored, (own, {name: place for name, place in self._places.items() if name not in self._own})
+
+    def __sizeof__(self) -> int:
+        """Return the size by which Dask judges a worker's memory."""
+        return 1000
+
+
+def store(arrays: Arrays) -> InMemory | Stored:
+    """Keep arrays in memory as long as this worker's share lasts, and in a file from then on.
+
+    Arrays that are mapped from a file stay there.
+    """
+    mapped = any(_place_in_file(array) for array in arrays.values())
+    if not mapped and _budget.take(sum(array.nbytes for array in arrays.values())):
+        return InMemory(arrays)
+    return Stored(arrays, get_worker().local_directory)
+
+
+def _restored(own: Arrays, places: Mapping[str, _Place]) -> InMemory | Stored:
+    return store({**own, **{name: place.map() for name, place in places.items()}})
+
+
+def _place_in_file(array: Array) -> _Place | None:
+    """Return the place of an array in C order that is mapped from a file, or None."""
+    mapped: np.memmap[Any, Any] | None = None
+    base: object = array
+    while isinstance(base, np.ndarray):
+        mapped = base if isinstance(base, np.memmap) else mapped
+        base = base.base
+    if mapped is None or mapped.filename is None or mapped.mode == "c" or not isinstance(base, mmap):
+        return None
+    if not array.flags.c_contiguous:
+        return None
+    offset = mapped.offset + _address(array) - _address(mapped)
+    return _Place(os.path.abspath(mapped.filename), offset, array.dtype, array.shape)
+
+
+def _address(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def _remove(path: str) -> None:
+    if os.path.exists(path):
+        os.unlink(path)
+
+
+class _Budget:
+    """The bytes of memory that blocks take in this process, of all its workers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # finalizers may run within `take`
+        self._taken = 0
+
+    def take(self, size: int) -> bool:
+        limit = get_worker().memory_manager.memory_limit
+        with self._lock:
+            if limit and self._taken + size > _MEMORY_SHARE * limit:
+                return False
+            self._taken += size
+            return True
+
+    def release(self, size: int) -> None:
+        with self._lock:
+            self._taken -= size
+
+
+_budget = _Budget()
