@@ -8,7 +8,7 @@ from distributed import Client, LocalCluster
 def client():
     """Three workers, which are threads of this process."""
     with (
-        LocalCluster(n_workers=3, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=3, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         yield client

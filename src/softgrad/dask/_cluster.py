@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from distributed import Client, KilledWorker, LocalCluster, get_worker
 from distributed.comm import CommClosedError
 
+from softgrad.dask._storage import MakeRoom
 from softgrad.linear_model._thread_limits import limited_threads
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class Cluster:
     def __init__(self, client: Client, n_threads: int | None) -> None:
         self._client = client
         self._n_threads = n_threads
+        with faults():
+            client.register_plugin(MakeRoom())
 
     def workers(self) -> dict[str, int]:
         """Return the numbers of threads of the workers."""
@@ -88,7 +91,7 @@ def _key(name: str) -> str:
 
 @contextmanager
 def faults() -> Iterator[None]:
-    """Raise ConnectionError if the scheduler is lost, and RuntimeError if a task has ended several workers."""
+    """Raise ConnectionError if the scheduler is lost or forgets its tasks, RuntimeError if a task ends its workers."""
     try:
         yield
     except KilledWorker as error:
@@ -97,7 +100,7 @@ def faults() -> Iterator[None]:
             "worker does not suffice for one partition: write smaller partitions, or fewer threads per worker"
         ) from error
     except (CancelledError, CommClosedError, TimeoutError) as error:
-        raise ConnectionError(f"the scheduler of the cluster is lost ({error!r:.200})") from error
+        raise ConnectionError(f"the scheduler of the cluster was lost or restarted ({error!r:.200})") from error
 
 
 @contextmanager
@@ -109,7 +112,7 @@ def client_of(client: Client | None) -> Iterator[Client]:
     try:
         active = Client.current()
     except ValueError:
-        with LocalCluster(dashboard_address=None) as cluster, Client(cluster) as own:
+        with LocalCluster(dashboard_address=":0") as cluster, Client(cluster) as own:
             yield own
         return
     yield active

@@ -19,6 +19,37 @@ _BLOCK_BYTES = 1 << 27
 
 
 def from_npy(paths: str | PathLike[str] | Sequence[str | PathLike[str]], *, rows: int | None = None) -> da.Array:
+    """Return the rows of .npy files, one below the other, as a dask array.
+
+    Its blocks are mapped from the files in the tasks that use them: `SoftmaxRegression.fit` reads them where they lie,
+    without a copy. Every worker must see the files under the same names.
+
+    Parameters
+    ----------
+    paths : path, or sequence of paths
+        Files that `numpy.save` has written, with equal columns.
+    rows : int, optional
+        Rows of a block; by default as many as take 128 MiB. A block does not extend over two files.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    ValueError
+        If there are no paths, rows is below 1, a file does not hold an array of rows, or the files have different
+        columns.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from softgrad.dask import from_npy
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "x.npy")
+    ...     np.save(path, np.arange(10.0).reshape(5, 2))
+    ...     from_npy(path, rows=2).compute().sum(axis=0)
+    array([20., 25.])
+    """
     files = [paths] if isinstance(paths, str | PathLike) else list(paths)
     if not files:
         raise ValueError("paths is empty; expected one .npy file or more")

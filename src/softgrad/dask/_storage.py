@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import threading
@@ -10,10 +11,12 @@ from mmap import mmap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from distributed import get_worker
+from distributed import WorkerPlugin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from distributed import Worker
 
     from softgrad._typing import Array
 
@@ -46,7 +49,7 @@ class InMemory:
     def __init__(self, arrays: Arrays) -> None:
         self._arrays = arrays
         self.bytes = sum(array.nbytes for array in arrays.values())
-        weakref.finalize(self, _budget.release, self.bytes)
+        weakref.finalize(self, _room.release, self.bytes)
 
     def read(self) -> Arrays:
         """Return the arrays."""
@@ -68,7 +71,7 @@ class Stored:
 
     is_stored = True
 
-    def __init__(self, arrays: Arrays, directory: str) -> None:
+    def __init__(self, arrays: Arrays, directory: str | None) -> None:
         self._places = {name: place for name, array in arrays.items() if (place := _place_in_file(array))}
         own = {name: array for name, array in arrays.items() if name not in self._places}
         self._own = frozenset(own)
@@ -76,7 +79,7 @@ class Stored:
         if own:
             self._places |= self._write(own, directory)
 
-    def _write(self, arrays: Arrays, directory: str) -> dict[str, _Place]:
+    def _write(self, arrays: Arrays, directory: str | None) -> dict[str, _Place]:
         file, path = tempfile.mkstemp(prefix="softgrad-", dir=directory)
         weakref.finalize(self, _remove, path)
         places = {}
@@ -107,9 +110,9 @@ def store(arrays: Arrays) -> InMemory | Stored:
     Arrays that are mapped from a file stay there.
     """
     mapped = any(_place_in_file(array) for array in arrays.values())
-    if not mapped and _budget.take(sum(array.nbytes for array in arrays.values())):
+    if not mapped and _room.take(sum(array.nbytes for array in arrays.values())):
         return InMemory(arrays)
-    return Stored(arrays, get_worker().local_directory)
+    return Stored(arrays, _room.directory)
 
 
 def _restored(own: Arrays, places: Mapping[str, _Place]) -> InMemory | Stored:
@@ -141,17 +144,23 @@ def _remove(path: str) -> None:
         os.unlink(path)
 
 
-class _Budget:
-    """The bytes of memory that blocks take in this process, of all its workers."""
+class _Room:
+    """The memory that the blocks of this process may take, and the directory for further ones."""
 
     def __init__(self) -> None:
+        self.directory: str | None = None
+        self._limit: float = math.inf
         self._lock = threading.RLock()  # finalizers may run within `take`
         self._taken = 0
 
+    def enter(self, worker: Worker) -> None:
+        limit = worker.memory_manager.memory_limit
+        self._limit = _MEMORY_SHARE * limit if limit else math.inf
+        self.directory = worker.local_directory
+
     def take(self, size: int) -> bool:
-        limit = get_worker().memory_manager.memory_limit
         with self._lock:
-            if limit and self._taken + size > _MEMORY_SHARE * limit:
+            if self._taken + size > self._limit:
                 return False
             self._taken += size
             return True
@@ -161,4 +170,14 @@ class _Budget:
             self._taken -= size
 
 
-_budget = _Budget()
+_room = _Room()
+
+
+class MakeRoom(WorkerPlugin):  # type: ignore[misc]  # Dask has no type hints
+    """Tells every worker, as it starts, where its blocks go: they may arrive outside of a task."""
+
+    name = "softgrad"
+
+    def setup(self, worker: Worker) -> None:
+        """Read the limits of a worker."""
+        _room.enter(worker)
