@@ -33,7 +33,7 @@ _RIDGE = 1e-9
 # Measured, in products of a pass: the cost of a product in a Gram matrix, and of an iteration outside its pass.
 _PRODUCT_COST, _OVERHEAD = 2.0, float(1 << 24)
 # Elements of a sample, at most, unless it has few rows: more would add no accuracy that the directions need.
-_SAMPLE_ELEMENTS = 1 << 26
+_SAMPLE_ELEMENTS = 1 << 23
 
 
 class Preconditioner(Protocol):
