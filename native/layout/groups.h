@@ -26,13 +26,6 @@ class Scratch {
   Scratch& operator=(const Scratch&) = delete;
   char* data() const { return data_; }
 
-  // Returns the memory, for the caller to free.
-  char* release() {
-    char* data = data_;
-    data_ = nullptr;
-    return data;
-  }
-
  private:
   char* data_;
 };

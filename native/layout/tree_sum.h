@@ -6,9 +6,8 @@
 // The sum is the root. The order of additions thus depends on the number of leaves alone, not on the threads, and the
 // sum over an aligned run of 2^l leaves is a node: other calls can compute it, on other machines too.
 //
-// Threads take the leaves one after the other. A node waits for its neighbour; the thread that computes the second of
-// the two adds them. So there are at most as many nodes at a time as threads, times the height of the tree, and seldom
-// more than their sum.
+// A node waits for its neighbour; the thread that completes the second of the two adds them. So a thread that takes
+// leaf after leaf has as many nodes as a stack of partial sums: at most one for each level, and the one in work.
 #pragma once
 
 #include "layout/groups.h"
@@ -19,24 +18,25 @@ namespace softgrad::SOFTGRAD_ISA {
 class TreeSum {
  public:
   // size: the number of sums in a node, a multiple of F64::lanes.
-  TreeSum(const Groups& leaves, int64_t size)
-      : leaves_(leaves), size_(size), waiting_(leaves.count * int64_t(sizeof(double*))) {
+  TreeSum(const Groups& leaves, int64_t size, int threads)
+      : leaves_(leaves),
+        size_(size),
+        bytes_((size * int64_t(sizeof(double)) + cache_line - 1) / cache_line * cache_line),
+        places_(most_nodes(leaves.count, threads)),
+        threads_(threads),
+        nodes_(places_ * bytes_),
+        taken_(places_),
+        waiting_(leaves.count * int64_t(sizeof(double*))) {
+    std::memset(taken_.data(), 0, places_);
     std::memset(waiting_.data(), 0, leaves.count * sizeof(double*));
   }
-  ~TreeSum() {
-    for (int64_t pair = 0; pair < leaves_.count; ++pair) std::free(pairs()[pair]);
-    for (double* node : spare_) std::free(node);
-    std::free(root_);
-  }
-  TreeSum(const TreeSum&) = delete;
-  TreeSum& operator=(const TreeSum&) = delete;
 
   // Calls leaf(k, first, end, sums, scratch), which writes the sums of leaf k, rows first to end - 1. Returns the root,
   // or nullptr if there are no leaves.
   template <class Leaf>
-  const double* run(int64_t scratch_bytes, int threads, Leaf leaf) {
-    for_groups(leaves_, scratch_bytes, threads, [&](int64_t k, int64_t first, int64_t end, char* scratch) {
-      double* sums = take_memory();
+  const double* run(int64_t scratch_bytes, Leaf leaf) {
+    for_groups(leaves_, scratch_bytes, threads_, [&](int64_t k, int64_t first, int64_t end, char* scratch) {
+      double* sums = take_place();
       leaf(k, first, end, sums, scratch);
       add_leaf(k, sums);
     });
@@ -44,43 +44,44 @@ class TreeSum {
   }
 
  private:
-  static constexpr int most_spare = 64;
-
-  // Where the first of two neighbours waits, level after level.
-  double** pairs() const { return reinterpret_cast<double**>(waiting_.data()); }
+  // Nodes at a time. One that waits has a neighbour with leaves that are not summed yet. Those are a run of leaves for
+  // each range and each batch of a thread (work_sharing.cc), and at each end of a run one node of every level waits.
+  static int64_t most_nodes(int64_t leaves, int threads) {
+    int64_t levels = 1;
+    for (int64_t nodes = leaves; nodes > 1; nodes = (nodes + 1) / 2) ++levels;
+    return left_of(leaves, 0, 4 * levels * threads);
+  }
 
   void add_leaf(int64_t k, double* sums) {
-    double** level = pairs();
-    for (int64_t nodes = leaves_.count; nodes > 1; k /= 2, level += nodes / 2, nodes = (nodes + 1) / 2) {
+    // Where the first of two neighbours waits, level after level.
+    double** pairs = reinterpret_cast<double**>(waiting_.data());
+    for (int64_t nodes = leaves_.count; nodes > 1; k /= 2, pairs += nodes / 2, nodes = (nodes + 1) / 2) {
       if (k == nodes - 1 && nodes % 2 == 1) continue;
-      double* neighbour = __atomic_exchange_n(level + k / 2, sums, __ATOMIC_ACQ_REL);
+      double* neighbour = __atomic_exchange_n(pairs + k / 2, sums, __ATOMIC_ACQ_REL);
       if (!neighbour) return;
-      level[k / 2] = nullptr;
       // In either order: addition commutes.
       for (int64_t i = 0; i < size_; i += F64::lanes) (F64::load(sums + i) + F64::load(neighbour + i)).store(sums + i);
-      keep_memory(neighbour);
+      leave_place(neighbour);
     }
     root_ = sums;
   }
 
-  double* take_memory() {
-    for (double*& place : spare_)
-      if (double* node = __atomic_exchange_n(&place, nullptr, __ATOMIC_ACQ_REL)) return node;
-    return reinterpret_cast<double*>(Scratch(size_ * int64_t(sizeof(double))).release());
+  // The first free one, so that memory beyond those in use is never touched.
+  double* take_place() {
+    for (int64_t i = 0;; i = i + 1 < places_ ? i + 1 : 0)
+      if (__atomic_exchange_n(taken_.data() + i, char(1), __ATOMIC_ACQUIRE) == 0)
+        return reinterpret_cast<double*>(nodes_.data() + i * bytes_);
   }
 
-  void keep_memory(double* node) {
-    for (double*& place : spare_) {
-      double* none = nullptr;
-      if (__atomic_compare_exchange_n(&place, &none, node, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return;
-    }
-    std::free(node);
+  void leave_place(double* node) {
+    int64_t place = (reinterpret_cast<char*>(node) - nodes_.data()) / bytes_;
+    __atomic_store_n(taken_.data() + place, char(0), __ATOMIC_RELEASE);
   }
 
   Groups leaves_;
-  int64_t size_;
-  Scratch waiting_;
-  double* spare_[most_spare] = {};
+  int64_t size_, bytes_, places_;
+  int threads_;
+  Scratch nodes_, taken_, waiting_;
   double* root_ = nullptr;
 };
 

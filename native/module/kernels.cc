@@ -102,7 +102,7 @@ void weighted_grams(const GramArguments& args) {
 }
 
 double column_sums(const ColumnSumArguments& args) {
-  return with_vectors(args.dtype, [&]<class V, class T>(Elements<V, T>) { return ColumnSums<T>(args).run(); });
+  return with_vectors(args.dtype, [&]<class V, class T>(Elements<V, T>) { return ColumnSums<V>(args).run(); });
 }
 
 void exp_difference_of(DType dtype, const void* z, double m, void* out, int64_t n) {

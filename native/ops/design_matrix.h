@@ -4,6 +4,7 @@
 #include "layout/tuning.h"
 #include "ops/arguments.h"
 #include "ops/panel_product.h"
+#include "simd/convert.h"
 #include "simd/lanes.h"
 
 namespace softgrad::SOFTGRAD_ISA {
@@ -71,12 +72,16 @@ struct DenseMatrix {
     for (int i = 0; i < count; ++i) copy_row(index[i], features, gathered + i * features);
   }
 
-  // total(d, c) += Σ_i x(first + i, d) g(i, c)
+  // total(d, c) += Σ_i x(first + i, d) g(i, c); from_zero: whatever total holds, take 0 for it.
   template <class V, int vectors>
-  void add_outer(int64_t first, int count, const T* g, double* total) const {
+  void add_outer(int64_t first, int count, const T* g, double* total, bool from_zero) const {
     Matrix<T> transposed{x.at(first, 0), x.column_stride, x.row_stride, count * x.row_stride};
     panel_product<V, vectors>(transposed, 0, features, count, g, vectors * V::lanes, [&](int64_t d, const V* sum) {
-      for (int v = 0; v < vectors; ++v) add_to(total + (d * vectors + v) * V::lanes, sum[v]);
+      double* to = total + d * vectors * V::lanes;
+      if (from_zero)
+        for (int v = 0; v < vectors; ++v) store_wide(sum[v], to + v * V::lanes);
+      else
+        for (int v = 0; v < vectors; ++v) add_to(to + v * V::lanes, sum[v]);
     });
   }
 };
@@ -126,8 +131,9 @@ struct SparseMatrix {
   void gather(const int64_t*, int, T*) const {}
 
   template <class V, int vectors>
-  void add_outer(int64_t first, int count, const T* g, double* total) const {
+  void add_outer(int64_t first, int count, const T* g, double* total, bool from_zero) const {
     constexpr int width = vectors * V::lanes;
+    if (from_zero) std::memset(total, 0, features * width * sizeof(double));
     for (int i = 0; i < count; ++i)
       for (int64_t e = starts[first + i]; e < starts[first + i + 1]; ++e) {
         double* to = total + int64_t(indices[e]) * width;

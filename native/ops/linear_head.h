@@ -108,11 +108,11 @@ class LinearHeadPass {
   }
 
   double run() {
-    TreeSum tree(Groups(head_.x.rows, head_.leaf_rows), node_size());
+    TreeSum tree(Groups(head_.x.rows, head_.leaf_rows), node_size(), threads());
     auto leaf = [&](int64_t, int64_t first, int64_t end, double* sums, char* scratch) {
       sum_rows(first, end, sums, scratch);
     };
-    const double* sums = tree.run(scratch_bytes(), threads(), leaf);
+    const double* sums = tree.run(scratch_bytes(), leaf);
     write_sums(sums);
     return sums ? sums[loss_at()] : 0;
   }
@@ -132,13 +132,13 @@ class LinearHeadPass {
   }
 
   void sum_rows(int64_t first, int64_t end, double* sums, char* scratch) const {
-    std::memset(sums, 0, node_size() * sizeof(double));
-    for (; first < end; first += chunk_)
-      sums[loss_at()] += sum_chunk(first, static_cast<int>(left_of(end, first, chunk_)), sums, scratch);
+    std::memset(sums + bias_at(), 0, (node_size() - bias_at()) * sizeof(double));
+    for (int64_t n = first; n < end; n += chunk_)
+      sums[loss_at()] += sum_chunk(n, static_cast<int>(left_of(end, n, chunk_)), n == first, sums, scratch);
   }
 
-  // Returns the loss of the chunk.
-  double sum_chunk(int64_t first, int count, double* sums, char* scratch) const {
+  // Returns the loss of the chunk. from_zero: the sums over g x are not set yet.
+  double sum_chunk(int64_t first, int count, bool from_zero, double* sums, char* scratch) const {
     T* logits = reinterpret_cast<T*>(scratch);
     T* packed = logits + chunk_ * step_;
     T* row_loss = packed + chunk_ * step_;
@@ -147,7 +147,7 @@ class LinearHeadPass {
     });
     clear_absent(first, count, logits);
     double loss = task_.replace(first, count, logits, step_, row_loss);
-    panels_.for_panels([&](auto p) { add_sums(p, first, count, logits, packed, sums); });
+    panels_.for_panels([&](auto p) { add_sums(p, first, count, from_zero, logits, packed, sums); });
     return loss;
   }
 
@@ -158,7 +158,7 @@ class LinearHeadPass {
   }
 
   template <int vectors>
-  void add_sums(Panel<vectors> p, int64_t first, int count, const T* g, T* packed, double* sums) const {
+  void add_sums(Panel<vectors> p, int64_t first, int count, bool from_zero, const T* g, T* packed, double* sums) const {
     constexpr int width = vectors * W;
     double* of_g = sums + bias_at() + p.first_class;
     for (int i = 0; i < count; ++i)
@@ -167,7 +167,7 @@ class LinearHeadPass {
         row.store(packed + i * width + v);
         add_to(of_g + v, row);
       }
-    x_.template add_outer<V, vectors>(first, count, packed, sums + p.first_class * features_);
+    x_.template add_outer<V, vectors>(first, count, packed, sums + p.first_class * features_, from_zero);
   }
 
   // sums: nullptr if there are no rows.

@@ -222,8 +222,9 @@ void check_matrices(Context& context) {
       context.report.holds(same_bits(linear_head_results(context.kernels, x, sparse, 1),
                                      linear_head_results(context.kernels, x, sparse, threads)),
                            (sparse ? "sparse linear head, " : "linear head, ") + what);
-    context.report.holds(same_bits(matrix_results(context.kernels, x, 1), matrix_results(context.kernels, x, threads)),
-                         "sums of rows and of columns, Gram matrices, class weights, Cholesky solutions, eigenvalues, " + what);
+    context.report.holds(
+        same_bits(matrix_results(context.kernels, x, 1), matrix_results(context.kernels, x, threads)),
+        "sums of rows and of columns, Gram matrices, class weights, Cholesky solutions, eigenvalues, " + what);
     for (const Array* q : {&good, &bad})
       context.report.holds(same_bits(target_results(*q, 1), target_results(*q, threads)), "targets, " + what);
   }

@@ -5,7 +5,10 @@ from functools import cache
 import numpy as np
 import pytest
 import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from softgrad import _core
 from softgrad._loss_spec import LossSpec
 from softgrad._targets import Targets
 from softgrad.linear_model._problem import _kernels
@@ -22,6 +25,7 @@ SHAPES = [
     (65, 5, 60), (120, 30, 70), (65, 2, 130), (150, 3000, 5),
 ]  # fmt: skip
 DTYPES = [np.float32, np.float64]
+LEAF_ROWS = 512
 
 
 def gradient(x, W, b, targets, spec, probs=None):
@@ -207,7 +211,16 @@ def passes(x, p):
         *gradient(x, p.W, p.b, *p.targets("labels", 0.1), kept), kept, *hessian_product(x, p.V, p.v, kept, p.weight),
         weighted_grams(x, np.arange(0, N, 2), p.soft[::2, :3], np.full(D, 0.5), np.full(D, 2.0), True),
         class_weights(x, np.arange(0, N, 2), p.W, p.b, p.weight[::2].copy()),
+        *([column_sums(x, p.weight, LEAF_ROWS // 8)] if isinstance(x, np.ndarray) else []),
     ]  # fmt: skip
+
+
+def column_sums(x, weight, leaf_rows):
+    """Σ s (x − ½) and Σ s (x − ½)² of every column."""
+    sums = np.empty((2, x.shape[1]))
+    largest = _core.column_sums(buffers(x)[0], x, leaf_rows, weight, np.full(x.shape[1], 0.5), sums)
+    assert largest == np.abs(x).max(initial=0)
+    return sums
 
 
 def split_entries(x):
@@ -248,6 +261,72 @@ def test_the_number_of_threads_changes_no_bit(form, dtype, threads):
         threads(count)
         for result, one in zip([*passes(x, p), cholesky_solve(factors, vectors)], expected, strict=True):
             np.testing.assert_array_equal(result, one)
+
+
+class SumsOfRows:
+    """The sums that the passes over X add by a tree, over some rows alone."""
+
+    def __init__(self, p, x, kind):
+        self.p, self.x = p, x
+        self.targets, self.spec = p.targets(kind, 0.1)
+
+    def node(self, first, end):
+        p, x = self.p, self.x[first:end]
+        part = self.targets.part(slice(first, end))
+        targets, weight = (part.labels, part.probabilities), part.row_weight
+        sum_W, sum_b, product_W, product_b = (np.empty(like.shape) for like in (p.W, p.b, p.W, p.b))
+        probs = np.empty((len(weight), len(p.b)), x.dtype)
+        arrays = (*buffers(x), LEAF_ROWS)
+        loss = _core.linear_head_gradient(self.spec, *arrays, p.W, p.b, *targets, weight, probs, sum_W, sum_b)
+        _core.linear_head_hvp(*arrays, p.V, p.v, weight, probs, product_W, product_b)
+        sums = [np.array(loss), sum_W, sum_b, product_W, product_b]
+        return [*sums, column_sums(x, weight, LEAF_ROWS)] if isinstance(x, np.ndarray) else sums
+
+
+def aligned_runs(first, end, rows):
+    """Divide rows first to end into runs of 2^s leaves that begin at a multiple of 2^s leaves, as long as possible."""
+    while first < end:
+        size = LEAF_ROWS
+        while first % (2 * size) == 0 and first + size < rows and min(first + 2 * size, rows) <= end:
+            size *= 2
+        yield first, min(first + size, rows)
+        first += size
+
+
+def add_nodes(nodes, first, end):
+    """Return the node over rows first to end: one of `nodes`, or the sum of its two children."""
+    if (first, end) in nodes:
+        return nodes[first, end]
+    half = LEAF_ROWS
+    while first + 2 * half < end:
+        half *= 2
+    children = add_nodes(nodes, first, first + half), add_nodes(nodes, first + half, end)
+    return [left + right for left, right in zip(*children, strict=True)]
+
+
+@pytest.mark.parametrize("kind", ["labels", "soft"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", [np.ascontiguousarray, np.asfortranarray, scipy.sparse.csr_array])
+def test_sums_over_parts_of_the_rows_are_nodes_of_one_tree(form, dtype, kind):
+    p = problem(9 * LEAF_ROWS, 12, 3)
+    sums = SumsOfRows(p, form(p.x.astype(dtype)), kind)
+
+    @settings(deadline=None, max_examples=8, derandomize=True)
+    @given(st.integers(1, 9 * LEAF_ROWS), st.sets(st.integers(1, 8)))
+    def check(rows, cuts):
+        ends = [*sorted(cut * LEAF_ROWS for cut in cuts if cut * LEAF_ROWS < rows), rows]
+        parts = zip([0, *ends[:-1]], ends, strict=True)
+        nodes = {run: sums.node(*run) for part in parts for run in aligned_runs(*part, rows)}
+        for result, expected in zip(add_nodes(nodes, 0, rows), sums.node(0, rows), strict=True):
+            np.testing.assert_array_equal(result, expected)
+
+    check()
+
+
+def test_sums_over_no_rows_are_zero():
+    p = problem(7, 3, 2)
+    for result in SumsOfRows(p, p.x.astype(np.float64), "labels").node(0, 0):
+        np.testing.assert_array_equal(result, np.zeros(result.shape))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
