@@ -1,6 +1,7 @@
 // Sums over rows are the root of a fixed binary tree of leaves: equal, bit for bit, to the sum of the nodes that other
 // calls compute from aligned parts of the rows, for every number of threads. Under ThreadSanitizer this test looks for
 // races between the threads that add the nodes.
+#include "bounds.h"
 #include "calls.h"
 #include "families.h"
 #include "layout/work_sharing.h"
