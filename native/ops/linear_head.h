@@ -127,7 +127,7 @@ class LinearHeadPass {
   // Fewer where the sums of each would be large beside X.
   int threads() const {
     int64_t most = X::bytes(head_.x) / share_of_sums / (node_size() * int64_t(sizeof(double)));
-    if (most < least_sums) most = least_sums;
+    if (most < least_threads_of_sums) most = least_threads_of_sums;
     return head_.threads < most ? head_.threads : static_cast<int>(most);
   }
 
