@@ -12,6 +12,7 @@ from softgrad import _core
 from softgrad._loss_spec import LossSpec
 from softgrad._targets import Targets
 from softgrad.linear_model._problem import _kernels
+from softgrad.linear_model._problem._design_matrix import buffers
 from softgrad.linear_model._problem._kernels import cholesky_solve, class_weights, split, weighted_grams
 from softgrad.linear_model._problem._rows import LocalRows
 

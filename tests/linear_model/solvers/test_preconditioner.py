@@ -266,16 +266,21 @@ def test_the_plan_keeps_blocks_within_their_limit(rows, columns, classes, kind):
     assert blocks * (columns + 1) ** 2 <= max(rows * columns / 4, 2**24)
 
 
-def test_a_larger_plan_takes_twice_the_rows_up_to_all():
-    objective = shaped(60_000, 784, 10)
+@pytest.mark.parametrize(
+    "rows, columns, most",
+    [(10_000, 784, 10_000), (60_000, 784, 2**23 // 784), (1_000_000, 100, 2**23 // 100), (10_000, 4000, 8 * 4001)],
+)
+def test_a_larger_plan_takes_twice_the_rows_up_to_the_largest_sample(rows, columns, most):
+    objective = shaped(rows, columns, 10)
+    most = min(most, rows)
     plan = Plan.of(objective)
-    assert plan.rows < 60_000
     costs = []
-    while plan.rows < 60_000:
+    while plan.rows < most:
         larger = plan.larger(objective)
-        assert larger == (plan.kind, min(60_000, 2 * plan.rows))
+        assert larger == (plan.kind, min(most, 2 * plan.rows))
         costs.append(plan.cost(objective))
         plan = larger
+    assert plan.rows == most
     assert plan.larger(objective) == plan
     assert all(np.diff(costs) > 0)
 
