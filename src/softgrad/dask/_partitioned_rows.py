@@ -103,7 +103,9 @@ class PartitionedRows(Rows):
         self._workers = frozenset(threads)
         rows = [block.rows for block in self._facts]
         places = placement(rows, self._cluster.holders(self._blocks), threads)
-        self._shards = {worker: self._shard(worker, places) for worker in dict.fromkeys(places)}
+        # A worker whose blocks lie within leaves of others has nothing to sum.
+        owners = dict.fromkeys(place for place, pieces in zip(places, self._pieces, strict=True) if pieces)
+        self._shards = {worker: self._shard(worker, places) for worker in owners}
 
     def _shard(self, worker: str, places: Sequence[str]) -> Any:
         """Return the future of a worker's shard. Of the blocks of other workers only the edges of leaves move."""
