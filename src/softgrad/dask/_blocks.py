@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -107,10 +106,8 @@ def make_block(partition: int, X: Any, y: Any, sample_weight: Any, estimator: st
         return None
     try:
         checked = BaseEstimator()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # some are about the classes of few rows
-            x = validate_rows(checked, X, reset=True)
-            encoded = encode_target(y, x.shape[0], estimator)
+        x = validate_rows(checked, X, reset=True)
+        encoded = encode_target(y, x.shape[0], estimator, is_part=True)
         weight = None if sample_weight is None else convert_sample_weight(sample_weight, x.shape[0])
     except (ValueError, TypeError) as error:
         raise type(error)(f"partition {partition}: {error}") from None

@@ -42,8 +42,11 @@ class EncodedTarget(NamedTuple):
         return sum_by_class(self.codes, weight, len(self.names))
 
 
-def encode_target(y: Any, rows: int, estimator: str) -> EncodedTarget:
-    """Encode y, labels of any type or a floating matrix of class probabilities, which must have as many rows as X."""
+def encode_target(y: Any, rows: int, estimator: str, *, is_part: bool = False) -> EncodedTarget:
+    """Encode y, labels of any type or a floating matrix of class probabilities, which must have as many rows as X.
+
+    For a part of the rows, scikit-learn's warning about the number of classes is left out.
+    """
     if y is None:
         raise ValueError(f"{estimator} requires y to be passed, but the target y is None")
     refuse_masks_and_dates(y, "y")
@@ -62,10 +65,10 @@ def encode_target(y: Any, rows: int, estimator: str) -> EncodedTarget:
         )
     if array.ndim == 2 and array.shape[1] != 1:
         return _encode_probabilities(array, columns)
-    return _encode_labels(array)
+    return _encode_labels(array, is_part)
 
 
-def _encode_labels(array: Array) -> EncodedTarget:
+def _encode_labels(array: Array, is_part: bool) -> EncodedTarget:
     if array.ndim == 2:
         warnings.warn(
             f"A column-vector y was passed when a 1d array was expected: y has shape {array.shape}; write y.ravel()",
@@ -82,11 +85,17 @@ def _encode_labels(array: Array) -> EncodedTarget:
             )
     always_labels = array.dtype.kind in "biuU"
     if not always_labels:
-        check_classification_targets(array)
+        check_classification_targets(_few_labels(array) if is_part else array)
     names, codes = _unique_with_codes(array)
-    if always_labels and 2 * len(names) >= len(array):
+    if always_labels and 2 * len(names) >= len(array) and not is_part:
         check_classification_targets(array)  # which warns about so many classes
     return EncodedTarget(names, codes, None)
+
+
+def _few_labels(array: Array) -> Array:
+    """Return so few labels that scikit-learn does not warn about the number of classes; fractions if there are any."""
+    fractions = array[array % 1 != 0] if array.dtype.kind == "f" else array
+    return (fractions if len(fractions) else array)[:20]
 
 
 def _unique_with_codes(array: Array) -> tuple[Array, Array]:
