@@ -108,5 +108,9 @@ def _lengths(value: Any) -> tuple[int, ...] | None:
 
 
 def _delayed(value: Any) -> Sequence[Any]:
-    parts = value.to_delayed()
-    return list(parts.ravel()) if isinstance(parts, np.ndarray) else parts
+    if is_frame(value):
+        # `optimize` also joins the partitions of Parquet files of which few columns are read: another number for y
+        # than for X. `simplify` only leaves out the other columns.
+        parts: Sequence[Any] = value.simplify().to_delayed(optimize_graph=False)
+        return parts
+    return list(value.to_delayed().ravel())
