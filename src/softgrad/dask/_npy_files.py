@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import dask.array as da
 import numpy as np
 from dask import delayed
+from numpy.lib.format import open_memmap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,13 +54,25 @@ def from_npy(paths: str | PathLike[str] | Sequence[str | PathLike[str]], *, rows
     files = [paths] if isinstance(paths, str | PathLike) else list(paths)
     if not files:
         raise ValueError("paths is empty; expected one .npy file or more")
-    if rows is not None and rows < 1:
-        raise ValueError(f"rows={rows!r}; expected a positive number of rows in a block, or None")
-    return da.concatenate([_array(Path(path).absolute(), rows) for path in files])
+    if rows is not None and (not isinstance(rows, int | np.integer) or rows < 1):
+        error = ValueError if isinstance(rows, int | np.integer) else TypeError
+        raise error(f"rows={rows!r}; expected a positive integer, the rows of a block, or None")
+    arrays = {path: _array(Path(path).absolute(), rows) for path in files}
+    first = arrays[files[0]].shape[1:]
+    for path, array in arrays.items():
+        if array.shape[1:] != first:
+            raise ValueError(
+                f"{path} holds rows of shape {array.shape[1:]}, and {files[0]} of shape {first}; expected the same in "
+                "all files"
+            )
+    return da.concatenate([arrays[path] for path in files])
 
 
 def _array(path: Path, rows: int | None) -> da.Array:
-    whole: Array = np.load(path, mmap_mode="r")
+    try:
+        whole: Array = open_memmap(path, mode="r")
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be mapped as a .npy file: {error}") from None
     if not whole.ndim:
         raise ValueError(f"{path} holds a single number; expected an array of rows")
     step = rows or max(1, _BLOCK_BYTES // max(1, whole[:1].nbytes))
@@ -73,5 +86,5 @@ def _block(path: Path, whole: Array, rows: slice) -> da.Array:
 
 
 def _rows(path: str, rows: slice) -> Array:
-    mapped: Array = np.load(path, mmap_mode="r")[rows]
+    mapped: Array = open_memmap(path, mode="r")[rows]
     return mapped
