@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -283,6 +284,12 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         """Take the results of a fit over from a model in memory."""
         self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update({name: value for name, value in vars(local).items() if _is_result(name)})
+
+    def __sklearn_clone__(self) -> Self:
+        """Return an estimator with the same parameters; of the client, which cannot be copied, it gets no copy."""
+        parameters = self.get_params(deep=False)
+        client = parameters.pop("client")
+        return type(self)(**copy.deepcopy(parameters), client=client)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for a pickle or a copy, without the client."""
