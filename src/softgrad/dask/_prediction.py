@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from dask import delayed
 
-from softgrad.dask._partitions import checked_rows, is_frame, partitions_of
+from softgrad.dask._partitions import checked_rows, is_frame
 from softgrad.linear_model._problem._targets import check_largest_weight, convert_sample_weight
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ def predictions(model: SoftmaxRegression, method: str, X: Any) -> da.Array:
     return X.map_blocks(_predict, model, method, empty, dtype=empty.dtype, meta=empty, **axes)
 
 
-def accuracy(model: SoftmaxRegression, X: Any, y: Any, sample_weight: Any) -> Delayed:
-    """Return the weighted accuracy as a delayed number."""
+def accuracy(model: SoftmaxRegression, partitions: Sequence[tuple[Any, Any, Any]]) -> Delayed:
+    """Return the weighted accuracy as a delayed number, given X, y and the weights of every partition."""
     count = delayed(_count_correct, pure=True)
-    return delayed(_ratio)([count(model, i, *parts) for i, parts in enumerate(partitions_of(X, y, sample_weight))])
+    return delayed(_ratio)([count(model, i, *parts) for i, parts in enumerate(partitions)])
 
 
 def _empty(model: SoftmaxRegression, method: str) -> Array:

@@ -261,7 +261,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         TypeError, ValueError
             As `predict`; also if y or sample_weight does not match X.
         """
-        score = accuracy(self.to_local(), X, y, sample_weight)
+        score = accuracy(self.to_local(), partitions_of(X, y, sample_weight))
         if not compute:
             return score
         return float(score.compute() if self.client is None else self.client.compute(score, sync=True))
