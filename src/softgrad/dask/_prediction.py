@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dask import delayed
+from sklearn.utils.validation import validate_data
 
 from softgrad.dask._partitions import checked_rows, is_frame
 from softgrad.linear_model._problem._targets import check_largest_weight, convert_sample_weight
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 def predictions(model: SoftmaxRegression, method: str, X: Any) -> da.Array:
     """Return model.<method>(X) as a dask array with the blocks of X."""
     X = checked_rows(X)
+    _check_columns(model, X)
     empty = _empty(model, method)
     if is_frame(X):
         return X.map_partitions(_predict, model, method, empty, meta=empty)
@@ -34,6 +36,12 @@ def accuracy(model: SoftmaxRegression, partitions: Sequence[tuple[Any, Any, Any]
     """Return the weighted accuracy as a delayed number, given X, y and the weights of every partition."""
     count = delayed(_count_correct, pure=True)
     return delayed(_ratio)([count(model, i, *parts) for i, parts in enumerate(partitions)])
+
+
+def _check_columns(model: SoftmaxRegression, X: Any) -> None:
+    """Raise ValueError unless X has the columns of the fit."""
+    meta = X._meta if is_frame(X) else np.empty((0, X.shape[1]))
+    validate_data(model, meta, reset=False, skip_check_array=True)
 
 
 def _empty(model: SoftmaxRegression, method: str) -> Array:
