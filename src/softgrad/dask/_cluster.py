@@ -112,7 +112,9 @@ def client_of(client: Client | None) -> Iterator[Client]:
     try:
         active = Client.current()
     except ValueError:
-        with LocalCluster(dashboard_address=":0") as cluster, Client(cluster) as own:
+        # Any free port: with None the scheduler listens on port 8787 of all addresses, and warns if that is taken.
+        options = {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
+        with LocalCluster(**options) as cluster, Client(cluster) as own:
             yield own
         return
     yield active
