@@ -60,9 +60,10 @@ class Cluster:
     def run_on_each(self, objects: Mapping[str, Any], method: Callable[..., Any], args: tuple[Any, ...]) -> list[Any]:
         """Return method(object, *args) of the objects, each on its worker."""
         # The arguments are the result of a task: sent once, passed on between workers, and made again if one is lost.
-        with faults(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
-            shared = self._client.submit(_unchanged, args, key=_key("arguments"))
+        with faults():
+            with warnings.catch_warnings():  # not around the tasks, which may run in threads of this process
+                warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+                shared = self._client.submit(_unchanged, args, key=_key("arguments"))
             futures = [
                 self._client.submit(
                     _run, method, target, shared, self._n_threads,
