@@ -8,13 +8,12 @@ from distributed import Client, LocalCluster
 
 @contextmanager
 def connected(workers):
-    """A client of workers that are threads of this process, but exchange data over TCP as processes do."""
+    """A client of workers that are threads of this process."""
     with (
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=False,
-            protocol="tcp://",
             dashboard_address="127.0.0.1:0",
             scheduler_kwargs={"dashboard": False},
         ) as cluster,

@@ -1,5 +1,7 @@
 """Blocks divided into leaves and shards: every leaf has one owner, and sums are those of the rows in memory."""
 
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -56,6 +58,11 @@ def stored(request, tmp_path, monkeypatch):
 N, D, K = 5000, 3, 4
 
 
+def sent(value):
+    """The value as another worker receives it."""
+    return pickle.loads(pickle.dumps(value))
+
+
 def shards_of(x, y, weight, boundaries, owners, workers=3):
     """The shards of workers for blocks that end at the boundaries and belong to the owners."""
     leaf_rows = LEAF_ROWS
@@ -64,7 +71,7 @@ def shards_of(x, y, weight, boundaries, owners, workers=3):
     ends = [*sorted({b for b in boundaries if b < N}), N]
     starts = [0, *ends[:-1]]
     blocks = [
-        make_block(i, x[start:end], y[start:end], weight[start:end], "")
+        sent(make_block(i, x[start:end], y[start:end], weight[start:end], ""))
         for i, (start, end) in enumerate(zip(starts, ends, strict=True))
     ]
     pieces = pieces_of_blocks([block.shape[0] for block in blocks], leaf_rows)
@@ -72,7 +79,7 @@ def shards_of(x, y, weight, boundaries, owners, workers=3):
     for worker in range(workers):
         own = [i for i in range(len(blocks)) if owners[i % len(owners)] == worker]
         foreign = [s for i in own for piece in pieces[i] for s in piece.sources if s.block not in own]
-        edges = [blocks[source.block].rows(source.rows, rules) for source in foreign]
+        edges = [sent(blocks[source.block].rows(source.rows, rules)) for source in foreign]
         of_own = [piece for i in own for piece in pieces[i]]
         if of_own:
             shards.append(make_shard(own, [blocks[i] for i in own], foreign, edges, of_own, rules, -(-N // leaf_rows)))
