@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from softgrad.dask._blocks import Block, FitRules
 
 # The most bytes of a block in a file that are mapped at a time.
-_MAPPED_BYTES = 1 << 26
+_MAPPED_BYTES = 1 << 24
 
 Nodes = dict[tuple[int, int], "Array"]
 

@@ -7,7 +7,7 @@ import os
 import tempfile
 import threading
 import weakref
-from mmap import mmap
+from mmap import MADV_DONTNEED, mmap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -78,6 +78,8 @@ class Stored:
         self.bytes = sum(array.nbytes for array in own.values())
         if own:
             self._places |= self._write(own, directory)
+        for name in arrays.keys() - self._own:
+            _forget(arrays[name])
 
     def _write(self, arrays: Arrays, directory: str | None) -> dict[str, _Place]:
         file, path = tempfile.mkstemp(prefix="softgrad-", dir=directory)
@@ -121,17 +123,28 @@ def _restored(own: Arrays, places: Mapping[str, _Place]) -> InMemory | Stored:
 
 def _place_in_file(array: Array) -> _Place | None:
     """Return the place of an array in C order that is mapped from a file, or None."""
+    mapped = _mapped(array)
+    if mapped is None or mapped.filename is None or mapped.mode == "c" or not array.flags.c_contiguous:
+        return None
+    offset = mapped.offset + _address(array) - _address(mapped)
+    return _Place(os.path.abspath(mapped.filename), offset, array.dtype, array.shape)
+
+
+def _mapped(array: Array) -> np.memmap[Any, Any] | None:
+    """Return the whole map that an array is a part of, or None."""
     mapped: np.memmap[Any, Any] | None = None
     base: object = array
     while isinstance(base, np.ndarray):
         mapped = base if isinstance(base, np.memmap) else mapped
         base = base.base
-    if mapped is None or mapped.filename is None or mapped.mode == "c" or not isinstance(base, mmap):
-        return None
-    if not array.flags.c_contiguous:
-        return None
-    offset = mapped.offset + _address(array) - _address(mapped)
-    return _Place(os.path.abspath(mapped.filename), offset, array.dtype, array.shape)
+    return mapped if isinstance(base, mmap) else None
+
+
+def _forget(array: Array) -> None:
+    """Free the memory of a map, which Dask may hold for a while; what is used again is read again."""
+    mapped = _mapped(array)
+    if mapped is not None and isinstance(mapped.base, mmap):
+        mapped.base.madvise(MADV_DONTNEED)
 
 
 def _address(array: Array) -> int:
