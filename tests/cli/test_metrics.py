@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from softgrad.cli import _metrics
-from softgrad.cli._metrics import BINS, evaluation, facts, macro, most_mistaken, shown_classes
+from softgrad.cli._metrics import BINS, evaluation, facts, macro, most_mistaken, shown_classes, sums_of
 
 
 def sample(rows, classes, *, seed=0, scale=3.0, dtype=np.float64):
@@ -81,9 +81,7 @@ def test_calibration_is_a_plain_sum_over_the_bins():
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
     third = 5 / BINS
     confidence = np.array([third, np.nextafter(third, 1), np.nextafter(third, 0)])
-    found = _metrics._calibration(confidence, np.array([True, False, True]))
-    assert found.rows.tolist() == [0] * 4 + [2, 1] + [0] * 9
-    assert found.accuracy[4:6].tolist() == [1, 0]
+    assert _metrics._bins(confidence).tolist() == [4, 5, 4]
     sure = measured(np.array([[800.0, 0.0]]), np.array([0]))  # confidence 1
     assert sure.calibration.rows.tolist() == [0] * 14 + [1]
     assert sure.calibration_error == 0
@@ -108,6 +106,15 @@ def test_rows_in_blocks_are_the_same(monkeypatch):
     for block in (1, 30, 699):
         monkeypatch.setattr(_metrics, "_BLOCK", block)
         assert json.dumps(facts(measured(z, y))) == json.dumps(facts(whole))
+
+
+def test_sums_over_parts_add_up_in_any_order():
+    z, y = sample(1000, 7)
+    z[17], y[17] = np.where(np.arange(7) == 2, -np.inf, 0), 2  # an infinite loss
+    parts = [sums_of(z[rows], y[rows]) for rows in (slice(0, 13), slice(13, 13), slice(13, 700), slice(700, 1000))]
+    expected = json.dumps(facts(measured(z, y)))
+    for order in (parts, parts[::-1]):
+        assert json.dumps(facts(_metrics.figures(sum(order[1:], order[0]), np.arange(7)))) == expected
 
 
 def test_indices_are_one_hot_probabilities():

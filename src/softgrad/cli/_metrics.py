@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from softgrad._typing import Array
 
 BINS = 15  # as in Guo et al.
+_EDGES = np.arange(BINS + 1) / BINS
 _TOP = 5
 # The number of float64 logits in memory at a time.
 _BLOCK = 2**20
@@ -100,12 +101,71 @@ def evaluation(logits: Array, target: Array, classes: Array) -> Evaluation:
     >>> round(found.loss, 4), found.recall.tolist(), found.confusion.toarray().tolist()
     (0.4963, [1.0, 0.5], [[1, 0], [1, 1]])
     """
-    rows, count = logits.shape
-    if not rows:
+    if not len(logits):
         raise ValueError("there are no rows; expected at least one to evaluate")
-    loss, brier = np.empty(rows), np.empty(rows)
-    confidence = np.empty(rows)
-    truth, predicted, rank = (np.empty(rows, np.int64) for _ in range(3))
+    return figures(sums_of(logits, target), classes)
+
+
+class Total(NamedTuple):
+    """A sum in twice the precision of float64, so that its value does not depend on the order of the rows."""
+
+    high: Any
+    low: Any
+
+    @classmethod
+    def of(cls, values: Array) -> Total:
+        """Return the sum along the last axis."""
+        total = cls(values, np.zeros_like(values))
+        while total.high.shape[-1] > 1:
+            if total.high.shape[-1] % 2:
+                total = cls(*(np.concatenate([part, np.zeros_like(part[..., :1])], axis=-1) for part in total))
+            even, odd = (cls(*(part[..., first::2] for part in total)) for first in (0, 1))
+            total = even + odd
+        return cls(*(part.sum(axis=-1) for part in total))
+
+    def __add__(self, other: object) -> Total:
+        """Return the sum of both, after Knuth's TwoSum."""
+        if not isinstance(other, Total):
+            return NotImplemented
+        a, b = self.high, other.high
+        high = a + b
+        with np.errstate(invalid="ignore"):  # infinite losses
+            rest = high - a
+            error = (a - (high - rest)) + (b - rest)
+        return Total(high, self.low + other.low + np.where(np.isfinite(high), error, 0.0))
+
+    @property
+    def value(self) -> Any:
+        """The sum, rounded."""
+        return self.high + self.low
+
+
+class Sums(NamedTuple):
+    """Sums over rows, of which the sums over more rows can be made."""
+
+    rows: int
+    loss: Total
+    brier: Total
+    in_top: int
+    """Number of rows whose label is one of the five most probable classes."""
+    bin_rows: Array
+    """Number of rows in each bin of confidence."""
+    bin_confidence: Total
+    bin_right: Array
+    confusion: csr_array
+    """As in `Evaluation`."""
+
+    def __add__(self, other: object) -> Sums:
+        """Return the sums over the rows of both."""
+        if not isinstance(other, Sums):
+            return NotImplemented
+        return Sums(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def sums_of(logits: Array, target: Array) -> Sums:
+    """Return the sums over some rows for `figures`; parameters and errors are those of `evaluation`."""
+    rows, count = logits.shape
+    total = _no_rows(count)
     step = max(1, _BLOCK // count)
     for start in range(0, rows, step):
         block = slice(start, start + step)
@@ -113,34 +173,68 @@ def evaluation(logits: Array, target: Array, classes: Array) -> Evaluation:
         y = np.asarray(target[block])
         if y.ndim == 2:
             y = y / y.sum(axis=1, keepdims=True, dtype=np.float64)
-        loss[block], difference = sg.cross_entropy_value_and_grad(z, y, reduction="none")
-        if np.isnan(loss[block]).any():
-            raise ValueError(_without_softmax(z, start, int(np.isnan(loss[block]).argmax())))
-        # The gradient is p - y, exact also where p rounds to 1.
-        brier[block] = np.einsum("nk,nk->n", difference, difference)
-        confidence[block] = sg.softmax(z, out=difference).max(axis=1)
-        truth[block] = y if y.ndim == 1 else y.argmax(axis=1)
-        predicted[block] = z.argmax(axis=1)
-        rank[block] = _rank(z, truth[block])
-    right = truth == predicted
-    calibration = _calibration(confidence, right)
+        total += _block_sums(z, y, start)
+    return total
+
+
+def figures(sums: Sums, classes: Array) -> Evaluation:
+    """Return the figures of the rows, at least one, of some sums."""
+    rows = sums.rows
+    calibration = _calibration(sums)
     filled = calibration.rows > 0
     gaps = np.abs(calibration.accuracy - calibration.confidence)[filled]
-    by_class = _by_class(truth, predicted, count)
+    by_class = _by_class(sums.confusion)
     support = by_class["support"]
     prior = support[support > 0] / rows
     return Evaluation(
         rows=rows,
-        loss=float(loss.mean()),
+        loss=float(sums.loss.value) / rows,
         prior_loss=-float(prior @ np.log(prior)) + 0.0,  # of one class -0
-        accuracy=float(right.mean()),
-        top5_accuracy=float((rank < _TOP).mean()) if count > _TOP else None,
-        brier=float(brier.mean()),
-        confidence=float(confidence.mean()),
+        accuracy=float(sums.bin_right.sum()) / rows,
+        top5_accuracy=sums.in_top / rows if len(classes) > _TOP else None,
+        brier=float(sums.brier.value) / rows,
+        confidence=float(sums.bin_confidence.value.sum()) / rows,
         calibration_error=float(gaps @ (calibration.rows[filled] / rows)),
         calibration=calibration,
         classes=classes,
+        confusion=sums.confusion,
         **by_class,
+    )
+
+
+def _no_rows(count: int) -> Sums:
+    from scipy.sparse import csr_array  # noqa: PLC0415
+
+    none = np.zeros(BINS, np.int64)
+    zero, zeros = (Total(np.zeros(shape), np.zeros(shape)) for shape in ((), BINS))
+    return Sums(0, zero, zero, 0, none, zeros, none, csr_array((count, count), dtype=np.int64))
+
+
+def _block_sums(z: Array, y: Array, start: int) -> Sums:
+    """Return the sums over a block of rows, the first of which has the number `start`."""
+    from scipy.sparse import coo_array  # noqa: PLC0415
+
+    rows, count = z.shape
+    loss, difference = sg.cross_entropy_value_and_grad(z, y, reduction="none")
+    if np.isnan(loss).any():
+        raise ValueError(_without_softmax(z, start, int(np.isnan(loss).argmax())))
+    # The gradient is p - y, exact also where p rounds to 1.
+    brier = np.einsum("nk,nk->n", difference, difference)
+    confidence = sg.softmax(z, out=difference).max(axis=1)
+    truth = y if y.ndim == 1 else y.argmax(axis=1)
+    predicted = z.argmax(axis=1)
+    right = truth == predicted
+    bins = _bins(confidence)
+    confusion = coo_array((np.ones(rows, np.int64), (truth, predicted)), shape=(count, count))
+    return Sums(
+        rows=rows,
+        loss=Total.of(loss),
+        brier=Total.of(brier),
+        in_top=int((_rank(z, truth) < _TOP).sum()),
+        bin_rows=np.bincount(bins, minlength=BINS),
+        bin_confidence=Total(*np.transpose([Total.of(confidence[bins == place]) for place in range(BINS)])),
+        bin_right=np.bincount(bins[right], minlength=BINS),
+        confusion=confusion.tocsr(),
     )
 
 
@@ -158,23 +252,25 @@ def _rank(z: Array, truth: Array) -> Array:
     return before.sum(axis=1)
 
 
-def _calibration(confidence: Array, right: Array) -> Calibration:
-    edges = np.arange(BINS + 1) / BINS
-    place = np.searchsorted(edges[1:-1], confidence, side="left")
-    count = np.bincount(place, minlength=BINS)
-    sums = (np.bincount(place, weights=weights, minlength=BINS) for weights in (confidence, right))
-    means = (_ratio(total, count) for total in sums)
-    return Calibration(edges, count, *means)
+def _bins(confidence: Array) -> Array:
+    """Return the bin of each confidence."""
+    return np.searchsorted(_EDGES[1:-1], confidence, side="left")
 
 
-def _by_class(truth: Array, predicted: Array, count: int) -> dict[str, Any]:
-    from scipy.sparse import coo_array  # noqa: PLC0415
-    from sklearn.metrics import precision_recall_fscore_support  # noqa: PLC0415
+def _calibration(sums: Sums) -> Calibration:
+    means = (_ratio(total, sums.bin_rows) for total in (sums.bin_confidence.value, sums.bin_right))
+    return Calibration(_EDGES, sums.bin_rows, *means)
 
-    figures = precision_recall_fscore_support(truth, predicted, labels=np.arange(count), zero_division=np.nan)
-    # scikit-learn's confusion matrix is dense.
-    confusion = coo_array((np.ones(len(truth), np.int64), (truth, predicted)), shape=(count, count))
-    return dict(zip(("precision", "recall", "f1", "support"), figures, strict=True)) | {"confusion": confusion.tocsr()}
+
+def _by_class(confusion: csr_array) -> dict[str, Array]:
+    right = confusion.diagonal()
+    support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    return {
+        "precision": _ratio(right, predicted),
+        "recall": _ratio(right, support),
+        "f1": _ratio(2 * right, support + predicted),
+        "support": support,
+    }
 
 
 def _ratio(a: Array, b: Array) -> Array:
