@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from softgrad._typing import Array
+    from softgrad.cli._tables._file_part import FilePart
     from softgrad.cli._tables._read_options import ReadOptions
 
 _BLOCK = 2**20  # entries to check at a time
@@ -41,6 +42,7 @@ def read_array(
     *,
     features: int | None = None,
     first_index: int | None = None,
+    part: FilePart | None = None,
 ) -> ArrayTable:
     """Read and check features and labels.
 
@@ -57,6 +59,8 @@ def read_array(
         one more.
     first_index : int, optional
         0 or 1, where the LibSVM text of the fit started to count columns.
+    part : FilePart, optional
+        The rows to read, of a .npy file.
     """
     match detect_format(path, options):
         case "libsvm":
@@ -67,7 +71,7 @@ def read_array(
         case "npz":
             table = ArrayTable(*read_npz(path, target), None, [])
         case _:
-            table = ArrayTable(*read_npy(path, target, features), None, [])
+            table = ArrayTable(*read_npy(path, target, features, part), None, [])
     rows, columns = table.features.shape
     if not rows or not columns:
         raise CommandError(f"{path} holds {rows} rows of {columns} features; expected at least one of each")
@@ -75,11 +79,11 @@ def read_array(
         raise CommandError(f"{path} holds {rows} rows but there are {len(table.labels)} labels; expected one per row")
     if features is not None and columns != features:
         raise CommandError(f"{path} has {columns} features; the model has {features}")
-    _check_finite(table.features, path)
+    _check_finite(table.features, path, 0 if part is None else part.first_row)
     return table
 
 
-def _check_finite(features: Any, path: Path) -> None:
+def _check_finite(features: Any, path: Path, first_row: int) -> None:
     if not isinstance(features, np.ndarray):
         bad = ~np.isfinite(features.data)
         if bad.any():
@@ -93,6 +97,6 @@ def _check_finite(features: Any, path: Path) -> None:
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
             raise CommandError(
-                f"{path}, data row {start + row + 1}, column {column} holds {block[row, column]}; expected finite "
-                "numbers; drop such rows, or fill in values"
+                f"{path}, data row {first_row + start + row + 1}, column {column} holds {block[row, column]}; expected "
+                "finite numbers; drop such rows, or fill in values"
             )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from softgrad.cli._tables._file_part import FilePart
     from softgrad.cli._tables._read_options import FileFormat, ReadOptions
 
 _HEAD = 200  # rows to search for numbers such as 007
@@ -44,8 +45,10 @@ class CsvTable(NamedTuple):
     """Numeric columns with leading zeros, and the first such number of each."""
 
 
-def read_csv(path: Path, file_format: FileFormat, options: ReadOptions, text: Collection[str]) -> CsvTable:
-    """Read CSV or TSV; the columns `text` are not parsed as numbers."""
+def read_csv(
+    path: Path, file_format: FileFormat, options: ReadOptions, text: Collection[str], part: FilePart | None = None
+) -> CsvTable:
+    """Read CSV or TSV, or a part of it; the columns `text` are not parsed as numbers."""
     dialect = detect_dialect(path, file_format, options)
     check_text_size(path)
     as_text = []
@@ -54,7 +57,7 @@ def read_csv(path: Path, file_format: FileFormat, options: ReadOptions, text: Co
         names, _ = stripped_names(header)
         # `text` holds stripped names; without a header, pandas names the columns by number.
         as_text = [name for name, plain in zip(header, names, strict=True) if plain in text]
-    frame = _parse(path, dialect, options, as_text)
+    frame = _parse(path, dialect, options, as_text, part=part)
     messages = []
     if dialect.row_names:
         if not frame.index.is_unique:
@@ -82,12 +85,17 @@ def _padded_number(fields: Iterable[str | None]) -> str | None:
 
 
 def _parse(
-    path: Path, dialect: Dialect, options: ReadOptions, text: Collection[object] = (), rows: int | None = None
+    path: Path,
+    dialect: Dialect,
+    options: ReadOptions,
+    text: Collection[object] = (),
+    rows: int | None = None,
+    part: FilePart | None = None,
 ) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415
 
     try:
-        with open_text(path, dialect) as file, warnings.catch_warnings():
+        with open_text(path, dialect, part, header=options.header) as file, warnings.catch_warnings():
             # pandas only warns of a row longer than the header.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             # Only empty fields are missing; "NA" or "-" is reported, for the user to decide.

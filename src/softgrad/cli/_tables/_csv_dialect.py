@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from softgrad.cli._tables._file_part import FilePart
     from softgrad.cli._tables._read_options import FileFormat, ReadOptions
 
 MOST_COLUMNS = 30_000  # in addition to the target; a column of text takes some milliseconds for any number of rows
@@ -96,12 +97,26 @@ def _sample(path: Path, skip: int) -> tuple[bytes, bytes]:
 
 
 @contextlib.contextmanager
-def open_text(path: Path, dialect: Dialect) -> Iterator[TextIO]:
-    """Open the text of the table, without the lines above it."""
-    with open_decompressed(path) as content, io.TextIOWrapper(content, dialect.encoding, newline="") as file:
+def open_text(path: Path, dialect: Dialect, part: FilePart | None = None, *, header: bool = True) -> Iterator[TextIO]:
+    """Open the text of the table, without the lines above it; a part of it begins with the header too."""
+    content = open_decompressed(path) if part is None else _open_part(path, dialect.skip, part, header=header)
+    with content as opened, io.TextIOWrapper(opened, dialect.encoding, newline="") as file:
         for _ in range(dialect.skip):
             file.readline()
         yield file
+
+
+@contextlib.contextmanager
+def _open_part(path: Path, skip: int, part: FilePart, *, header: bool) -> Iterator[io.BytesIO]:
+    with open_decompressed(path) as file:
+        above = b""
+        if part.start:
+            above = b"".join(file.readline() for _ in range(skip))
+            while header and (line := file.readline()):
+                above += line
+                header = not line.strip()
+            file.seek(part.start)
+        yield io.BytesIO(above + file.read(part.stop - part.start))
 
 
 def first_rows(path: Path, dialect: Dialect, count: int) -> list[list[str]]:

@@ -25,7 +25,7 @@ _BUFFER = 2**17
 def open_decompressed(path: Path) -> Iterator[io.BufferedReader[Any]]:
     """Open a file for reading bytes, decompressed if it is gzipped."""
     with open(path, "rb") as file:
-        if file.peek(2)[:2] != _GZIP and path.suffix.lower() != ".gz":
+        if not _begins_gzipped(file, path):
             yield file
             return
         try:
@@ -34,6 +34,16 @@ def open_decompressed(path: Path) -> Iterator[io.BufferedReader[Any]]:
                 yield content
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise CommandError(f"{path} is not gzip, or is damaged: {error}") from None
+
+
+def is_gzipped(path: Path) -> bool:
+    """Return whether a file is decompressed where it is read."""
+    with open(path, "rb") as file:
+        return _begins_gzipped(file, path)
+
+
+def _begins_gzipped(file: io.BufferedReader[Any], path: Path) -> bool:
+    return file.peek(2)[:2] == _GZIP or path.suffix.lower() == ".gz"
 
 
 def check_decompressed_size(size: int, compressed: int, what: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from softgrad.cli._errors import CommandError
 from softgrad.cli._tables._clean_fields import BLANKS
+from softgrad.cli._tables._typed_columns import row_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,19 +23,21 @@ def column_labels(column: pd.Series[Any]) -> Array:
     where = f"column {str(column.name)!r}"
     gaps = column.isna().to_numpy()
     if gaps.any():
-        raise CommandError(f"{where}, data row {int(gaps.argmax()) + 1}: no label; drop such rows, or fill them in")
+        raise CommandError(
+            f"{where}, data row {row_number(column.index[gaps.argmax()])}: no label; drop such rows, or fill them in"
+        )
     if column.dtype.kind in "Mm":
         raise CommandError(f"{where} holds {column.dtype}; expected labels, integers or text")
     if column.dtype.kind in "biuf":
-        return whole_labels(column.to_numpy(), where)
+        return whole_labels(column.to_numpy(), where, row_number(column.index[0]) if len(column) else 1)
     values = column.tolist()
     if all(isinstance(value, bool) for value in values):
         return np.array(values)
     return np.array([str(value) for value in values], dtype=str)
 
 
-def whole_labels(values: Array, where: str) -> Array:
-    """Convert floats to integers; one that is not whole is an error."""
+def whole_labels(values: Array, where: str, first_row: int = 1) -> Array:
+    """Convert floats to integers; one that is not whole is an error, which counts rows from `first_row`."""
     if values.dtype.kind != "f":
         return values
     # Comparisons with NaN are false, so that it is refused too.
@@ -42,8 +45,8 @@ def whole_labels(values: Array, where: str) -> Array:
     if not whole.all():
         row = int((~whole).argmax())
         raise CommandError(
-            f"{where}, data row {row + 1}: {values[row].item()!r} is a measurement; expected labels, integers or text; "
-            "write --target with the label column, or divide the values into classes"
+            f"{where}, data row {first_row + row}: {values[row].item()!r} is a measurement; expected labels, integers "
+            "or text; write --target with the label column, or divide the values into classes"
         )
     return values.astype(np.int64)
 

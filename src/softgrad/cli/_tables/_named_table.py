@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from softgrad.cli._tables._file_part import FilePart
+
 
 class NamedTable(NamedTuple):
     """Rows with named columns."""
@@ -35,9 +37,16 @@ class NamedTable(NamedTuple):
 
 
 def read_named_table(
-    path: Path, options: ReadOptions | None = None, *, text: Collection[str] = (), verbatim: Collection[str] = ()
+    path: Path,
+    options: ReadOptions | None = None,
+    *,
+    text: Collection[str] = (),
+    verbatim: Collection[str] = (),
+    part: FilePart | None = None,
 ) -> NamedTable:
     """Read a table with at least one row, and strip the blanks around its names and fields.
+
+    The index counts the rows of the file from 0.
 
     Parameters
     ----------
@@ -49,15 +58,21 @@ def read_named_table(
         Columns to read as text, in which "007" keeps its zeros.
     verbatim : collection of str
         Columns in which only empty fields are missing.
+    part : FilePart, optional
+        The rows to read.
     """
+    import pandas as pd  # noqa: PLC0415
+
     options, text = options or ReadOptions(), frozenset(text)
     file_format = detect_format(path, options)
     is_text = file_format in TEXT_FORMATS
-    table = read_csv(path, file_format, options, text) if is_text else CsvTable(read_parquet(path), [], {})
+    table = read_csv(path, file_format, options, text, part) if is_text else CsvTable(read_parquet(path, part), [], {})
     if table.frame.empty:
         raise CommandError(f"{path} holds {'a header' if options.header else 'columns'} but no rows")
     names, changed = stripped_names(table.frame.columns)
     frame = table.frame.set_axis(names, axis=1)
+    first = 0 if part is None else part.first_row
+    frame.index = pd.RangeIndex(first, first + len(frame))
     parsed = is_text and not options.sets_number_format
     fields = clean_fields(frame, options.missing, text=text, verbatim=verbatim, parsed=parsed)
     if is_text and options.sets_number_format:

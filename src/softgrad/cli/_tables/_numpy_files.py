@@ -18,6 +18,7 @@ from softgrad.cli._tables._labels import whole_labels
 
 if TYPE_CHECKING:
     from softgrad._typing import Array
+    from softgrad.cli._tables._file_part import FilePart
 
 _NPY = b"\x93NUMPY"
 _DAMAGE = (
@@ -26,11 +27,17 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-def read_npy(path: Path, target: str | None, features: int | None) -> tuple[Array, Array | None, str | None]:
-    """Read features, labels and the position of the label column, if the labels are not in a .npy file of their own."""
-    matrix = _matrix(map_array(path, str(path)), str(path))
+def read_npy(
+    path: Path, target: str | None, features: int | None, part: FilePart | None = None
+) -> tuple[Array, Array | None, str | None]:
+    """Read features, labels and the position of the label column, if the labels are not in a .npy file of their own.
+
+    A .npy file of labels has those of all files, and of a part only its labels are returned.
+    """
+    mapped = map_array(path, str(path))
+    matrix = _matrix(mapped if part is None or not mapped.ndim else mapped[part.start : part.stop], str(path))
     if target is not None and target.lower().endswith(".npy"):
-        return matrix, _label_file(target), None
+        return matrix, _label_file(target, part), None
     columns = matrix.shape[1]
     if features is not None and (target is None or columns == features):
         return matrix, None, None
@@ -41,7 +48,8 @@ def read_npy(path: Path, target: str | None, features: int | None) -> tuple[Arra
         position = range(columns)[int(target)]
     except (ValueError, IndexError):
         raise CommandError(f"--target {target}: {path} has {columns} columns; expected {expected}") from None
-    labels = whole_labels(np.array(matrix[:, position]), f"{path}, column {position}")
+    first_row = 1 if part is None else part.start + 1
+    labels = whole_labels(np.array(matrix[:, position]), f"{path}, column {position}", first_row)
     return np.delete(matrix, position, axis=1), labels, str(position)
 
 
@@ -121,16 +129,20 @@ def _matrix(array: Array, name: str) -> Array:
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
 
 
-def _vector(array: Array, name: str) -> Array:
+def _vector(array: Array, name: str, first_row: int = 1) -> Array:
     if array.ndim != 1 or array.dtype.kind not in "biufU":
         raise CommandError(
             f"{name} has shape {array.shape} and dtype {array.dtype}; expected integers or text with one axis"
         )
-    return whole_labels(np.array(array), name)
+    return whole_labels(np.array(array), name, first_row)
 
 
-def _label_file(target: str) -> Array:
+def _label_file(target: str, part: FilePart | None = None) -> Array:
     path = Path(target)
     if not path.is_file():
         raise CommandError(f"--target {target}: there is no such file")
-    return _vector(map_array(path, target), target)
+    labels = map_array(path, target)
+    if part is None or not labels.ndim:
+        return _vector(labels, target)
+    first = part.first_number
+    return _vector(labels[first : first + part.stop - part.start], target, first + 1)

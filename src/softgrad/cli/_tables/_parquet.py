@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from softgrad.cli._errors import CommandError
 from softgrad.cli._tables._decompression import check_decompressed_size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pandas as pd
 
+    from softgrad.cli._tables._file_part import FilePart
 
-def read_parquet(path: Path) -> pd.DataFrame:
-    """Read a Parquet file; it must not be much larger in memory than on the disk."""
+
+def read_parquet(path: Path, part: FilePart | None = None) -> pd.DataFrame:
+    """Read a Parquet file, or some of its row groups; it must not be much larger in memory than on the disk."""
+    with open_parquet(path) as file:
+        facts = file.metadata
+        # Repeated values take next to no space in the file.
+        check_decompressed_size(8 * facts.num_rows * facts.num_columns, path.stat().st_size, str(path))
+        return (file.read() if part is None else file.read_row_groups(range(part.start, part.stop))).to_pandas()
+
+
+@contextmanager
+def open_parquet(path: Path) -> Iterator[Any]:
+    """Open a Parquet file; what pyarrow cannot read is an error of one line."""
     try:
         from pyarrow import parquet  # type: ignore[import-untyped]  # noqa: PLC0415
     except ImportError:
         raise CommandError(f'{path}: Parquet needs pyarrow; write pip install "softgrad[parquet]"', 1) from None
     try:
         with parquet.ParquetFile(path) as file:
-            facts = file.metadata
-            # Repeated values take next to no space in the file.
-            check_decompressed_size(8 * facts.num_rows * facts.num_columns, path.stat().st_size, str(path))
-            return file.read().to_pandas()
+            yield file
     except OSError as error:
         if error.errno is not None:
             raise

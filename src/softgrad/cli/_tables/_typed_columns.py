@@ -94,8 +94,8 @@ def _finite(table: pd.DataFrame) -> pd.DataFrame:
         column, row = np.argwhere(infinite.T)[0]
         name = str(numbers.columns[column])
         raise CommandError(
-            f"column {name!r}, data row {row + 1}: {str(numbers.iloc[row, column])!r}; expected a finite number; "
-            f"drop such rows, or write --drop {name!r}"
+            f"column {name!r}, data row {row_number(numbers.index[row])}: {str(numbers.iloc[row, column])!r}; expected a "
+            f"finite number; drop such rows, or write --drop {name!r}"
         )
     return numbers
 
