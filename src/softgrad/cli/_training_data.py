@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from softgrad._typing import Array
+    from softgrad.cli._tables._file_part import FilePart
     from softgrad.cli._tables._read_options import ReadOptions
 
 
@@ -33,6 +34,8 @@ class ColumnOptions(NamedTuple):
     drop: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
     fill: Fill = "refuse"
+    text_label: bool = False
+    """Whether labels stay text where they look like numbers, because in another part they do not."""
 
 
 class LabelledTable(NamedTuple):
@@ -62,20 +65,23 @@ class TrainingData(NamedTuple):
     warnings: list[str]
 
 
-def read_labelled_table(path: Path, target: str | None, columns: ColumnOptions, reading: ReadOptions) -> LabelledTable:
-    """Read a table of any format, and warn of likely mistakes in it."""
+def read_labelled_table(
+    path: Path, target: str | None, columns: ColumnOptions, reading: ReadOptions, part: FilePart | None = None
+) -> LabelledTable:
+    """Read a table of any format, or a part of it, and warn of likely mistakes in it."""
     if detect_format(path, reading) in NAMED_COLUMN_FORMATS:
-        return _read_named(path, target, columns, reading)
+        return _read_named(path, target, columns, reading, part)
     _refuse_column_options(path, columns, reading)
-    table = read_array(path, target, reading)
+    table = read_array(path, target, reading, part=part)
     if table.labels is None:
         raise CommandError(f"{path} has no array y, the default for labels; write --target with the name of theirs")
     labels, stripped = stripped_labels(table.labels)
-    warnings = [
-        *stripped_fields_warning(stripped),
-        *label_case_warnings(labels),
-        *array_leakage_warnings(table.features, labels, _numbering_in_file(table)),
-    ]
+    warnings = stripped_fields_warning(stripped)
+    if _is_searched(part):
+        warnings += [
+            *label_case_warnings(labels),
+            *array_leakage_warnings(table.features, labels, _numbering_in_file(table)),
+        ]
     return LabelledTable(table.features, labels, table.target, [], table.first_index, warnings)
 
 
@@ -92,6 +98,11 @@ def split_and_encode(
     encoding = fit_encoding(x.iloc[train], fill, reading, verbatim=table.text)
     x_train, x_test = (encoding.transform(x.iloc[rows]) for rows in (train, test))
     return TrainingData(x_train, y[train], x_test, y[test], encoding, [*table.warnings, *encoding.warnings(x)])
+
+
+def _is_searched(part: FilePart | None) -> bool:
+    """Return whether to search for likely mistakes: they show in the first part as well as in all."""
+    return part is None or part.first_number == 0
 
 
 def _refuse_column_options(path: Path, columns: ColumnOptions, reading: ReadOptions) -> None:
@@ -118,12 +129,14 @@ def _numbering_in_file(table: ArrayTable) -> Callable[[int], int]:
     return int
 
 
-def _read_named(path: Path, target: str | None, columns: ColumnOptions, reading: ReadOptions) -> LabelledTable:
+def _read_named(
+    path: Path, target: str | None, columns: ColumnOptions, reading: ReadOptions, part: FilePart | None
+) -> LabelledTable:
     file_format = detect_format(path, reading)
     is_text = file_format in TEXT_FORMATS
     if not (is_text or reading.header):
         raise CommandError(f"--no-header is for CSV and TSV; {path} is read as {file_format}; leave it out")
-    table = read_named_table(path, reading)
+    table = read_named_table(path, reading, part=part)
     names = [str(name) for name in table.frame.columns]
     if target is None:
         raise CommandError(f"--target is missing; write the name of the label column: {name_list(names)}")
@@ -132,19 +145,24 @@ def _read_named(path: Path, target: str | None, columns: ColumnOptions, reading:
     text = [find_column(name, names, path, "--text") for name in columns.text]
     if label in dropped:
         raise CommandError(f"column {label!r} is the target; leave it out of --drop")
-    if text:
-        table = read_named_table(path, reading, text=text, verbatim=text)
+    as_label = [label] if columns.text_label else []
+    if text or as_label:
+        table = read_named_table(path, reading, text=[*text, *as_label], verbatim=text, part=part)
     table = table._replace(frame=table.frame.drop(columns=list(dropped)))
-    warnings = misreading_warnings(table, label, header=is_text and reading.header, text=text)
+    warnings = table.warnings
+    if _is_searched(part):
+        warnings = misreading_warnings(table, label, header=is_text and reading.header, text=text)
     frame = table.frame
-    labels = column_labels(as_text(frame[label]) if label in text else frame[label])
+    labels = column_labels(as_text(frame[label]) if label in [*text, *as_label] else frame[label])
     frame = frame.drop(columns=label)
     if not len(frame.columns):
         raise CommandError(f"{path} has no column except {label!r}; expected at least one feature")
     features = typed_columns(frame, text=text, declared=not is_text)
     if columns.fill == "refuse":
         refuse_missing(features)
-    return LabelledTable(features, labels, label, text, None, [*warnings, *leakage_warnings(features, labels, label)])
+    if _is_searched(part):
+        warnings = [*warnings, *leakage_warnings(features, labels, label)]
+    return LabelledTable(features, labels, label, text, None, warnings)
 
 
 def _split(labels: Array, test_fraction: float, seed: int) -> tuple[Array, Array]:

@@ -12,7 +12,8 @@ from softgrad.cli._tables._read_options import ReadOptions
 from softgrad.cli._tables._typed_columns import MANY_CATEGORIES, row_number
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -22,7 +23,7 @@ Fill = Literal["refuse", "mean", "median", "most-frequent"]
 
 # More distinct texts are ids or prose, and each would be a feature. So are more than MANY_CATEGORIES that are also more
 # than half of the rows.
-_MOST_CATEGORIES = 1000
+MOST_CATEGORIES = 1000
 
 
 class ColumnEncoding(NamedTuple):
@@ -99,21 +100,63 @@ class FeatureEncoding(NamedTuple):
 
     def warnings(self, table: pd.DataFrame) -> list[str]:
         """Describe filled-in values and unknown categories in a table."""
-        found = []
+        return self.describe(self.substitutions(table))
+
+    def substitutions(self, table: pd.DataFrame, path: Path | None = None) -> dict[str, Substitutions]:
+        """Count filled-in values and unknown categories, by column; `path` is named where there are several tables."""
+        found = {}
         gaps = table[[column.name for column in self.columns]].isna().sum().tolist()
         for column, count in zip(self.columns, gaps, strict=True):
-            if count:
-                found.append(f"column {column.name!r}: {_rows(count)} without a value, filled in with {column.fill!r}")
-            if column.categories is None:
-                continue
-            values = table[column.name]
-            unknown = values[values.notna() & ~values.isin(column.categories)]
-            if len(unknown):
-                found.append(
-                    f"column {column.name!r}: {_rows(len(unknown))} with text that no training row has, first "
-                    f"{unknown.iloc[0]!r} in data row {row_number(unknown.index[0])}; the column's features are 0 there"
+            unknown, example = 0, ""
+            if column.categories is not None:
+                values = table[column.name]
+                others = values[values.notna() & ~values.isin(column.categories)]
+                unknown = len(others)
+                if unknown:
+                    row = f"data row {row_number(others.index[0])}{'' if path is None else f' of {path}'}"
+                    example = f"{others.iloc[0]!r} in {row}"
+            if count or unknown:
+                found[column.name] = Substitutions(count, unknown, example)
+        return found
+
+    def describe(self, found: dict[str, Substitutions]) -> list[str]:
+        """Return a sentence for each kind of substitution in each column."""
+        messages = []
+        for column in self.columns:
+            gaps, unknown, example = found.get(column.name, Substitutions())
+            if gaps:
+                messages.append(
+                    f"column {column.name!r}: {_rows(gaps)} without a value, filled in with {column.fill!r}"
                 )
-        return found if len(found) <= 8 else [*found[:8], f"and {len(found) - 8} more columns"]
+            if unknown:
+                messages.append(
+                    f"column {column.name!r}: {_rows(unknown)} with text that no training row has, first {example}; "
+                    "the column's features are 0 there"
+                )
+        return messages if len(messages) <= 8 else [*messages[:8], f"and {len(messages) - 8} more columns"]
+
+
+class Substitutions(NamedTuple):
+    """Values of a column that the encoding replaces."""
+
+    gaps: int = 0
+    """Number of missing values."""
+    unknown: int = 0
+    """Number of values that no training row has."""
+    example: str = ""
+    """The first of them, and its row."""
+
+
+def merged_substitutions(tables: Iterable[dict[str, Substitutions]]) -> dict[str, Substitutions]:
+    """Add up what was counted in several tables."""
+    total: dict[str, Substitutions] = {}
+    for table in tables:
+        for name, more in table.items():
+            known = total.get(name, Substitutions())
+            total[name] = Substitutions(
+                known.gaps + more.gaps, known.unknown + more.unknown, known.example or more.example
+            )
+    return total
 
 
 def fit_encoding(
@@ -135,12 +178,13 @@ def fit_encoding(
     """
     empty = table.isna().all()
     if empty.any():
-        name = str(empty.idxmax())
-        raise CommandError(f"column {name!r} has no value in the training rows; write --drop {name!r}")
+        raise without_values(str(empty.idxmax()))
     numeric = table.columns[[dtype.kind == "f" for dtype in table.dtypes]]
     fills = dict(zip(numeric, _fill_values(table[numeric], fill), strict=True))
     columns = [
-        ColumnEncoding(str(name), None, fills[name]) if name in fills else _categories(table[name], fill)
+        ColumnEncoding(str(name), None, fills[name])
+        if name in fills
+        else text_encoding(str(name), table[name].value_counts().to_dict(), fill)
         for name in table.columns
     ]
     return FeatureEncoding(
@@ -148,19 +192,28 @@ def fit_encoding(
     )
 
 
-def _categories(values: pd.Series[Any], fill: Fill) -> ColumnEncoding:
-    """Return the encoding of a column of text."""
-    name = str(values.name)
-    there = values.dropna()
-    categories = sorted(there.unique())
-    count = len(categories)
-    if count > _MOST_CATEGORIES or (count > MANY_CATEGORIES and 2 * count > len(there)):
+def without_values(name: str) -> CommandError:
+    """Return the error for a column whose values are all missing."""
+    return CommandError(f"column {name!r} has no value in the training rows; write --drop {name!r}")
+
+
+def text_encoding(name: str, counts: Mapping[str, int], fill: Fill) -> ColumnEncoding:
+    """Return the encoding of a column of text; `counts` are the numbers of rows of each value."""
+    categories = sorted(counts)
+    count, rows = len(categories), sum(counts.values())
+    if count > MOST_CATEGORIES or (count > MANY_CATEGORIES and 2 * count > rows):
         raise CommandError(
-            f"column {name!r} is text with {count} different values in {_rows(len(there))}, such as "
-            f"{categories[0][:40]!r}; expected categories, at most {_MOST_CATEGORIES} and at most half as many as "
+            f"column {name!r} is text with {count} different values in {_rows(rows)}, such as "
+            f"{categories[0][:40]!r}; expected categories, at most {MOST_CATEGORIES} and at most half as many as "
             f"rows; write --drop {name!r}"
         )
-    return ColumnEncoding(name, tuple(categories), None if fill == "refuse" else str(there.mode().iloc[0]))
+    return ColumnEncoding(name, tuple(categories), None if fill == "refuse" else most_frequent(counts))
+
+
+def most_frequent(counts: Mapping[Any, int]) -> Any:
+    """Return the value of most rows; of several, the smallest."""
+    most = max(counts.values())
+    return min(value for value, count in counts.items() if count == most)
 
 
 def _fill_values(numbers: pd.DataFrame, fill: Fill) -> list[float | None]:
@@ -173,12 +226,7 @@ def _fill_values(numbers: pd.DataFrame, fill: Fill) -> list[float | None]:
         case "median":
             return [float(median) for median in numbers.median()]
         case "most-frequent":
-            return [_most_frequent(column[~np.isnan(column)]) for column in numbers.to_numpy().T]
-
-
-def _most_frequent(numbers: Array) -> float:
-    different, counts = np.unique(numbers, return_counts=True)
-    return float(different[counts.argmax()])
+            return [float(most_frequent(numbers[name].value_counts().to_dict())) for name in numbers.columns]
 
 
 def _numbers(table: pd.DataFrame) -> Array:

@@ -52,9 +52,10 @@ def refuse_missing(table: pd.DataFrame) -> None:
     gaps = gaps[gaps > 0]
     if len(gaps):
         listed = name_list([f"{name!r} in {count}" for name, count in gaps.items()])
+        first = row_number(table[gaps.index].isna().any(axis=1).idxmax())
         raise CommandError(
             f"missing values in {len(table)} rows: {listed}; write --missing mean, median or most-frequent to fill "
-            "them in, or --drop COLUMN"
+            f"them in, or --drop COLUMN; the first is in data row {first}"
         )
 
 
@@ -94,8 +95,8 @@ def _finite(table: pd.DataFrame) -> pd.DataFrame:
         column, row = np.argwhere(infinite.T)[0]
         name = str(numbers.columns[column])
         raise CommandError(
-            f"column {name!r}, data row {row_number(numbers.index[row])}: {str(numbers.iloc[row, column])!r}; expected a "
-            f"finite number; drop such rows, or write --drop {name!r}"
+            f"column {name!r}, data row {row_number(numbers.index[row])}: {str(numbers.iloc[row, column])!r}; expected "
+            f"a finite number; drop such rows, or write --drop {name!r}"
         )
     return numbers
 
