@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from softgrad.cli._errors import CommandError
+from softgrad.cli._interrupts import ignore_interrupts
 from softgrad.cli._terminal import never_fail_to_write, say
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def main(arguments: list[str] | None = None, *, loaded: Callable[[], None] | Non
             raise
         code = 0  # rich ends so where the reader, such as head, has seen enough
     except KeyboardInterrupt:
-        _ignore_further_interrupts()
+        ignore_interrupts()
         code = 130
     except OSError as error:
         _print_error(error)
@@ -72,9 +71,3 @@ def _run(arguments: list[str] | None, loaded: Callable[[], None] | None) -> int:
 
 def _print_error(problem: object) -> None:
     say(f"error: {problem}")
-
-
-def _ignore_further_interrupts() -> None:
-    """Ignore Ctrl-C from here on: a second one would end the process with another exit code."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)

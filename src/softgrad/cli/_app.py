@@ -9,6 +9,7 @@ import typer
 import softgrad
 from softgrad import _core
 from softgrad.cli._commands._check import check
+from softgrad.cli._commands._dask_option import DaskCommand
 from softgrad.cli._commands._derive import derive
 from softgrad.cli._commands._evaluate import evaluate
 from softgrad.cli._commands._fit import fit
@@ -41,9 +42,9 @@ def softgrad_command(
         context.get_help()  # rich prints it
 
 
-app.command()(fit)
-app.command()(predict)
-app.command()(evaluate)
+app.command(cls=DaskCommand)(fit)
+app.command(cls=DaskCommand)(predict)
+app.command(cls=DaskCommand)(evaluate)
 app.command()(derive)
 app.command()(check)
 app.command()(info)

@@ -47,6 +47,11 @@ class SavedModel(NamedTuple):
         """The reader of tables for this model."""
         return RowReader(self.encoding, self.target, self.first_index, self.model.n_features_in_, self.model.classes_)
 
+    @property
+    def label_name(self) -> str:
+        """The name of a column of predicted labels."""
+        return self.target if self.encoding is not None and self.target is not None else "label"
+
     def read(
         self, table: Path, options: ReadOptions | None = None, *, target: str | None = None, labels: bool
     ) -> tuple[Any, Array | None]:

@@ -38,6 +38,13 @@ class ColumnOptions(NamedTuple):
     """Whether labels stay text where they look like numbers, because in another part they do not."""
 
 
+class HeldOut(NamedTuple):
+    """The rows to hold out for evaluation."""
+
+    fraction: float
+    seed: int
+
+
 class LabelledTable(NamedTuple):
     """A table as read and checked, before rows are held out."""
 
@@ -51,6 +58,8 @@ class LabelledTable(NamedTuple):
     first_index: int | None
     """0 or 1, where LibSVM text starts to count columns; None for other formats."""
     warnings: list[str]
+    unmatched: tuple[str, ...] = ()
+    """Values of --na that no field of this part held; of a whole table, a warning says so."""
 
 
 class TrainingData(NamedTuple):
@@ -77,20 +86,17 @@ def read_labelled_table(
         raise CommandError(f"{path} has no array y, the default for labels; write --target with the name of theirs")
     labels, stripped = stripped_labels(table.labels)
     warnings = stripped_fields_warning(stripped)
+    if part is None:
+        warnings += label_case_warnings(labels)
     if _is_searched(part):
-        warnings += [
-            *label_case_warnings(labels),
-            *array_leakage_warnings(table.features, labels, _numbering_in_file(table)),
-        ]
+        warnings += array_leakage_warnings(table.features, labels, _numbering_in_file(table))
     return LabelledTable(table.features, labels, table.target, [], table.first_index, warnings)
 
 
-def split_and_encode(
-    table: LabelledTable, fill: Fill, reading: ReadOptions, test_fraction: float, seed: int
-) -> TrainingData:
+def split_and_encode(table: LabelledTable, fill: Fill, reading: ReadOptions, held_out: HeldOut) -> TrainingData:
     """Hold out a fraction of every class; means and categories are those of the training rows."""
     x, y = table.features, table.labels
-    train, test = _split(y, test_fraction, seed)
+    train, test = _split(y, *held_out)
     if not hasattr(x, "iloc"):
         if not len(test):  # indexing would copy an array that is mapped from its file
             return TrainingData(x, y, x[:0], y[:0], None, table.warnings)
@@ -149,9 +155,13 @@ def _read_named(
     if text or as_label:
         table = read_named_table(path, reading, text=[*text, *as_label], verbatim=text, part=part)
     table = table._replace(frame=table.frame.drop(columns=list(dropped)))
-    warnings = table.warnings
+    warnings, unmatched = table.warnings, table.unmatched
+    if part is None:
+        unmatched = ()
+    else:
+        table = table._replace(unmatched=())
     if _is_searched(part):
-        warnings = misreading_warnings(table, label, header=is_text and reading.header, text=text)
+        warnings = misreading_warnings(table, header=is_text and reading.header, text=text)
     frame = table.frame
     labels = column_labels(as_text(frame[label]) if label in [*text, *as_label] else frame[label])
     frame = frame.drop(columns=label)
@@ -160,9 +170,11 @@ def _read_named(
     features = typed_columns(frame, text=text, declared=not is_text)
     if columns.fill == "refuse":
         refuse_missing(features)
+    if part is None:
+        warnings = [*warnings, *label_case_warnings(labels)]
     if _is_searched(part):
         warnings = [*warnings, *leakage_warnings(features, labels, label)]
-    return LabelledTable(features, labels, label, text, None, warnings)
+    return LabelledTable(features, labels, label, text, None, warnings, unmatched)
 
 
 def _split(labels: Array, test_fraction: float, seed: int) -> tuple[Array, Array]:

@@ -37,7 +37,7 @@ def csv(lines, name="t.csv"):
 
 def doubts(lines, *, header=True, text=(), missing=(), target=None):
     table = read_named_table(csv(lines), ReadOptions(header=header, missing=tuple(missing)))
-    return misreading_warnings(table, target or table.frame.columns[-1], header=header, text=text)
+    return misreading_warnings(table, header=header, text=text)
 
 
 IRIS = ["5.1,3.5,1.4,0.2,Iris-setosa", "4.9,3.0,1.4,0.2,Iris-setosa", "7.0,3.2,4.7,1.4,Iris-versicolor"]
@@ -51,7 +51,7 @@ def test_a_header_that_is_a_row_is_a_warning(lines):
     assert len(found) == 1
     assert not any("--no-header" in text for text in doubts(lines, header=False))
     table = read_named_table(csv(lines))
-    declared = misreading_warnings(table, table.frame.columns[-1], header=False, text=())  # names as Parquet has them
+    declared = misreading_warnings(table, header=False, text=())  # names as Parquet has them
     assert not any("--no-header" in text for text in declared)
 
 

@@ -14,17 +14,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from softgrad.cli._commands._dask_option import DaskOption, input_files
 from softgrad.cli._commands._reading_options import takes_reading_options
+from softgrad.cli._dask import evaluate_parts
 from softgrad.cli._errors import CommandError
 from softgrad.cli._formatting import nats, percent, shown
 from softgrad.cli._metrics import Evaluation, evaluation, facts, macro, most_mistaken, shown_classes
 from softgrad.cli._output import print_json
+from softgrad.cli._progress import fit_progress
 from softgrad.cli._report import check_report, write_evaluation
+from softgrad.cli._tables._labels import class_indices
 from softgrad.cli._tables._numpy_files import map_array
 from softgrad.cli._tables._read_options import ReadOptions
 from softgrad.cli._terminal import say, visible
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from softgrad._typing import Array
     from softgrad.linear_model import SoftmaxRegression
 
@@ -42,7 +48,8 @@ def evaluate(
     table: Annotated[
         Path | None,
         typer.Argument(
-            metavar="TABLE", exists=True, dir_okay=False, help="Labelled rows, in any format of softgrad fit."
+            metavar="TABLE",
+            help="Labelled rows, in any format of softgrad fit; with --dask a pattern in quotes, or a folder.",
         ),
     ] = None,
     target: Annotated[
@@ -64,6 +71,7 @@ def evaluate(
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write an HTML report with plots.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    dask: DaskOption = None,
     *,
     reading: ReadOptions,
 ) -> None:
@@ -82,21 +90,19 @@ def evaluate(
         raise CommandError(
             "--format, --sep, --decimal, --thousands, --encoding and --skip-lines are for TABLE, not for --logits"
         )
+    if logits is not None and dask is not None:
+        raise CommandError("--dask is for MODEL and TABLE, not for --logits")
+    files = [] if table is None else input_files(table, dask)
     if report is not None:
         labels = Path(target) if logits is not None and target is not None else None
-        check_report(report, read=[path for path in (model, table, logits, labels) if path and path.exists()])
-    console = Console(stderr=True)
-    console.quiet = not console.is_terminal or console.is_dumb_terminal
-    with console.status(Text(visible(f"evaluating {(logits or table).name}"))):  # type: ignore[union-attr]  # one is given
-        fitted, origin, found = (
-            _evaluate_model(model, table, reading, target)  # type: ignore[arg-type]  # both are given
-            if logits is None
-            else _evaluate_logits(logits, target)
-        )
-        if report is not None:
-            data = {**origin, "rows": found.rows, "classes": len(found.classes)}
-            command = shlex.join(["softgrad", *sys.argv[1:]])
-            write_evaluation(report, model=fitted, found=found, data=data, command=command)
+        check_report(report, read=[path for path in (model, *files, logits, labels) if path and path.exists()])
+    fitted, origin, found = (
+        _evaluate_logits(logits, target) if logits is not None else _evaluate_model(model, table, reading, target, dask)  # type: ignore[arg-type]  # both are given
+    )
+    if report is not None:
+        data = {**origin, "rows": found.rows, "classes": len(found.classes)}
+        command = shlex.join(["softgrad", *sys.argv[1:]])
+        write_evaluation(report, model=fitted, found=found, data=data, command=command)
     if not np.isfinite(found.loss):
         say("warning: the loss is infinite: the class of a row has probability 0, logit -inf")
     if as_json:
@@ -108,39 +114,33 @@ def evaluate(
 
 
 def _evaluate_model(
-    path: Path, table: Path, reading: ReadOptions, target: str | None
+    path: Path, table: Path, reading: ReadOptions, target: str | None, dask: str | None
 ) -> tuple[SoftmaxRegression, dict[str, str], Evaluation]:
-    from softgrad.cli._saved_model import open_model  # noqa: PLC0415
+    from softgrad.cli._saved_model import open_model, print_warnings  # noqa: PLC0415
 
     saved = open_model(path)
-    features, labels = saved.read(table, reading, target=target, labels=True)
-    model = saved.model
-    index = class_indices(np.asarray(labels), model.classes_, table)
-    try:
-        # Log-probabilities are logits up to a shift of each row, and exact in the tails.
-        log_probs = model.predict_log_proba(features)
-    except ValueError as error:
-        raise CommandError(f"{table}: {error}") from None
-    return model, {"model": str(path), "table": str(table)}, evaluation(log_probs, index, model.classes_)
-
-
-def class_indices(labels: Array, classes: Array, table: Path) -> Array:
-    """Return the index of each label in the model's classes; an unknown label is an error."""
-    text = classes.dtype.kind in "US"
-    if (labels.dtype.kind in "US") == text:
-        place = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
-        known = classes[place] == labels
+    if dask is None:
+        with _status(table):
+            features, labels = saved.read(table, reading, target=target, labels=True)
+            model = saved.model
+            index = class_indices(np.asarray(labels), model.classes_, table)
+            try:
+                # Log-probabilities are logits up to a shift of each row, and exact in the tails.
+                log_probs = model.predict_log_proba(features)
+            except ValueError as error:
+                raise CommandError(f"{table}: {error}") from None
+            found = evaluation(log_probs, index, model.classes_)
     else:
-        known = np.zeros(len(labels), bool)
-    if known.all():
-        return place
-    row = int((~known).argmax())
-    names = [repr(label) for label in classes.tolist()]
-    listed = ", ".join(names if len(names) <= 12 else [*names[:11], f"... ({len(names)} in all)"])
-    raise CommandError(
-        f"{table}, data row {row + 1}: label {labels[row].item()!r} is none of the model's classes, {listed}; drop "
-        "such rows, or fit a model with rows of that class"
-    )
+        with fit_progress() as progress:
+            found, remarks = evaluate_parts(saved, table, reading, target, dask, progress)
+        print_warnings(remarks)
+    return saved.model, {"model": str(path), "table": str(table)}, found
+
+
+def _status(path: Path) -> AbstractContextManager[object]:
+    console = Console(stderr=True)
+    console.quiet = not console.is_terminal or console.is_dumb_terminal
+    return console.status(Text(visible(f"evaluating {path.name}")))
 
 
 def _evaluate_logits(path: Path, target: str | None) -> tuple[None, dict[str, str], Evaluation]:
@@ -157,7 +157,8 @@ def _evaluate_logits(path: Path, target: str | None) -> tuple[None, dict[str, st
     else:
         _check_probabilities(y, z, f"--target {target}")
     try:
-        found = evaluation(z, y, np.arange(z.shape[1]))
+        with _status(path):
+            found = evaluation(z, y, np.arange(z.shape[1]))
     except ValueError as error:
         raise CommandError(f"--logits {path}: {error}") from None
     return None, {"logits": str(path), "target": target}, found

@@ -6,29 +6,25 @@ import dataclasses
 import difflib
 import shlex
 import sys
-import time
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-import numpy as np
 import typer
 
-from softgrad.cli._commands._fit_summary import CrossValidation, FitSummary
+from softgrad.cli._commands._dask_option import DaskOption, input_files
+from softgrad.cli._commands._fit_summary import FitSummary
 from softgrad.cli._commands._reading_options import takes_reading_options
+from softgrad.cli._dask import fit_parts
+from softgrad.cli._dask._files import table_name
 from softgrad.cli._errors import CommandError
+from softgrad.cli._fitting import FitRows, ModelOptions, fit_table
 from softgrad.cli._output import check_output, print_json
-from softgrad.cli._progress import FitProgress, fit_progress
+from softgrad.cli._progress import fit_progress
 from softgrad.cli._tables._feature_encoding import Fill  # noqa: TC001 - typer reads the annotations
 from softgrad.cli._tables._file_format import detect_format
 from softgrad.cli._tables._read_options import ReadOptions  # noqa: TC001
-from softgrad.cli._terminal import say, visible
-from softgrad.cli._training_data import ColumnOptions, TrainingData, read_labelled_table, split_and_encode
-
-if TYPE_CHECKING:
-    from softgrad._typing import Array
-    from softgrad.cli._metrics import Evaluation
-    from softgrad.linear_model import SoftmaxRegression
+from softgrad.cli._terminal import say
+from softgrad.cli._training_data import ColumnOptions, HeldOut
 
 
 def _model_option(*names: str, help: str, **settings: Any) -> Any:  # noqa: A002 - as in typer
@@ -41,9 +37,8 @@ def fit(
         Path,
         typer.Argument(
             metavar="TABLE",
-            exists=True,
-            dir_okay=False,
-            help="A CSV, TSV, Parquet, .npy, .npz or LibSVM file; text files may be gzipped.",
+            help="A CSV, TSV, Parquet, .npy, .npz or LibSVM file; text files may be gzipped. With --dask a pattern of "
+            "Parquet, CSV, TSV or .npy files, in quotes, or a folder of them.",
         ),
     ],
     target: Annotated[
@@ -124,6 +119,7 @@ def fit(
     threads: Annotated[
         int | None, _model_option(metavar="N", min=1, help="Number of threads.", show_default="all CPUs")
     ] = None,
+    dask: DaskOption = None,
     *,
     reading: ReadOptions,
 ) -> None:
@@ -131,24 +127,22 @@ def fit(
 
     Columns of numbers are used as they are; columns of text are one-hot encoded.
     Missing values are an error unless --missing says how to fill them in.
+    With --dask, files are read in parts on a cluster, and rows are held out at random, whatever their class.
     """
-    if not 0 <= test_fraction < 1:
-        raise CommandError(f"--test-fraction {test_fraction}; expected a number from 0 to less than 1")
-    if C is not None and cv is not None:
-        raise CommandError(f"--C {C:g} and --cv {cv}, which chooses C; write one of the two")
-    if scoring is not None:
-        _check_scoring(scoring, cv)
-    if seed >= 2**32:
-        raise CommandError(f"--seed {seed}; expected an integer from 0 to {2**32 - 1}")
+    _check_options(test_fraction, seed, C, cv, scoring, dask)
     reading = dataclasses.replace(reading, header=not no_header, missing=tuple(na or ()))
-    detect_format(table, reading)
-    path = output or Path(Path(table.name.removesuffix(".gz")).stem + ".softgrad.safetensors")
-    check_output(path, "model.safetensors", replaces=table)
+    files = input_files(table, dask)
+    if dask is None:
+        detect_format(table, reading)
+    path = output or Path(f"{table_name(table)}.softgrad.safetensors")
+    for file in files:
+        check_output(path, "model.safetensors", replaces=file)
     if report is not None:
-        _check_report(report, table, path)
+        _check_report(report, files, path)
     import safetensors  # noqa: F401, PLC0415 - saves the model; if it is missing, the error comes before the work
 
     columns = ColumnOptions(tuple(drop or ()), tuple(text or ()), missing)
+    rows = FitRows(table, target, columns, reading, HeldOut(test_fraction, seed))
     options: dict[str, Any] = {
         "fit_intercept": not no_intercept,
         "class_weight": class_weight,
@@ -159,32 +153,35 @@ def fit(
         "n_threads": threads,
     }
     with fit_progress(tol) as progress:
-        progress.stage(visible(f"reading {table.name}"))
-        read = read_labelled_table(table, target, columns, reading)
-        rows = split_and_encode(read, missing, reading, test_fraction, seed)
-        start = time.perf_counter()
-        model, cross_validation, fit_warnings = _fit_model(
-            rows, 1.0 if C is None else C, cv, scoring, seed, options, progress
-        )
-        seconds = time.perf_counter() - start
-        progress.stage("measuring")
-        training = _measure(model, rows.x_train, rows.y_train)
-        held_out = _measure(model, rows.x_test, rows.y_test) if len(rows.y_test) else None
-    remarks = [*rows.warnings, *fit_warnings]
-    for remark in remarks:
+        if dask is None:
+            fitted = fit_table(rows, ModelOptions(C, cv, scoring, options), progress)
+        else:
+            fitted = fit_parts(rows, {"C": 1.0 if C is None else C, **options}, dask, progress)
+    for remark in fitted.warnings:
         say(f"warning: {remark}")
-
-    from softgrad.cli._saved_model import SavedModel  # noqa: PLC0415
-
-    SavedModel(model, rows.encoding, read.target, read.first_index).save(path)
-    label = read.target if rows.encoding is not None else None
-    summary = FitSummary(table, label, model, training, held_out, cross_validation, seconds, path, report, remarks)
+    fitted.model.save(path)
+    summary = FitSummary(table, fitted, path, report)
     if report is not None:
         _write_report(summary, report)
     if as_json:
         print_json(summary.to_json())
     else:
         summary.print()
+
+
+def _check_options(
+    test_fraction: float, seed: int, C: float | None, cv: int | None, scoring: str | None, dask: str | None
+) -> None:
+    if not 0 <= test_fraction < 1:
+        raise CommandError(f"--test-fraction {test_fraction}; expected a number from 0 to less than 1")
+    if C is not None and cv is not None:
+        raise CommandError(f"--C {C:g} and --cv {cv}, which chooses C; write one of the two")
+    if scoring is not None:
+        _check_scoring(scoring, cv)
+    if seed >= 2**32:
+        raise CommandError(f"--seed {seed}; expected an integer from 0 to {2**32 - 1}")
+    if dask is not None and cv is not None:
+        raise CommandError(f"--cv {cv} needs all rows in memory; with --dask write --C NUMBER, as chosen on a sample")
 
 
 def _check_scoring(scoring: str, folds: int | None) -> None:
@@ -197,23 +194,10 @@ def _check_scoring(scoring: str, folds: int | None) -> None:
         raise CommandError(f"--scoring {scoring}; expected a scikit-learn scorer, such as {', '.join(near)}")
 
 
-def _check_folds(labels: Array, folds: int, scoring: str | None) -> None:
-    classes, counts = np.unique(labels, return_counts=True)
-    if counts.max() < folds:
-        raise CommandError(
-            f"--cv {folds}: the largest class has {counts.max()} training rows; expected at most as many folds"
-        )
-    if counts.min() == 1 and scoring is None:
-        raise CommandError(
-            f"--cv {folds}: class {classes[counts.argmin()].item()!r} has one training row, and the loss is infinite "
-            "in the fold that holds it out; drop the row, or write --scoring accuracy"
-        )
-
-
-def _check_report(report: Path, table: Path, model: Path) -> None:
+def _check_report(report: Path, tables: list[Path], model: Path) -> None:
     from softgrad.cli._report import check_report  # noqa: PLC0415
 
-    check_report(report, read=(table,))
+    check_report(report, read=tables)
     if report.resolve() == model.resolve():
         raise CommandError(f"--report {report} would replace the model; name another file")
 
@@ -224,56 +208,8 @@ def _write_report(summary: FitSummary, path: Path) -> None:
     write_report(
         path,
         model=summary.model,
-        training=summary.training,
-        held_out=summary.held_out,
+        training=summary.fitted.training,
+        held_out=summary.fitted.held_out,
         data=summary.report_facts(),
         command=shlex.join(["softgrad", *sys.argv[1:]]),
     )
-
-
-def _fit_model(
-    rows: TrainingData,
-    C: float,
-    folds: int | None,
-    scoring: str | None,
-    seed: int,
-    options: dict[str, Any],
-    progress: FitProgress,
-) -> tuple[SoftmaxRegression, CrossValidation | None, list[str]]:
-    from sklearn.exceptions import UndefinedMetricWarning  # noqa: PLC0415
-    from sklearn.model_selection import StratifiedKFold  # noqa: PLC0415
-
-    from softgrad.linear_model import SoftmaxRegression, SoftmaxRegressionCV  # noqa: PLC0415
-
-    cross_validation = None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        # Where a fold lacks a rare class, its score is NaN, which the table of scores shows.
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        try:
-            if folds is not None:
-                _check_folds(rows.y_train, folds, scoring)
-                progress.stage(f"choosing C in {folds} folds")
-                # Tables are often sorted; without shuffling, folds would differ systematically.
-                shuffled = StratifiedKFold(folds, shuffle=True, random_state=seed)
-                chooser = SoftmaxRegressionCV(cv=shuffled, scoring=scoring, refit=False, **options)
-                chooser.fit(rows.x_train, rows.y_train)
-                C = float(chooser.C_)
-                cross_validation = CrossValidation(
-                    folds, chooser.Cs_.tolist(), chooser.scores_.mean(axis=0).tolist(), scoring
-                )
-            progress.stage("fitting")
-            model = SoftmaxRegression(C=C, **options)
-            model.fit(rows.x_train, rows.y_train, on_iteration=progress.iteration)
-        except (ValueError, TypeError) as error:
-            raise CommandError(str(error)) from None
-    messages = dict.fromkeys(str(item.message) for item in caught if issubclass(item.category, UserWarning))
-    return model, cross_validation, list(messages)
-
-
-def _measure(model: SoftmaxRegression, x: Any, y: Array) -> Evaluation:
-    from softgrad.cli._metrics import evaluation  # noqa: PLC0415
-
-    # Log-probabilities are logits up to a shift of each row, and exact in the tails.
-    return evaluation(model.predict_log_proba(x), np.searchsorted(model.classes_, y), model.classes_)

@@ -15,50 +15,39 @@ from softgrad.cli._terminal import visible
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from softgrad.cli._fitting import CrossValidation, Fitted
     from softgrad.cli._metrics import Evaluation
     from softgrad.linear_model import SoftmaxRegression
 
 
-class CrossValidation(NamedTuple):
-    """The mean score of each C."""
-
-    folds: int
-    C: list[float]
-    scores: list[float]
-    """Mean over the folds' held-out rows; larger is better."""
-    scoring: str | None
-    """Name of a scikit-learn scorer; None for the negative loss, in nats."""
-
-    @property
-    def values(self) -> list[float]:
-        """The scores, or the losses where there is no scorer."""
-        return self.scores if self.scoring else [-score for score in self.scores]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the losses, or the scores and the name of the scorer; NaN becomes null."""
-        values = [value if math.isfinite(value) else None for value in self.values]
-        named = {"scoring": self.scoring, "score": values} if self.scoring else {"loss": values}
-        return {"folds": self.folds, "C": self.C, **named}
-
-
 class FitSummary(NamedTuple):
-    """A fit and its figures on training and held-out rows."""
+    """A fit, and the files it came from and went to."""
 
     table: Path
-    target: str | None
-    model: SoftmaxRegression
-    training: Evaluation
-    held_out: Evaluation | None
-    cross_validation: CrossValidation | None
-    seconds: float
+    fitted: Fitted
     path: Path
     report: Path | None
-    remarks: list[str]
+
+    @property
+    def model(self) -> SoftmaxRegression:
+        """The model."""
+        return self.fitted.model.model
+
+    @property
+    def target(self) -> str | None:
+        """The name of the label column, if columns have names."""
+        saved = self.fitted.model
+        return None if saved.encoding is None else saved.target
+
+    @property
+    def rows(self) -> int:
+        """The number of training and held-out rows."""
+        return self.fitted.training.rows + (self.fitted.held_out.rows if self.fitted.held_out else 0)
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
-        model, cross_validation = self.model, self.cross_validation
-        parts = {"training": self.training, "held_out": self.held_out}
+        model, cross_validation = self.model, self.fitted.cross_validation
+        parts = {"training": self.fitted.training, "held_out": self.fitted.held_out}
         return {
             "table": str(self.table),
             "target": self.target,
@@ -75,10 +64,10 @@ class FitSummary(NamedTuple):
             "iterations": model.n_iter_,
             "passes": model.n_passes_,
             "converged": model.converged_,
-            "seconds": self.seconds,
+            "seconds": self.fitted.seconds,
             "model": str(self.path),
             "report": None if self.report is None else str(self.report),
-            "remarks": self.remarks,
+            "remarks": self.fitted.warnings,
         }
 
     def report_facts(self) -> dict[str, Any]:
@@ -86,30 +75,29 @@ class FitSummary(NamedTuple):
         facts: dict[str, Any] = {
             "table": str(self.table),
             "target": self.target or "label",
-            "rows": self.training.rows + (self.held_out.rows if self.held_out else 0),
-            "training rows": self.training.rows,
-            "held-out rows": self.held_out.rows if self.held_out else 0,
+            "rows": self.rows,
+            "training rows": self.fitted.training.rows,
+            "held-out rows": self.fitted.held_out.rows if self.fitted.held_out else 0,
             "features": self.model.n_features_in_,
             "classes": len(self.model.classes_),
         }
-        return facts | ({"remarks": "; ".join(self.remarks)} if self.remarks else {})
+        return facts | ({"remarks": "; ".join(self.fitted.warnings)} if self.fitted.warnings else {})
 
     def print(self) -> None:
         """Print tables and a line on the solver to stdout."""
         console = Console(highlight=False)
         model = self.model
-        rows = self.training.rows + (self.held_out.rows if self.held_out else 0)
         title = Text.assemble((visible(self.target or "labels"), "bold"), visible(f" from {self.table}: "))
-        title.append(f"{rows} rows, {model.n_features_in_} features, {len(model.classes_)} classes")
+        title.append(f"{self.rows} rows, {model.n_features_in_} features, {len(model.classes_)} classes")
         console.print(title, soft_wrap=True)
-        if self.cross_validation is not None:
-            console.print(_scores_table(self.cross_validation, model.C))
-        console.print(_quality_table(self.training, self.held_out))
+        if self.fitted.cross_validation is not None:
+            console.print(_scores_table(self.fitted.cross_validation, model.C))
+        console.print(_quality_table(self.fitted.training, self.fitted.held_out))
         end = Text("converged", "green") if model.converged_ else Text("not converged", "yellow")
         solver = Text.assemble(
             end, f" in {model.n_iter_} iterations of {model.solver_}, {model.n_passes_:.0f} passes, "
         )
-        solver.append(f"{self.seconds:.2f} s: objective {model.objective_:.6f}, ")
+        solver.append(f"{self.fitted.seconds:.2f} s: objective {model.objective_:.6f}, ")
         solver.append(f"gradient norm {model.gradient_norm_:.1e}")
         console.print(solver, soft_wrap=True)
         console.print(Text(visible(f"model saved in {self.path}")), soft_wrap=True)

@@ -197,7 +197,7 @@ def without_values(name: str) -> CommandError:
     return CommandError(f"column {name!r} has no value in the training rows; write --drop {name!r}")
 
 
-def text_encoding(name: str, counts: Mapping[str, int], fill: Fill) -> ColumnEncoding:
+def text_encoding(name: str, counts: Mapping[Any, int], fill: Fill) -> ColumnEncoding:
     """Return the encoding of a column of text; `counts` are the numbers of rows of each value."""
     categories = sorted(counts)
     count, rows = len(categories), sum(counts.values())

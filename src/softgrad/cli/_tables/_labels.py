@@ -11,6 +11,8 @@ from softgrad.cli._tables._clean_fields import BLANKS
 from softgrad.cli._tables._typed_columns import row_number
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from softgrad._typing import Array
@@ -23,9 +25,8 @@ def column_labels(column: pd.Series[Any]) -> Array:
     where = f"column {str(column.name)!r}"
     gaps = column.isna().to_numpy()
     if gaps.any():
-        raise CommandError(
-            f"{where}, data row {row_number(column.index[gaps.argmax()])}: no label; drop such rows, or fill them in"
-        )
+        row = row_number(column.index[int(gaps.argmax())])
+        raise CommandError(f"{where}, data row {row}: no label; drop such rows, or fill them in")
     if column.dtype.kind in "Mm":
         raise CommandError(f"{where} holds {column.dtype}; expected labels, integers or text")
     if column.dtype.kind in "biuf":
@@ -57,3 +58,25 @@ def stripped_labels(labels: Array) -> tuple[Array, int]:
         return labels, 0
     plain = np.strings.strip(labels, BLANKS)
     return plain, int((plain != labels).sum())
+
+
+def class_indices(labels: Array, classes: Array, table: Path, first_row: int = 0) -> Array:
+    """Return the index of each label in the model's classes; an unknown label is an error.
+
+    The error counts the rows of the file, of which the first label has `first_row` above it.
+    """
+    text = classes.dtype.kind in "US"
+    if (labels.dtype.kind in "US") == text:
+        place = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+        known = classes[place] == labels
+    else:
+        known = np.zeros(len(labels), bool)
+    if known.all():
+        return place
+    row = int((~known).argmax())
+    names = [repr(label) for label in classes.tolist()]
+    listed = ", ".join(names if len(names) <= 12 else [*names[:11], f"... ({len(names)} in all)"])
+    raise CommandError(
+        f"{table}, data row {first_row + row + 1}: label {labels[row].item()!r} is none of the model's classes, "
+        f"{listed}; drop such rows, or fit a model with rows of that class"
+    )

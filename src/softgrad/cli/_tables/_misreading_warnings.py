@@ -23,15 +23,13 @@ _MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "?
 _DATA = 0.75
 
 
-def misreading_warnings(table: NamedTable, target: str, *, header: bool, text: Collection[str]) -> list[str]:
+def misreading_warnings(table: NamedTable, *, header: bool, text: Collection[str]) -> list[str]:
     """Return a warning for each likely misreading, with the option that prevents it.
 
     Parameters
     ----------
     table : NamedTable
         The table as read, without dropped columns.
-    target : str
-        The label column.
     header : bool
         Whether the names come from the first line of a text file.
     text : collection of str
@@ -48,7 +46,7 @@ def misreading_warnings(table: NamedTable, target: str, *, header: bool, text: C
     for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
         if dtype.kind == "O" and name not in text:
             found.extend(_missing_value_warnings(frame[name]))
-    return [*found, *label_case_warnings(frame[target].dropna().to_numpy())]
+    return found
 
 
 def label_case_warnings(labels: Array) -> list[str]:
