@@ -20,7 +20,10 @@ torch
     ``softgrad.torch`` beside torch's own functions, through autograd: time and memory.
 load
     several threads beside one, also while another process keeps a core busy, and from which size they pay.
+dask
+    ``softgrad.dask`` beside fits in memory and dask-ml, the cost of a pass, and rows larger than the workers' memory.
 
-Every result is compared with one in higher precision before it is timed; in "load", with that of one thread.
+Every result is compared with one in higher precision before it is timed; in "load", with that of one thread, and in
+"dask" with the fit in memory.
 README.md explains the tables.
 """

@@ -43,6 +43,7 @@ class SuiteName(StrEnum):
     REGRESSION = "regression"
     TORCH = "torch"
     LOAD = "load"
+    DASK = "dask"
 
 
 def bench(
@@ -50,8 +51,8 @@ def bench(
         SuiteName,
         typer.Option(
             help="core, curvature: speed; accuracy: errors in units in the last place; regression: fits beside "
-            "scikit-learn; torch: softgrad.torch beside torch; load: several threads beside one on a busy machine. "
-            "The last three take minutes."
+            "scikit-learn; torch: softgrad.torch beside torch; load: several threads beside one on a busy machine; "
+            "dask: softgrad.dask beside memory and dask-ml. The last four take minutes."
         ),
     ] = SuiteName.CORE,
     rounds: Annotated[
@@ -59,7 +60,7 @@ def bench(
         typer.Option(
             min=1,
             help="Timings of every variant, or draws of rows. (default: 20; curvature: 10; accuracy: 4; regression: 3; "
-            "torch: 12; load: 4)",
+            "torch: 12; load: 4; dask: 3)",
         ),
     ] = None,
     threads: Annotated[

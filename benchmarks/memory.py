@@ -54,11 +54,16 @@ def _measured(threads: int, prepare: Prepare, warm_up: tuple[Any, ...], argument
     call = prepare(*arguments)
     prepare(*warm_up)()
     _RESET.write_text("5", encoding="ascii")  # the peak becomes what the process holds now
-    before = _kibibytes("VmRSS")
+    before = _bytes("VmRSS")
     result = call()
-    return Peak(1024 * max(0, _kibibytes("VmHWM") - before), result)
+    return Peak(max(0, peak() - before), result)
 
 
-def _kibibytes(name: str) -> int:
+def peak() -> int:
+    """The peak of this process's resident memory, files that it maps included."""
+    return _bytes("VmHWM")
+
+
+def _bytes(name: str) -> int:
     line = next(line for line in _STATUS.read_text(encoding="ascii").splitlines() if line.startswith(f"{name}:"))
-    return int(line.split()[1])
+    return 1024 * int(line.split()[1])

@@ -22,6 +22,8 @@ _MODULES = {
     "JAX": "jax",
     "scikit-learn": "sklearn.linear_model",
     "scikit-learn-intelex": "sklearnex.linear_model",
+    "distributed": "distributed",
+    "dask-ml": "dask_ml.linear_model",
 }
 
 

@@ -106,9 +106,9 @@ def fit_softgrad(data: DataSet, **options: Any) -> TimedFit:
     return _timed(SoftmaxRegression(C, **options), data)
 
 
-def fit_until(data: DataSet, stop: Stop) -> TimedFit:
+def fit_until(data: DataSet, stop: Stop, **options: Any) -> TimedFit:
     """Fit softgrad's model until it passes an objective."""
-    return fit_softgrad(data, tol=stop.tol, max_iter=stop.max_iter)
+    return fit_softgrad(data, tol=stop.tol, max_iter=stop.max_iter, **options)
 
 
 def fit_peer(data: DataSet, library: Any, threads: int, max_iter: int = MOST_ITERATIONS) -> TimedFit:
@@ -121,15 +121,15 @@ def fit_peer(data: DataSet, library: Any, threads: int, max_iter: int = MOST_ITE
         return _timed(library.LogisticRegression(C=strength, max_iter=max_iter), data)
 
 
-def first_within(data: DataSet, bound: float) -> Stop | None:
+def first_within(data: DataSet, bound: float, **options: Any) -> Stop | None:
     """The fewest iterations whose coefficients reach an objective; None if rounding keeps them above it."""
     for tol in _TOLERANCES:
-        model = fit_softgrad(data, tol=tol).model
+        model = fit_softgrad(data, tol=tol, **options).model
         if objective(data, model) > bound:
             continue
 
         def reaches(max_iter: int, tol: float = tol) -> bool:
-            return objective(data, fit_until(data, Stop(tol, max_iter)).model) <= bound
+            return objective(data, fit_until(data, Stop(tol, max_iter), **options).model) <= bound
 
         return Stop(tol, 1 + bisect.bisect_left(range(1, model.n_iter_), True, key=reaches))
     return None
