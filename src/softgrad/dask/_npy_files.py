@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from softgrad._typing import Array
 
-_BLOCK_BYTES = 1 << 27
+# Dask counts what is mapped of a block as memory of its worker, which may hold several at a time.
+_BLOCK_BYTES = 1 << 25
 
 
 def from_npy(paths: str | PathLike[str] | Sequence[str | PathLike[str]], *, rows: int | None = None) -> da.Array:
