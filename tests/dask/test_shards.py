@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from softgrad._loss_spec import DEFAULT
 from softgrad._targets import Targets
-from softgrad.dask import _shards
+from softgrad.dask import _shards, _storage
 from softgrad.dask._blocks import FitRules, make_block
 from softgrad.dask._shards import make_shard, pieces_of_blocks
 from softgrad.linear_model._problem import _kernels
@@ -40,17 +40,10 @@ def test_the_pieces_cover_every_row_and_every_leaf_once(lengths, leaf_rows):
     assert rows == list(range(starts[-1]))
 
 
-class _Worker:
-    """What blocks ask of the worker that makes them."""
-
-    def __init__(self, directory, limit):
-        self.local_directory, self.memory_manager, self.memory_limit = str(directory), self, limit
-
-
 @pytest.fixture(params=["in memory", "in files"])
 def stored(request, tmp_path, monkeypatch):
-    worker = _Worker(tmp_path, None if request.param == "in memory" else 1)
-    monkeypatch.setattr("softgrad.dask._storage.get_worker", lambda: worker)
+    monkeypatch.setattr(_storage._room, "directory", str(tmp_path))
+    monkeypatch.setattr(_storage._room, "_limit", np.inf if request.param == "in memory" else 0)
     monkeypatch.setattr(_shards, "_MAPPED_BYTES", 1 << 16)
     return request.param == "in files"
 

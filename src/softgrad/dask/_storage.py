@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from softgrad._typing import Array
 
-# The part of a worker's memory for blocks; further ones are written to files. Dask itself writes its results to files
-# from 60 % on and pauses the worker at 80 %, and a process without blocks takes about 250 MB.
-_MEMORY_SHARE = 0.25
+# The part of a worker's memory for blocks, and for blocks and the rest of the process, about 250 MB; further blocks are
+# written to files. Dask itself writes its results to files from 60 % on, and pauses the worker at 80 %.
+_OF_BLOCKS, _OF_ALL = 0.25, 0.5
 
 Arrays = dict[str, "Array"]
 
@@ -168,7 +168,8 @@ class _Room:
 
     def enter(self, worker: Worker) -> None:
         limit = worker.memory_manager.memory_limit
-        self._limit = _MEMORY_SHARE * limit if limit else math.inf
+        process = worker.monitor.get_process_memory()
+        self._limit = min(_OF_BLOCKS * limit, _OF_ALL * limit - process) if limit else math.inf
         self.directory = worker.local_directory
 
     def take(self, size: int) -> bool:
