@@ -119,3 +119,14 @@ def test_a_task_that_ends_its_workers_is_an_error_that_says_why():
         faults(),
     ):
         raise KilledWorker("make_block-7", None, 3)
+
+
+def test_workers_and_schedulers_without_softgrad_are_an_error(client, monkeypatch):
+    def fail(plugin):
+        raise Exception("ModuleNotFoundError(\"No module named 'softgrad'\")")
+
+    monkeypatch.setattr(client, "register_plugin", fail)
+    with pytest.raises(RuntimeError, match=r"a worker cannot load softgrad \(Mod.*; install softgrad and"):
+        SoftmaxRegression(client=client).fit(da.ones((4, 2)), da.arange(4))
+    with pytest.raises(RuntimeError, match=r"the scheduler cannot load the tasks; install softgrad"), faults():
+        raise RuntimeError("Error during deserialization of the task graph. This")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Bytes of arguments that are sent to every worker by the client. Passing them on between workers takes 10 ms longer.
 _SENT_TO_EACH = 1 << 20
 
+_SAME_PACKAGES = "install softgrad and the versions of Python and Dask of the client for the scheduler and all workers"
+
 
 class Cluster:
     """A client's cluster. Every task can be run again on another worker."""
@@ -29,8 +31,7 @@ class Cluster:
     def __init__(self, client: Client, n_threads: int | None) -> None:
         self._client = client
         self._n_threads = n_threads
-        with faults():
-            client.register_plugin(MakeRoom())
+        prepare_workers(client)
 
     def workers(self) -> dict[str, int]:
         """Return the numbers of threads of the workers."""
@@ -98,9 +99,20 @@ def _key(name: str) -> str:
     return f"softgrad-{name}-{uuid.uuid4().hex}"
 
 
+def prepare_workers(client: Client) -> None:
+    """Tell the workers where their blocks go. Without softgrad they would end at their first task, and never answer."""
+    with faults():
+        try:
+            client.register_plugin(MakeRoom())
+        except (OSError, CancelledError):
+            raise
+        except Exception as error:  # Dask raises no other class here
+            raise RuntimeError(f"a worker cannot load softgrad ({error}); {_SAME_PACKAGES}") from error
+
+
 @contextmanager
 def faults() -> Iterator[None]:
-    """Raise ConnectionError if the scheduler is lost or forgets its tasks, RuntimeError if a task ends its workers."""
+    """Raise ConnectionError if the scheduler is lost or forgets its tasks, RuntimeError if they cannot be run."""
     try:
         yield
     except KilledWorker as error:
@@ -108,6 +120,10 @@ def faults() -> Iterator[None]:
             f"{error.allowed_failures + 1} workers ended while they ran {error.task}; most often the memory of a "
             "worker does not suffice for one partition: write smaller partitions, or fewer threads per worker"
         ) from error
+    except RuntimeError as error:
+        if "deserialization of the task graph" not in str(error):
+            raise
+        raise RuntimeError(f"the scheduler cannot load the tasks; {_SAME_PACKAGES}") from error
     except (CancelledError, CommClosedError, TimeoutError) as error:
         raise ConnectionError(f"the scheduler of the cluster was lost or restarted ({error!r:.200})") from error
 

@@ -11,7 +11,7 @@ import dask.dataframe as dd
 from dask import delayed
 from distributed import Client, LocalCluster, as_completed
 
-from softgrad.dask._cluster import faults
+from softgrad.dask._cluster import faults, prepare_workers
 from softgrad.dask._softmax_regression import SoftmaxRegression
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class PartTasks:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        prepare_workers(client)
 
     @property
     def workers(self) -> int:
