@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def deferred_interrupts() -> Iterator[None]:
         return
     caught: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
-    # Threads and processes inherit the mask.
+    # Threads and processes inherit the mask; the thread that starts the resource tracker would lose it.
+    resource_tracker.ensure_running()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
