@@ -31,7 +31,7 @@ def from_npy(paths: str | PathLike[str] | Sequence[str | PathLike[str]], *, rows
     paths : path, or sequence of paths
         Files that `numpy.save` has written, with equal columns.
     rows : int, optional
-        Rows of a block; by default as many as take 128 MiB. A block does not extend over two files.
+        Rows of a block; by default as many as take 32 MiB. A block does not extend over two files.
 
     Raises
     ------
