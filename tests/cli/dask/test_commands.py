@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softgrad.cli import _metrics
+from softgrad.cli import _metrics, _progress
 from softgrad.cli._saved_model import open_model
 from softgrad.cli._tables import _file_splitting
 
@@ -230,6 +230,26 @@ def test_a_scheduler_that_does_not_answer(run, monkeypatch):
     assert (code, out) == (1, "")
     assert err.startswith("error: --dask: no scheduler answers at tcp://127.0.0.1:9: ")
     assert err.count("\n") == 1
+
+
+def test_a_lost_scheduler_leaves_no_file(run, tmp_path, monkeypatch):
+    from distributed import Client, LocalCluster  # noqa: PLC0415
+
+    write(frame(), "csv")
+    before = sorted(tmp_path.iterdir())
+    with LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster:
+
+        def lose(self, iteration, note):
+            with Client(cluster) as client:
+                client.restart(wait_for_workers=False)
+
+        monkeypatch.setattr(_progress._Lines, "iteration", lose)
+        options = ["--target", "y", "--solver", "lbfgs", "--report", "r.html"]
+        code, out, err = run("fit", "parts", *options, "--dask", cluster.scheduler_address)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: --dask: the scheduler of the cluster was lost or restarted (")
+    assert err.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_sums_travel():
