@@ -28,9 +28,13 @@ def test_a_process_that_starts_the_resource_tracker_is_not_interrupted(tracker, 
         tracker.ensure_running()  # as multiprocessing does before each
         masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
 
-    with pytest.raises(KeyboardInterrupt), deferred_interrupts():
-        thread = threading.Thread(target=start_a_process)
-        thread.start()
-        thread.join()
-        os.kill(os.getpid(), signal.SIGINT)
+    def interrupt_a_start():
+        with deferred_interrupts():
+            thread = threading.Thread(target=start_a_process)
+            thread.start()
+            thread.join()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_a_start()
     assert signal.SIGINT in masks[0]
