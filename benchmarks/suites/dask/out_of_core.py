@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dask.dataframe as dd
 import numpy as np
@@ -17,24 +18,25 @@ import softgrad.dask
 from benchmarks import tables
 from benchmarks.suites.dask.beside_memory import DIFFERENT, pass_seconds, quiet_fit, same_coefficients
 from benchmarks.suites.dask.clusters import peak_memory, process_ids
+from benchmarks.suites.dask.rows import Rows
 from softgrad import linear_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from distributed import Client
 
     from benchmarks.suites import Record
-    from benchmarks.suites.dask.rows import Rows
 
 TIMES_MEMORY = 4  # X, in memory of all workers
 
 
 @dataclass(frozen=True)
 class OutOfCoreCase:
-    """The first iterations of a fit from files, on a cluster and over a memory map on this machine."""
+    """The first iterations of a fit from files on a cluster, and over a memory map on as many threads."""
 
+    kind: str  # of `FILES`
     rows: Rows
     workers: int
     memory_limit: int  # of a worker, in bytes
@@ -44,26 +46,24 @@ class OutOfCoreCase:
 
     @property
     def title(self) -> str:
-        """The shape of the work."""
-        return f"out of core, {tables.shape(self.rows.shape)}"
+        """The kind of files and the shape of the work."""
+        return f"{self.kind} files, {tables.shape(self.rows.shape)}"
 
     def measure(self, _rounds: int, progress: Callable[[str], object]) -> Record:
-        """Write the files, fit once from a memory map, and once on a new cluster from each kind of file."""
-        folder = Path(tempfile.mkdtemp(dir=self.folder))
-        try:
-            progress("writing files")
-            self.rows.write(folder)
+        """Write the files, and fit once from a memory map, and once on a new cluster."""
+        files = FILES[self.kind]
+        with self._new_folder() as folder:
+            progress("writing .npy files")
+            self.rows.write_npy(folder)
             progress("over the memory map")
-            mapped = [np.load(folder / name, mmap_mode="r") for name in ("X.npy", "y.npy")]
-            begin = time.perf_counter()
-            in_memory = quiet_fit(linear_model.SoftmaxRegression(solver="lbfgs", max_iter=self.iterations), *mapped)
-            figures = {"fit_s": time.perf_counter() - begin, "pass_s": pass_seconds(in_memory)}
-            fits = []
-            for kind, read in READERS.items():
-                progress(f"cluster, {kind}")
-                fits.append({"files": kind} | self._fit(read, folder, in_memory))
-        finally:
-            shutil.rmtree(folder)
+            in_memory, figures = self._fit_of_map(folder)
+            progress("cluster")
+            if self.kind == ".npy":
+                fit = self._fit(files.read, folder, in_memory)
+        if self.kind != ".npy":
+            with self._new_folder() as folder:
+                files.write(self.rows, folder)
+                fit = self._fit(files.read, folder, in_memory)
         return {
             "title": self.title,
             "shape": list(self.rows.shape),
@@ -72,10 +72,26 @@ class OutOfCoreCase:
             "memory_limit": self.memory_limit,
             "x_in_memory": self.rows.x_bytes / (self.workers * self.memory_limit),
             "memory_map": figures,
-            "fits": fits,
-            "goals": [goal for fit in fits for goal in self._goals(fit)],
-            "problems": [f"{fit['files']}: {DIFFERENT}" for fit in fits if not fit["bit_equal"]],
+            "from_files": fit,
+            "ratio": fit["pass_s"] / figures["pass_s"],
+            "goals": self._goals(fit),
+            "problems": [] if fit["bit_equal"] else [DIFFERENT],
         }
+
+    @contextmanager
+    def _new_folder(self) -> Iterator[Path]:
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+
+    def _fit_of_map(self, folder: Path) -> tuple[Any, Record]:
+        mapped = [np.load(folder / name, mmap_mode="r") for name in ("X.npy", "y.npy")]
+        model = linear_model.SoftmaxRegression(solver="lbfgs", max_iter=self.iterations, n_threads=self.workers)
+        begin = time.perf_counter()
+        quiet_fit(model, *mapped)
+        return model, {"fit_s": time.perf_counter() - begin, "pass_s": pass_seconds(model)}
 
     def _fit(self, read: Callable[[Path], tuple[Any, Any]], folder: Path, in_memory: Any) -> Record:
         with config.set({"temporary_directory": str(folder)}), self.start(self.workers, self.memory_limit) as client:
@@ -96,9 +112,16 @@ class OutOfCoreCase:
         restarts, peaks = fit["restarts"], fit["peaks"]
         share = None if peaks is None else max(peaks) / self.memory_limit
         return [
-            {"name": f"{fit['files']}, restarts", "value": restarts, "text": "0", "reached": restarts == 0},
-            {"name": f"{fit['files']}, peak memory", "value": share, "text": "≤ 1×", "reached": share and share <= 1},
+            {"name": f"{self.kind}, restarts", "value": restarts, "text": "0", "reached": restarts == 0},
+            {"name": f"{self.kind}, peak memory", "value": share, "text": "≤ 1×", "reached": share and share <= 1},
         ]
+
+
+class Files(NamedTuple):
+    """How a kind of files is written to a folder, and read as X and y."""
+
+    write: Callable[[Rows, Path], None]
+    read: Callable[[Path], tuple[Any, Any]]
 
 
 def read_npy(folder: Path) -> tuple[Any, Any]:
@@ -109,8 +132,8 @@ def read_npy(folder: Path) -> tuple[Any, Any]:
 
 def read_parquet(folder: Path) -> tuple[Any, Any]:
     """Return X and y of the Parquet files."""
-    frame = dd.read_parquet(folder / "parts")
+    frame = dd.read_parquet(folder)
     return frame.drop(columns="y"), frame["y"]
 
 
-READERS = {".npy": read_npy, "Parquet": read_parquet}
+FILES = {".npy": Files(Rows.write_npy, read_npy), "Parquet": Files(Rows.write_parquet, read_parquet)}

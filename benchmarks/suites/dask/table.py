@@ -27,7 +27,7 @@ def table(report: Report) -> RenderableType:
             parts += [beside_dask_ml_table(record), ""]
         if "passes" in record:
             parts += [pass_table(record), "", model_table(record["model"]), ""]
-        if "fits" in record:
+        if "from_files" in record:
             parts += [out_of_core_table(record), ""]
     return Group(*parts, *tables.goal_lines(report["summary"]["goals"]))
 
@@ -93,15 +93,14 @@ def model_table(model: Record) -> Table:
 def out_of_core_table(record: Record) -> Table:
     """The times of fits from files, restarts, and the peak memory of the workers."""
     title = f"X of {size(record['x_bytes'])}, {tables.times(record['x_in_memory'])} the workers' memory"
-    result = tables.new_table(title, "fit", "one pass", "restarts", "peak memory\nof a worker")
+    result = tables.new_table(title, "fit", "one pass", "ratio", "restarts", "peak memory\nof a worker")
     tables.add_heading(result, record["title"])
-    figures = record["memory_map"]
-    result.add_row("  memory map, no cluster", tables.seconds(figures["fit_s"]), tables.seconds(figures["pass_s"]))
-    limit = size(record["memory_limit"])
-    for fit in record["fits"]:
-        peaks = "" if fit["peaks"] is None else f"{size(max(fit['peaks']))} of {limit}"
-        times = tables.seconds(fit["fit_s"]), tables.seconds(fit["pass_s"])
-        result.add_row(f"  {fit['files']}", *times, str(fit["restarts"]), peaks)
+    fit = record["from_files"]
+    in_memory = [tables.seconds(record["memory_map"][name]) for name in ("fit_s", "pass_s")]
+    result.add_row(f"  {tables.counted(record['workers'], 'thread')}, memory map", *in_memory)
+    peaks = "" if fit["peaks"] is None else f"{size(max(fit['peaks']))} of {size(record['memory_limit'])}"
+    times = tables.seconds(fit["fit_s"]), tables.seconds(fit["pass_s"]), tables.times(record["ratio"])
+    result.add_row(f"  {tables.counted(record['workers'], 'worker')}", *times, str(fit["restarts"]), peaks)
     return result
 
 

@@ -77,10 +77,11 @@ def test_report_holds_all_cases_and_fits_100_columns(tmp_path, start):
         yield BesideMemoryCase(ROWS, 2, 4, start, has_goal=True)
         yield DaskMLCase(dataclasses.replace(ROWS, classes=2, correlated=True), PEER, 2, start)
         yield PassCostCase(ROWS, Rows(40, 2, 2, 4), (1, 2), start)
-        yield OutOfCoreCase(ROWS, 2, 10_000_000_000, 4, start, tmp_path)
+        for kind in out_of_core.FILES:
+            yield OutOfCoreCase(kind, ROWS, 2, 10_000_000_000, 4, start, tmp_path)
 
     report = run("dask", dataclasses.replace(suite.SUITE, cases=cases), rounds=1, threads=2)
-    beside, dask_ml, passes, files = report["cases"]
+    beside, dask_ml, passes, *files = report["cases"]
     assert wrong_results(report["cases"]) == []
     assert beside["shape"] == [1996, 5, 3]
     assert beside["ratio"] == pytest.approx(beside["cluster"]["median_s"] / beside["in_memory"]["median_s"])
@@ -89,8 +90,7 @@ def test_report_holds_all_cases_and_fits_100_columns(tmp_path, start):
     assert [(each["shape"], each["workers"]) for each in passes["passes"]] == [
         ([36, 2, 2], 1), ([1996, 5, 3], 1), ([36, 2, 2], 2), ([1996, 5, 3], 2),
     ]  # fmt: skip
-    assert [fit["files"] for fit in files["fits"]] == [".npy", "Parquet"]
-    assert [fit["restarts"] for fit in files["fits"]] == [0, 0]
+    assert [case["from_files"]["restarts"] for case in files] == [0, 0]
     assert list(tmp_path.iterdir()) == []
     shown = memory.can_measure()
     assert [(goal["name"], goal["reached"]) for goal in report["summary"]["goals"][2:]] == [
@@ -99,47 +99,55 @@ def test_report_holds_all_cases_and_fits_100_columns(tmp_path, start):
     ]  # fmt: skip
     json.dumps(report, allow_nan=False)
     text = printed(report)
-    for expected in (beside["title"], dask_ml["title"], "1e9 × 784 × 10 on 100 machines", "Parquet"):
+    for expected in (beside["title"], dask_ml["title"], "1e9 × 784 × 10 on 100 machines", "Parquet files, 1996"):
         assert expected in text
     assert "…" not in text
 
 
 def test_cases_are_made_from_the_installed_peers():
     titles = [case.title for case in suite.cases({"dask-ml": None})]
-    assert len(titles) == 6
+    assert len(titles) == 7
     assert [case.title for case in suite.cases({})] == [title for title in titles if "two classes" not in title]
-    last = list(suite.cases({}))[-1]
-    assert last.rows.x_bytes == pytest.approx(4 * last.workers * last.memory_limit, rel=1e-3)
+    for case in list(suite.cases({}))[-2:]:
+        assert case.rows.x_bytes == pytest.approx(4 * case.workers * case.memory_limit, rel=1e-3)
 
 
-def test_files_hold_the_rows_in_memory(tmp_path, client):
-    x, y = ROWS.in_memory()
-    ROWS.write(tmp_path)
-    for read in out_of_core.READERS.values():
-        X, Y = read(tmp_path)
+def test_rows_on_a_cluster_are_those_in_memory(client):
+    for mine, theirs in zip(ROWS.on_cluster(client), ROWS.in_memory(), strict=True):
+        np.testing.assert_array_equal(mine.compute(), theirs)
+
+
+def test_files_of_each_kind_hold_the_same_rows(tmp_path):
+    rows = dataclasses.replace(ROWS, blocks=6)
+    x, y = (np.concatenate(parts) for parts in zip(*rows.in_turn(), strict=True))
+    assert x.shape == rows.shape[:2]
+    assert len(np.unique(x, axis=0)) == len(x)
+    for kind, files in out_of_core.FILES.items():
+        folder = tmp_path / kind
+        folder.mkdir()
+        files.write(rows, folder)
+        X, Y = files.read(folder)
         np.testing.assert_array_equal(np.asarray(X), x)
         np.testing.assert_array_equal(np.asarray(Y), y)
-    for mine, theirs in zip(ROWS.on_cluster(client), (x, y), strict=True):
-        np.testing.assert_array_equal(mine.compute(), theirs)
 
 
 def test_other_coefficients_and_sums_are_failures(monkeypatch, tmp_path, start, measured):
     monkeypatch.setattr(beside_memory, "same_coefficients", lambda *_: False)
     monkeypatch.setattr(out_of_core, "same_coefficients", lambda *_: False)
     beside = measured(BesideMemoryCase(ROWS, 2, 2, start, has_goal=False))
-    files = measured(OutOfCoreCase(ROWS, 2, 10_000_000_000, 2, start, tmp_path))
+    files = measured(OutOfCoreCase("Parquet", ROWS, 2, 10_000_000_000, 2, start, tmp_path))
     right = pass_cost.cost_of_passes
     monkeypatch.setattr(pass_cost, "cost_of_passes", lambda *args: (right(*args)[0], np.zeros(3)))
     passes = measured(PassCostCase(ROWS, Rows(40, 2, 2, 4), (1,), start))
     assert beside["goals"] == []
-    assert [len(case["problems"]) for case in (beside, files, passes)] == [1, 2, 2]
+    assert [len(case["problems"]) for case in (beside, files, passes)] == [1, 1, 2]
 
 
 def test_restarts_and_peaks_beyond_the_limit_miss_their_goals():
-    case = OutOfCoreCase(ROWS, 2, 100, 1, None)
-    fit = {"files": "a", "restarts": 1, "peaks": [90, 110]}
+    case = OutOfCoreCase(".npy", ROWS, 2, 100, 1, None)
+    fit = {"restarts": 1, "peaks": [90, 110]}
     assert [(goal["value"], goal["reached"]) for goal in case._goals(fit)] == [(1, False), (1.1, False)]
-    fit = {"files": "a", "restarts": 0, "peaks": None}
+    fit = {"restarts": 0, "peaks": None}
     assert [(goal["value"], goal["reached"]) for goal in case._goals(fit)] == [(0, True), (None, None)]
 
 
