@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,16 +12,17 @@ import numpy as np
 from softgrad.dask._blocks import Block
 from softgrad.dask._placement import placement
 from softgrad.dask._shards import Shard, joined_targets, make_shard, pieces_of_blocks, stacked
-from softgrad.linear_model._problem._rows import LocalRows, Rows, Sample
+from softgrad.linear_model._problem._rows import LocalRows, Rows, Sample, Totals
 from softgrad.linear_model._problem._sampling import draw
 from softgrad.linear_model._problem._tree_sum import TreeSum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from softgrad._typing import Array
     from softgrad.dask._blocks import Facts, FitRules
     from softgrad.dask._cluster import Cluster
+    from softgrad.dask._shards import Nodes
 
 _PAUSE = 1.0  # seconds between looks at which workers there are
 _KEYS = 1 << 64
@@ -49,8 +51,12 @@ class PartitionedRows(Rows):
         self._shards: dict[str, Any] = {}  # futures, by worker
 
     def sum(self, function: Callable[..., Array], *args: Any) -> Array:
+        return self._root(self._each(Shard.sum, function, *args))
+
+    def _root(self, shards: Iterable[Nodes]) -> Array:
+        """Add the nodes of all shards."""
         tree = TreeSum(self._leaves)
-        for nodes in self._each(Shard.sum, function, *args):
+        for nodes in shards:
             for (level, index), node in nodes.items():
                 tree.add(level, index, node)
         return tree.root()
@@ -58,8 +64,18 @@ class PartitionedRows(Rows):
     def largest(self, function: Callable[..., Array], *args: Any) -> Array:
         return np.maximum.reduce(self._each(Shard.largest, function, *args))
 
+    @cached_property
+    def _weights(self) -> tuple[tuple[float, int, Array], Totals]:
+        """The heaviest row, and the totals: every fit needs both, and a round takes longer than either."""
+        heaviest, sums = zip(*self._each(Shard.weights), strict=True)
+        return max(heaviest, key=lambda row: row[:2]), Totals.of(self._root(sums))
+
+    @cached_property
+    def totals(self) -> Totals:
+        return self._weights[1]
+
     def heaviest(self) -> tuple[float, Array]:
-        weight, _, x = max(self._each(Shard.heaviest), key=lambda row: row[:2])
+        weight, _, x = self._weights[0]
         return weight, x
 
     def sample(self, count: int) -> Sample:

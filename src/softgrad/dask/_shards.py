@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.sparse import issparse, vstack
 
-from softgrad.linear_model._problem._rows import LocalRows
+from softgrad.linear_model._problem._rows import LocalRows, weight_sums
 from softgrad.linear_model._problem._sampling import sampling_keys
 from softgrad.linear_model._problem._tree_sum import TreeSum, subtrees
 
@@ -136,15 +136,14 @@ class Shard:
         """Return the elementwise maximum of function(rows, *args)."""
         return np.maximum.reduce([function(node.rows(self._rules), *args) for node in self._nodes])
 
-    def heaviest(self) -> tuple[float, int, Array]:
-        """Return the largest weight of a row, minus the number of the first such row, and its x."""
+    def weights(self) -> tuple[tuple[float, int, Array], Nodes]:
+        """Return the largest weight of a row, minus the number of the first such row, and its x; and `weight_sums`."""
+        return max((self._heaviest_of(node) for node in self._nodes), key=lambda row: row[:2]), self.sum(weight_sums)
 
-        def found(node: _Node) -> tuple[float, int, Array]:
-            rows = node.rows(self._rules)
-            weight, x = rows.heaviest()
-            return weight, -self._first_row(node) - int(rows.targets.row_weight.argmax()), x
-
-        return max((found(node) for node in self._nodes), key=lambda row: row[:2])
+    def _heaviest_of(self, node: _Node) -> tuple[float, int, Array]:
+        rows = node.rows(self._rules)
+        weight, x = rows.heaviest()
+        return weight, -self._first_row(node) - int(rows.targets.row_weight.argmax()), x
 
     def sample(self, least: int, end: int) -> tuple[Array, Any, Array]:
         """Return the numbers of the rows of positive mass with keys from `least` to `end` − 1, their x and mass."""

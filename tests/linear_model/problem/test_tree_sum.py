@@ -88,7 +88,7 @@ def probabilities(rng, n):
 
 SUMS = {
     "gradient": (_kernels.gradient, lambda r, D: (r.normal(size=(4, D)), r.normal(size=4))),
-    "weights": (_rows._weight_sums, lambda r, D: ()),
+    "weights": (_rows.weight_sums, lambda r, D: ()),
     "columns": (_kernels.column_sums, lambda r, D: (1, r.normal(size=D))),
     "entries": (_location_and_scale._entry_sums, lambda r, D: (1,)),
     "offsets": (_location_and_scale._offset_sums, lambda r, D: (1, r.normal(size=D))),

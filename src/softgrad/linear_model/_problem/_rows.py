@@ -37,6 +37,12 @@ class Totals(NamedTuple):
     weighted: int  # rows of positive mass
     by_class: Array  # Σ s_n q_nk, without label smoothing
 
+    @classmethod
+    def of(cls, sums: Array) -> Totals:
+        """Return the totals of the sums of `weight_sums`."""
+        weight, mass, weighted, *by_class = sums.tolist()
+        return cls(weight, mass, int(weighted), np.array(by_class))
+
 
 class Rows(ABC):
     """X with its targets, wherever the rows are."""
@@ -67,8 +73,7 @@ class Rows(ABC):
     @cached_property
     def totals(self) -> Totals:
         """The sums of the weights."""
-        weight, mass, weighted, *by_class = self.sum(_weight_sums).tolist()
-        return Totals(weight, mass, int(weighted), np.array(by_class))
+        return Totals.of(self.sum(weight_sums))
 
 
 class LocalRows(Rows):
@@ -112,7 +117,8 @@ class LocalRows(Rows):
         return Sample(self.x, drawn, self.mass[drawn], len(drawn) == len(self.mass))
 
 
-def _weight_sums(rows: LocalRows) -> Array:
+def weight_sums(rows: LocalRows) -> Array:
+    """Return the sums of `Totals` in one array."""
     targets = rows.targets
     with np.errstate(over="ignore"):  # `location_and_scale` refuses weights whose sum is infinite
         if targets.labels is None:
