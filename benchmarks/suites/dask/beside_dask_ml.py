@@ -52,10 +52,13 @@ class DaskMLCase:
         with self.start(self.workers) as client:
             X, Y = self.rows.on_cluster(client)
 
-            def fit_peer() -> Any:
-                model = self.library.LogisticRegression(solver="lbfgs", C=2 * fits.C, fit_intercept=False)
-                return model.fit(X, Y)
+            def fit_peer(**options: int) -> Any:
+                model = self.library.LogisticRegression(solver="lbfgs", C=2 * fits.C, fit_intercept=False, **options)
+                return quiet_fit(model, X, Y)
 
+            progress("short fits, for which workers import modules")
+            fit_peer(max_iter=1)
+            quiet_fit(softgrad.dask.SoftmaxRegression(solver="lbfgs", max_iter=1, client=client), X, Y)
             progress("dask-ml, round 1")
             theirs, model = _timed(fit_peer)
             bound = fits.objective(data, SimpleNamespace(coef_=model.coef_[None], intercept_=[0.0]))

@@ -48,8 +48,8 @@ def start(client):
 class LocalPeer(LogisticRegression):
     """A model with the interface of dask-ml's."""
 
-    def __init__(self, solver="lbfgs", C=1.0, fit_intercept=True):
-        super().__init__(solver=solver, C=C, fit_intercept=fit_intercept)
+    def __init__(self, solver="lbfgs", C=1.0, fit_intercept=True, max_iter=100):
+        super().__init__(solver=solver, C=C, fit_intercept=fit_intercept, max_iter=max_iter)
 
     def fit(self, X, y):
         super().fit(X.compute(), y.compute())
