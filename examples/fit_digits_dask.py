@@ -24,10 +24,7 @@ def main() -> None:
         for i in range(FILES):
             digits[i * size : (i + 1) * size].to_parquet(Path(folder) / f"digits-{i}.parquet")
 
-        with (
-            LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
-            Client(cluster),
-        ):
+        with Client(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"):
             table = dd.read_parquet(folder)
             X, y = table.drop(columns="digit"), table["digit"]
             model = dask.SoftmaxRegression(C=0.01).fit(X, y)

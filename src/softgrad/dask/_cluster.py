@@ -124,7 +124,7 @@ def faults() -> Iterator[None]:
         if "deserialization of the task graph" not in str(error):
             raise
         raise RuntimeError(f"the scheduler cannot load the tasks; {_SAME_PACKAGES}") from error
-    except (CancelledError, CommClosedError, TimeoutError) as error:
+    except (CancelledError, CommClosedError) as error:
         raise ConnectionError(f"the scheduler of the cluster was lost or restarted ({error!r:.200})") from error
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from distributed import WorkerPlugin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from distributed import Worker
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # The part of a worker's memory for blocks, and for blocks and the rest of the process, about 250 MB; further blocks are
 # written to files. Dask itself writes its results to files from 60 % on, and pauses the worker at 80 %.
 _OF_BLOCKS, _OF_ALL = 0.25, 0.5
+
+_COPIED_BYTES = 1 << 22  # of arrays that are written in another layout
 
 Arrays = dict[str, "Array"]
 
@@ -89,7 +91,8 @@ class Stored:
             for name, array in arrays.items():
                 stream.write(bytes(-stream.tell() % 64))
                 places[name] = _Place(path, stream.tell(), array.dtype, array.shape)
-                np.ascontiguousarray(array).tofile(stream)
+                for part in _parts(array):
+                    np.ascontiguousarray(part).tofile(stream)
         return places
 
     def read(self) -> Arrays:
@@ -152,6 +155,13 @@ def _address(array: Array) -> int:
     return address
 
 
+def _parts(array: Array) -> Iterator[Array]:
+    """Yield the rows of an array in parts, of which copies take little memory."""
+    rows = max(1, _COPIED_BYTES // max(1, array[:1].nbytes))
+    for first in range(0, len(array), rows):
+        yield array[first : first + rows]
+
+
 def _remove(path: str) -> None:
     if os.path.exists(path):
         os.unlink(path)
@@ -163,18 +173,20 @@ class _Room:
     def __init__(self) -> None:
         self.directory: str | None = None
         self._limit: float = math.inf
+        self._process: Callable[[], float] = float  # bytes of this process now
         self._lock = threading.RLock()  # finalizers may run within `take`
         self._taken = 0
 
     def enter(self, worker: Worker) -> None:
         limit = worker.memory_manager.memory_limit
-        process = worker.monitor.get_process_memory()
-        self._limit = min(_OF_BLOCKS * limit, _OF_ALL * limit - process) if limit else math.inf
+        self._process = worker.monitor.get_process_memory
+        self._limit = limit or math.inf
         self.directory = worker.local_directory
 
     def take(self, size: int) -> bool:
         with self._lock:
-            if self._taken + size > self._limit:
+            # The process grows, by modules that it imports and by memory that it does not return.
+            if self._taken + size > _OF_BLOCKS * self._limit or self._process() + size > _OF_ALL * self._limit:
                 return False
             self._taken += size
             return True
