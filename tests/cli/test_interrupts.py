@@ -22,6 +22,7 @@ def tracker(monkeypatch):
 def test_a_process_that_starts_the_resource_tracker_is_not_interrupted(tracker, request):
     before = signal.getsignal(signal.SIGINT)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, a shell's commands ignore it
     masks = []
 
     def start_a_process():

@@ -3,12 +3,13 @@
 from contextlib import contextmanager
 
 import pytest
-from distributed import Client, LocalCluster
 
 
 @contextmanager
 def connected(workers):
-    """A client of workers that are threads of this process."""
+    """Connect a client to workers that are threads of this process."""
+    from distributed import Client, LocalCluster  # noqa: PLC0415
+
     with (
         LocalCluster(
             n_workers=workers,
