@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from benchmarks.suites import Record
 
 TIMES_MEMORY = 4  # X, in memory of all workers
+# Blocks are in files already; Dask would write them again once the process takes most of the memory of a small worker.
+_NO_SPILLING = {"distributed.worker.memory.target": False, "distributed.worker.memory.spill": False}
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class OutOfCoreCase:
         return model, {"fit_s": time.perf_counter() - begin, "pass_s": pass_seconds(model)}
 
     def _fit(self, read: Callable[[Path], tuple[Any, Any]], folder: Path, in_memory: Any) -> Record:
-        with config.set({"temporary_directory": str(folder)}), self.start(self.workers, self.memory_limit) as client:
+        options = {"temporary_directory": str(folder), **_NO_SPILLING}
+        with config.set(options), self.start(self.workers, self.memory_limit) as client:
             before = process_ids(client)
             model = softgrad.dask.SoftmaxRegression(solver="lbfgs", max_iter=self.iterations, client=client)
             begin = time.perf_counter()
