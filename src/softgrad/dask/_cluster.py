@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import dask
 from dask.sizeof import sizeof
 from distributed import Client, KilledWorker, LocalCluster, get_worker
 from distributed.comm import CommClosedError
@@ -137,9 +138,19 @@ def client_of(client: Client | None) -> Iterator[Client]:
     try:
         active = Client.current()
     except ValueError:
-        # Any free port: with None the scheduler listens on port 8787 of all addresses, and warns if that is taken.
-        options = {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
-        with LocalCluster(**options) as cluster, Client(cluster) as own:
+        with local_cluster() as cluster, Client(cluster) as own:
             yield own
         return
     yield active
+
+
+@contextmanager
+def local_cluster(**options: Any) -> Iterator[LocalCluster]:
+    """Start a cluster on this machine, on any free port, until the block ends."""
+    # Dask would write blocks again that are in files already, where other memory of a worker exceeds its thresholds.
+    unspilled = {"distributed.worker.memory.target": False, "distributed.worker.memory.spill": False}
+    with (
+        dask.config.set(unspilled),
+        LocalCluster(host="127.0.0.1", dashboard_address="127.0.0.1:0", **options) as cluster,
+    ):
+        yield cluster

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import dask.dataframe as dd
 from dask import delayed
-from distributed import Client, LocalCluster, as_completed
+from distributed import Client, as_completed
 
-from softgrad.dask._cluster import faults, prepare_workers
+from softgrad.dask._cluster import faults, local_cluster, prepare_workers
 from softgrad.dask._softmax_regression import SoftmaxRegression
 
 if TYPE_CHECKING:
@@ -90,10 +90,7 @@ def part_tasks(address: str | None) -> Iterator[PartTasks]:
         if name.partition(".")[0] == "distributed":
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if address is None:
-        with (
-            LocalCluster(host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL) as cluster,
-            Client(cluster) as client,
-        ):
+        with local_cluster(silence_logs=logging.CRITICAL) as cluster, Client(cluster) as client:
             yield PartTasks(client)
         return
     try:
