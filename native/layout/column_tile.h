@@ -57,8 +57,8 @@ class ColumnTile {
       if constexpr (keep) keep_exponentials(batch);
       return;
     }
-    V m = V::load(tile_);
-    for (int64_t c = 1; c < n_; ++c) m = maximum(V::load(tile_ + c * W), m);
+    V m(T(-__builtin_inf()));
+    for (int64_t c = 0; c < n_; ++c) m = maximum(V::load(tile_ + c * W), m);
     if (any(equal(maximum(m, V(0) - m), V(T(__builtin_inf())))))  // it could hide NaN
       for (int64_t c = 0; c < n_; ++c) {
         V z = V::load(tile_ + c * W);

@@ -23,6 +23,12 @@ inline const S* contiguous(const char* row, int64_t stride, int64_t n, S* buffer
   return buffer;
 }
 
+// The n elements of a row from `begin` on.
+template <class S>
+inline const S* contiguous(const Rows& rows, int64_t row, int64_t begin, int64_t n, S* buffer) {
+  return contiguous(rows.row(row) + begin * rows.class_stride, rows.class_stride, n, buffer);
+}
+
 // Writes zeros, for a row that the target ignores.
 inline void zero_row(const Rows& rows, int64_t index, int64_t element_bytes) {
   char* p = rows.row(index);

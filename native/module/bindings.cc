@@ -97,10 +97,33 @@ void apply_operator(OperatorKind kind, DType dtype, nb::handle probs, int axis, 
   kernels_in_use().apply_operator(args);
 }
 
+void direction_statistics(DType dtype, nb::handle logits, int axis, nb::handle v, nb::handle statistics,
+                          nb::handle out) {
+  Array z(logits, false), direction(v, false);
+  Flat given(statistics, false), result(out, true);
+  DirectionArguments args = {
+      dtype, z.rows(axis), direction.rows(axis), given.data<const RowStatistics>(), result.data<DirectionStatistics>(),
+      1};
+  args.threads = threads_for(args.logits.count * args.logits.classes);
+  ReleasedGil released;
+  kernels_in_use().direction_statistics(args);
+}
+
+void merge_directions(nb::handle parts, nb::handle out) {
+  Flat blocks(parts, false), result(out, true);
+  int64_t rows = result.size() / DirectionStatistics::fields, count = rows ? blocks.size() / result.size() : 0;
+  ReleasedGil released;
+  kernels_in_use().merge_directions(blocks.data<const DirectionStatistics>(), count, rows,
+                                    result.data<DirectionStatistics>());
+}
+
 void hvp(const LossSpec& spec, DType dtype, nb::handle logits, int axis, nb::handle v, nb::handle out,
-         nb::handle labels, nb::handle mass, SummedWeight summed_weight, nb::handle row_scale, nb::handle statistics) {
+         nb::handle labels, nb::handle mass, SummedWeight summed_weight, nb::handle row_scale, nb::handle statistics,
+         nb::handle directions) {
+  if (!directions.is_none() && statistics.is_none()) throw nb::value_error("directions without statistics");
   Array z(logits, false), direction(v, false), result(out, true);
   Flat indices(labels, false), masses(mass, false), scale(row_scale, false), given(statistics, false);
+  Flat known_directions(directions, false);
   HvpArguments args = {};
   args.spec = spec;
   args.targets.labels = indices.data<const int64_t>();
@@ -109,6 +132,7 @@ void hvp(const LossSpec& spec, DType dtype, nb::handle logits, int axis, nb::han
   args.v = direction.rows(axis);
   args.out = result.rows(axis);
   args.statistics = given.data<const RowStatistics>();
+  args.directions = known_directions.data<const DirectionStatistics>();
   args.mass = masses.data<const double>();
   args.row_scale = scale.data<const double>();
   args.threads = threads_for(args.logits.count * args.logits.classes);
@@ -332,10 +356,18 @@ NB_MODULE(_core, m) {
         "Write (a (Diag(p) - p p^T) + b p p^T) v (curvature; by default a = 1, b = 0), v - 1 p^T v (log_softmax) or "
         "v - p 1^T v (log_softmax_transposed) into out, for every row p of probs. top: the index of a largest p; "
         "complement: 1 - p there.");
+  m.def("direction_statistics", &direction_statistics, "dtype"_a, "logits"_a, "axis"_a, "v"_a, "statistics"_a, "out"_a,
+        "Write the statistics of v in rows into float64 out of shape (rows, direction_fields). The logits may be a "
+        "block of the classes; statistics are those of the whole rows.");
+  m.def("merge_directions", &merge_directions, "parts"_a, "out"_a,
+        "Write the statistics of v in rows from parts, those of all blocks of their classes: (blocks, rows, "
+        "direction_fields).");
+  m.attr("direction_fields") = DirectionStatistics::fields;
   m.def("hvp", &hvp, "spec"_a, "dtype"_a, "logits"_a, "axis"_a, "v"_a, "out"_a, nb::kw_only(),
         "labels"_a.none() = nb::none(), "mass"_a.none() = nb::none(), "summed_weight"_a.none() = nb::none(),
-        "row_scale"_a.none() = nb::none(), "statistics"_a.none() = nb::none(),
-        "Write the Hessian of the cross-entropy, times v and row_scale, into out.");
+        "row_scale"_a.none() = nb::none(), "statistics"_a.none() = nb::none(), "directions"_a.none() = nb::none(),
+        "Write the Hessian of the cross-entropy, times v and row_scale, into out. With the statistics and directions "
+        "of the whole rows, the logits may be a block of the classes.");
   m.def("softmax_vjp", &softmax_vjp, "dtype"_a, "probs"_a, "axis"_a, "v"_a, "out"_a,
         "Write the Jacobian of softmax at its result probs, times v, into out.");
   m.def("secular", &secular, "classes"_a, "probs"_a, "a"_a, "b"_a, "origin"_a, "offset"_a,

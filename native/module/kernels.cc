@@ -5,6 +5,7 @@
 #include "ops/class_weights.h"
 #include "ops/column_sums.h"
 #include "ops/cross_entropy.h"
+#include "ops/directions.h"
 #include "ops/gram.h"
 #include "ops/hvp.h"
 #include "ops/linear_head.h"
@@ -52,6 +53,10 @@ void row_statistics(const StatisticsArguments& args) {
 
 double cross_entropy(const CrossEntropyArguments& args) {
   return with_elements(args.dtype, [&]<class V, class S>(Elements<V, S>) { return cross_entropy_rows<V, S>(args); });
+}
+
+void direction_statistics(const DirectionArguments& args) {
+  with_elements(args.dtype, [&]<class V, class S>(Elements<V, S>) { direction_rows<V, S>(args); });
 }
 
 void hvp(const HvpArguments& args) {
@@ -121,9 +126,26 @@ void log1p_of(const double* s, double* out, int64_t n) {
 
 extern const Kernels kernels;
 const Kernels kernels = {
-    set_name,      softmax,        row_statistics, merge_statistics, cross_entropy,        apply_operator,
-    hvp,           softmax_vjp,    secular_rows,   sum_rows,         linear_head_gradient, linear_head_hvp,
-    class_weights, weighted_grams, cholesky_solve, column_sums,      exp_difference_of,    log1p_of,
+    set_name,
+    softmax,
+    row_statistics,
+    merge_statistics,
+    cross_entropy,
+    apply_operator,
+    direction_statistics,
+    merge_directions,
+    hvp,
+    softmax_vjp,
+    secular_rows,
+    sum_rows,
+    linear_head_gradient,
+    linear_head_hvp,
+    class_weights,
+    weighted_grams,
+    cholesky_solve,
+    column_sums,
+    exp_difference_of,
+    log1p_of,
 };
 
 }  // namespace softgrad::SOFTGRAD_ISA

@@ -14,6 +14,9 @@ struct Kernels {
   // Returns the summed loss / denominator, or 0 if the losses of rows are written.
   double (*cross_entropy)(const CrossEntropyArguments&);
   void (*apply_operator)(const OperatorArguments&);
+  void (*direction_statistics)(const DirectionArguments&);
+  // parts: (blocks, rows).
+  void (*merge_directions)(const DirectionStatistics* parts, int64_t blocks, int64_t rows, DirectionStatistics* out);
   void (*hvp)(const HvpArguments&);
   void (*softmax_vjp)(const SoftmaxVjpArguments&);
   void (*secular)(const SecularArguments&);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "layout/direction_statistics.h"
 #include "layout/row_statistics.h"
 #include "layout/rows.h"
 #include "ops/loss_spec.h"
@@ -65,6 +66,16 @@ struct OperatorArguments {
   int threads;
 };
 
+// Statistics of one direction v for each row, or of a block of the classes.
+struct DirectionArguments {
+  DType dtype;
+  Rows logits;
+  Rows v;
+  const RowStatistics* statistics;  // of the rows
+  DirectionStatistics* out;
+  int threads;
+};
+
 // The Hessian of the cross-entropy in the logits, times one vector for each row.
 struct HvpArguments {
   LossSpec spec;
@@ -73,9 +84,10 @@ struct HvpArguments {
   Rows logits;
   Rows v;
   Rows out;
-  const RowStatistics* statistics;  // of the rows, if they are known; or nullptr
-  const double* mass;               // Σ y, per row; nullptr: 1
-  const double* row_scale;          // multiplies the Hessian, per row; or nullptr
+  const RowStatistics* statistics;        // of the rows, if they are known; or nullptr
+  const DirectionStatistics* directions;  // of v in the rows, if they are known and the statistics too; or nullptr
+  const double* mass;                     // Σ y, per row; nullptr: 1
+  const double* row_scale;                // multiplies the Hessian, per row; or nullptr
   int threads;
 };
 

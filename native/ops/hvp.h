@@ -52,6 +52,7 @@ struct CrossEntropyHessian {
     logits.statistics(batch, given(row));
   }
   const RowStatistics* given(int64_t row) const { return args.statistics ? args.statistics + row : nullptr; }
+  const DirectionStatistics* direction(int64_t row) const { return args.directions ? args.directions + row : nullptr; }
   // The exponentials of a block of a long row.
   Exponentials<V, S> exponentials(const S* z, const BatchStatistics& batch) const {
     using T = typename V::Scalar;
@@ -91,6 +92,7 @@ struct SoftmaxJacobian {
     rows.keep_as_is(batch);
   }
   void start(int64_t, LongRow<V, S>& row, BatchStatistics& batch) const { batch.maximum[0] = row.maximum(); }
+  const DirectionStatistics* direction(int64_t) const { return nullptr; }
   Stored<V, S> exponentials(const S* p, const BatchStatistics&) const { return {p}; }
 
   void finish(int64_t, int count, BatchStatistics& batch, BatchProducts& products) const {
@@ -126,10 +128,6 @@ class HvpPass {
  private:
   using T = typename V::Scalar;
 
-  const S* direction(int64_t row, int64_t begin, int64_t n, S* buffer) const {
-    return contiguous(v_.row(row) + begin * v_.class_stride, v_.class_stride, n, buffer);
-  }
-
   // Writes elements begin to begin + n - 1 of the result of a row; buffer: memory for them if they are strided.
   template <class Source>
   void write(int64_t row, int64_t begin, int64_t n, Source exponentials, const S* v, const CurvatureMap<V>& map,
@@ -144,6 +142,11 @@ class HvpPass {
   static void set_dot(ScalarDD dot, int i, BatchProducts& products) {
     products.dot_hi[i] = dot.hi;
     products.dot_lo[i] = dot.lo;
+  }
+
+  static void set_direction(const DirectionStatistics& given, int i, BatchProducts& products) {
+    products.pivot[i] = given.pivot;
+    set_dot({given.dot_hi, given.dot_lo}, i, products);
   }
 
   int set_skips(int64_t first, int64_t end, int capacity, BatchStatistics& batch) const {
@@ -176,8 +179,9 @@ class HvpPass {
 
   void sum_row(const RowTile<V, S>& rows, int64_t row, int i, S* buffer, const BatchStatistics& batch,
                BatchProducts& products) const {
+    if (const DirectionStatistics* given = task_.direction(row)) return set_direction(*given, i, products);
     int64_t n = rows_.classes;
-    const S* v = direction(row, 0, n, buffer);
+    const S* v = contiguous(v_, row, 0, n, buffer);
     products.pivot[i] = widened<V>(v + first_equal<V>(rows.logits(i), n, static_cast<T>(batch.maximum[i])));
     set_dot(curvature_dot<V>(rows.exponentials(i), v, n, products.pivot[i]), i, products);
   }
@@ -187,7 +191,7 @@ class HvpPass {
     if (batch.skip[i]) return zero_row(out_, row, sizeof(S));
     int64_t n = rows_.classes;
     auto map = CurvatureMap<V>::of_row(batch, products, i);
-    write(row, 0, n, rows.exponentials(i), direction(row, 0, n, v_buffer), map, out_buffer);
+    write(row, 0, n, rows.exponentials(i), contiguous(v_, row, 0, n, v_buffer), map, out_buffer);
   }
 
   // For few classes.
@@ -203,7 +207,10 @@ class HvpPass {
         rows.load(first, count);
         v.load(first, count);
         task_.start(first, rows, batch);
-        sum_tile(rows, v, batch, products);
+        if (const DirectionStatistics* given = task_.direction(first))
+          for (int i = 0; i < count; ++i) set_direction(given[i], i, products);
+        else
+          sum_tile(rows, v, batch, products);
         task_.finish(first, count, batch, products);
         auto map = CurvatureMap<V>::of_lanes(batch, products);
         for (int64_t c = 0; c < rows_.classes; ++c) v.replace(c, map(rows.exponentials(c), v.logits(c)));
@@ -231,27 +238,35 @@ class HvpPass {
     task_.start(r, row, batch);
     Scratch buffers(2 * row.threads() * block_classes<V> * int64_t(sizeof(S)));  // for v and out, for each thread
     auto buffer = [&](int thread) { return reinterpret_cast<S*>(buffers.data()) + 2 * thread * block_classes<V>; };
-    S at_maximum;
-    gather(v_.row(r) + first_maximum(row, batch) * v_.class_stride, 0, 1, &at_maximum);
-    double pivot = products.pivot[0] = widened<V>(&at_maximum);
-
-    Scratch memory(row.blocks() * int64_t(sizeof(ScalarDD)));
-    ScalarDD* partial = new (memory.data()) ScalarDD[row.blocks()];
-    row.for_blocks([&](int64_t b, const S* z, int64_t n, int thread) {
-      const S* v = direction(r, b * block_classes<V>, n, buffer(thread));
-      partial[b] = curvature_dot<V>(task_.exponentials(z, batch), v, n, pivot);
-    });
-    ScalarDD dot;
-    for (int64_t b = 0; b < row.blocks(); ++b) dot.add(partial[b]);
-    set_dot(dot, 0, products);
+    if (const DirectionStatistics* given = task_.direction(r))
+      set_direction(*given, 0, products);
+    else
+      sum_long_row(r, row, batch, buffer, products);
     task_.finish(r, 1, batch, products);
 
     auto map = CurvatureMap<V>::of_row(batch, products, 0);
     row.for_blocks([&](int64_t b, const S* z, int64_t n, int thread) {
       int64_t begin = b * block_classes<V>;
-      const S* v = direction(r, begin, n, buffer(thread));
+      const S* v = contiguous(v_, r, begin, n, buffer(thread));
       write(r, begin, n, task_.exponentials(z, batch), v, map, buffer(thread) + block_classes<V>);
     });
+  }
+
+  template <class Buffer>
+  void sum_long_row(int64_t r, LongRow<V, S>& row, const BatchStatistics& batch, Buffer buffer,
+                    BatchProducts& products) const {
+    S at_maximum;
+    gather(v_.row(r) + first_maximum(row, batch) * v_.class_stride, 0, 1, &at_maximum);
+    double pivot = products.pivot[0] = widened<V>(&at_maximum);
+    Scratch memory(row.blocks() * int64_t(sizeof(ScalarDD)));
+    ScalarDD* partial = new (memory.data()) ScalarDD[row.blocks()];
+    row.for_blocks([&](int64_t b, const S* z, int64_t n, int thread) {
+      const S* v = contiguous(v_, r, b * block_classes<V>, n, buffer(thread));
+      partial[b] = curvature_dot<V>(task_.exponentials(z, batch), v, n, pivot);
+    });
+    ScalarDD dot;
+    for (int64_t b = 0; b < row.blocks(); ++b) dot.add(partial[b]);
+    set_dot(dot, 0, products);
   }
 
   // The first class with the largest probability.

@@ -55,6 +55,46 @@ class Statistics(NamedTuple):
     below: Any  # Σ y over the elements below m,
     dot: Any  # Σ y (m − z)
 
+    def packed(self) -> Any:
+        """Return the statistics of all rows as one array of shape (rows, fields)."""
+        return _packed(self)
+
+    @classmethod
+    def unpacked(cls, fields: Any, shape: tuple[int, ...], axis: int) -> Statistics:
+        """Return the statistics that `packed` has made one array; `shape` is that of the logits."""
+        return cls(*_unpacked(fields, shape, axis))
+
+
+class Directions(NamedTuple):
+    """The statistics of a direction v in a row, or in a block of its classes, that determine Hessian-vector products.
+
+    As in `native/layout/direction_statistics.h`; one number per row, of the dtype and shape of `Statistics`.
+    """
+
+    pivot: Any  # v at a largest logit of the block
+    at_maximum: Any  # 1 where that logit is the maximum m of the row, else 0
+    total: Any  # Σ e, e = exp(z − m)
+    dot: Any  # Σ e (v − pivot)
+
+    def packed(self) -> Any:
+        """Return the statistics of all rows as one array of shape (rows, fields)."""
+        return _packed(self)
+
+    @classmethod
+    def unpacked(cls, fields: Any, shape: tuple[int, ...], axis: int) -> Directions:
+        """Return the statistics that `packed` has made one array; `shape` is that of the logits."""
+        return cls(*_unpacked(fields, shape, axis))
+
+
+def _packed(fields: tuple[Any, ...]) -> Any:
+    xp = namespace(fields[0])
+    return xp.stack([xp.reshape(field, (-1,)) for field in fields], axis=-1)
+
+
+def _unpacked(fields: Any, shape: tuple[int, ...], axis: int) -> list[Any]:
+    kept = (*shape[:axis], 1, *shape[axis + 1 :])
+    return [namespace(fields).reshape(fields[:, i], kept) for i in range(fields.shape[1])]
+
 
 class Normaliser(NamedTuple):
     """e_j = exp(z_j − m), and s' = Σ e over all elements but one maximal one."""
@@ -73,10 +113,7 @@ class Normaliser(NamedTuple):
             m = xp.max(logits, axis=axis, keepdims=True)
         else:
             m = xp.astype(statistics.maximum, logits.dtype)
-        d = logits - m
-        rounding = d - logits
-        rest = (logits - (d - rounding)) - (m + rounding)  # TwoSum (Knuth)
-        rest = xp.where(xp.isfinite(d), rest, 0)
+        d, rest = _difference(logits, m)
         e = xp.exp(d)
         e = e + e * rest
         if statistics is not None:
@@ -97,20 +134,29 @@ class Normaliser(NamedTuple):
         return xp.where(xp.isinf(self.maximum), self.maximum, self.maximum + xp.log1p(self.excess))
 
 
-def softmax(logits: Any, axis: int) -> Any:
+def _difference(z: Any, m: Any) -> tuple[Any, Any]:
+    """Return z − m, and its rounding error (TwoSum, Knuth), 0 where the difference is infinite."""
+    xp = namespace(z)
+    d = z - m
+    rounding = d - z
+    rest = (z - (d - rounding)) - (m + rounding)
+    return d, xp.where(xp.isfinite(d), rest, 0)
+
+
+def softmax(logits: Any, axis: int, statistics: Statistics | None = None) -> Any:
     """Return p_j = e_j/(1 + s')."""
     xp = namespace(logits)
     if not logits.shape[axis]:
         return xp.empty_like(logits)
-    return xp.astype(Normaliser.of(widened(logits), axis).probabilities(), logits.dtype)
+    return xp.astype(Normaliser.of(widened(logits), axis, statistics).probabilities(), logits.dtype)
 
 
-def log_softmax(logits: Any, axis: int) -> Any:
+def log_softmax(logits: Any, axis: int, statistics: Statistics | None = None) -> Any:
     """Return (z_j − m) − log1p(s')."""
     xp = namespace(logits)
     if not logits.shape[axis]:
         return xp.empty_like(logits)
-    n = Normaliser.of(widened(logits), axis)
+    n = Normaliser.of(widened(logits), axis, statistics)
     return xp.astype(n.below + (n.below_rest - xp.log1p(n.excess)), logits.dtype)
 
 
@@ -127,18 +173,25 @@ def softmax_vjp(probs: Any, v: Any, axis: int) -> Any:
     xp = namespace(probs)
     if not probs.shape[axis]:
         return xp.empty_like(probs)
-    p = widened(probs)
-    top = xp.argmax(p, axis=axis, keepdims=True)
-    return xp.astype(_curvature(p, widened(v), top, 1, 0, axis), probs.dtype)
+    p, wide = widened(probs), widened(v)
+    pivot = _at_largest(p, wide, axis)
+    return xp.astype(_curvature(p, wide, pivot, _mean_from(pivot, p, wide, axis), 1, 0), probs.dtype)
 
 
-def _curvature(p: Any, v: Any, top: Any, a: Any, b: Any, axis: int) -> Any:
-    """(a (Diag(p) − p pᵀ) + b p pᵀ) v, with differences from v_* at a largest p."""
-    xp = namespace(p)
-    pivot = xp.take_along_axis(v, top, axis=axis)
-    difference = v - pivot
-    mean = xp.sum(p * difference, axis=axis, keepdims=True, dtype=p.dtype)
-    return p * (a * (difference - mean) + b * (mean + pivot))
+def _at_largest(z: Any, v: Any, axis: int) -> Any:
+    """The element of v at a largest z of every row."""
+    xp = namespace(z)
+    return xp.take_along_axis(v, xp.argmax(z, axis=axis, keepdims=True), axis=axis)
+
+
+def _mean_from(pivot: Any, p: Any, v: Any, axis: int) -> Any:
+    """Σ p (v − v_*)."""
+    return namespace(p).sum(p * (v - pivot), axis=axis, keepdims=True, dtype=p.dtype)
+
+
+def _curvature(p: Any, v: Any, pivot: Any, mean: Any, a: Any, b: Any) -> Any:
+    """(a (Diag(p) − p pᵀ) + b p pᵀ) v, with differences from v_* at a largest p, and their mean Σ p (v − v_*)."""
+    return p * (a * ((v - pivot) - mean) + b * (mean + pivot))
 
 
 def log_softmax_vjp(logits: Any, v: Any, axis: int) -> Any:
@@ -156,6 +209,9 @@ def row_statistics(logits: Any, targets: Targets, spec: LossSpec) -> Statistics:
     """The statistics of rows, or of the block of their classes that the logits are."""
     xp, axis = namespace(logits), targets.axis
     z = xp.astype(logits, accumulator(logits))
+    if not z.shape[axis]:
+        nothing = xp.sum(z, axis=axis, keepdims=True)
+        return Statistics(nothing - xp.inf, nothing - 1, nothing - xp.inf, nothing, nothing, nothing)
     n = Normaliser.of(z, axis)
     nothing = 0 * n.excess
     if one_hot(targets, spec):
@@ -174,14 +230,41 @@ def merge_statistics(parts: list[Statistics]) -> Statistics:
     label = xp.max(xp.stack([s.label for s in parts]), axis=0)
     ties = excess = mass = below = dot = 0 * m
     for s in parts:
-        same, distance = s.maximum == m, m - s.maximum
-        e = xp.exp(-distance)
+        same, (below_maximum, rest) = s.maximum == m, _difference(s.maximum, m)
+        e = xp.exp(below_maximum)
+        e = e + e * rest
         ties = ties + xp.astype(same, m.dtype)
         excess = excess + xp.where(same, s.excess, xp.where(e == 0, 0, (1 + s.excess) * e))
         mass = mass + s.mass
         below = below + xp.where(same, s.below, s.mass)
-        dot = dot + s.dot + xp.where(same | (s.mass == 0), 0, s.mass * distance)
+        dot = dot + s.dot + xp.where(same | (s.mass == 0), 0, -s.mass * below_maximum)
     return Statistics(m, excess + (ties - 1), label, mass, below, dot)
+
+
+def direction_statistics(logits: Any, v: Any, axis: int, statistics: Statistics) -> Directions:
+    """The statistics of v in rows, or in a block of their classes, from the statistics of the rows."""
+    xp, wide = namespace(logits), accumulator(logits)
+    z, v = widened(logits), xp.astype(v, wide)
+    e = xp.astype(Normaliser.of(z, axis, statistics).exponentials, wide)
+    total = xp.sum(e, axis=axis, keepdims=True)
+    if not z.shape[axis]:
+        return Directions(total, total, total, total)
+    top, pivot = xp.max(z, axis=axis, keepdims=True), _at_largest(z, v, axis)
+    dot = xp.sum(e * (v - pivot), axis=axis, keepdims=True)
+    return Directions(pivot, xp.astype(xp.astype(top, wide) == statistics.maximum, wide), total, dot)
+
+
+def merge_directions(parts: list[Directions]) -> Directions:
+    """The statistics of v in rows from those in all blocks of their classes."""
+    xp = namespace(parts[0].pivot)
+    pivot = at_maximum = total = dot = 0 * parts[0].total
+    for d in reversed(parts):
+        pivot = xp.where(d.at_maximum == 0, pivot, d.pivot)
+        at_maximum = at_maximum + d.at_maximum
+    for d in parts:
+        total = total + d.total
+        dot = dot + (d.dot + d.total * (d.pivot - pivot))
+    return Directions(pivot, xp.astype(at_maximum > 0, pivot.dtype), total, dot)
 
 
 def cross_entropy(logits: Any, targets: Targets, spec: LossSpec, statistics: Statistics | None = None) -> Any:
@@ -238,17 +321,34 @@ def cross_entropy_grad(
     return xp.astype(kept_rows(gradient * row_scale(upstream, z, targets, spec), targets, spec), logits.dtype)
 
 
-def cross_entropy_hvp(logits: Any, upstream: Any, v: Any, targets: Targets, spec: LossSpec) -> Any:
-    """Return (a (Diag(p) − p pᵀ) + b p pᵀ) v, a = M + 2ζ lse and b = 2ζ, times the upstream gradient."""
+def cross_entropy_hvp(
+    logits: Any,
+    upstream: Any,
+    v: Any,
+    targets: Targets,
+    spec: LossSpec,
+    statistics: Statistics | None = None,
+    directions: Directions | None = None,
+) -> Any:
+    """Return (a (Diag(p) − p pᵀ) + b p pᵀ) v, a = M + 2ζ lse and b = 2ζ, times the upstream gradient.
+
+    If the statistics and directions of the whole rows are given, the logits may be a block of the classes.
+    """
     xp, axis = namespace(logits), targets.axis
-    z = widened(logits)
-    n, z_loss = Normaliser.of(z, axis), ZLoss(spec)
+    z, wide = widened(logits), widened(v)
+    n, z_loss = Normaliser.of(z, axis, statistics), ZLoss(spec)
     scale = row_scale(upstream, z, targets, spec)
-    a = _row_factor(targets, spec, z)
+    a = _row_factor(targets, spec, z, statistics)
     if z_loss:
         a = a + z_loss.slope(n.log_sum_exp())
-    top = xp.argmax(z, axis=axis, keepdims=True)
-    product = _curvature(n.probabilities(), widened(v), top, scale * a, scale * z_loss.curvature, axis)
+    p = n.probabilities()
+    if directions is None:
+        pivot = _at_largest(z, wide, axis)
+        mean = _mean_from(pivot, p, wide, axis)
+    else:
+        pivot = xp.astype(directions.pivot, z.dtype)
+        mean = xp.astype(directions.dot / (1 + statistics.excess), z.dtype)
+    product = _curvature(p, wide, pivot, mean, scale * a, scale * z_loss.curvature)
     return xp.astype(kept_rows(product, targets, spec), logits.dtype)
 
 

@@ -103,9 +103,21 @@ def apply_operator(kind: OperatorKind, dtype: DType, probs: object, axis: int, v
     Write (a (Diag(p) - p p^T) + b p p^T) v (curvature; by default a = 1, b = 0), v - 1 p^T v (log_softmax) or v - p 1^T v (log_softmax_transposed) into out, for every row p of probs. top: the index of a largest p; complement: 1 - p there.
     """
 
-def hvp(spec: softgrad._loss_spec.LossSpec, dtype: DType, logits: object, axis: int, v: object, out: object, *, labels: object | None = None, mass: object | None = None, summed_weight: tuple[float, float] | None = None, row_scale: object | None = None, statistics: object | None = None) -> None:
+def direction_statistics(dtype: DType, logits: object, axis: int, v: object, statistics: object, out: object) -> None:
     """
-    Write the Hessian of the cross-entropy, times v and row_scale, into out.
+    Write the statistics of v in rows into float64 out of shape (rows, direction_fields). The logits may be a block of the classes; statistics are those of the whole rows.
+    """
+
+def merge_directions(parts: object, out: object) -> None:
+    """
+    Write the statistics of v in rows from parts, those of all blocks of their classes: (blocks, rows, direction_fields).
+    """
+
+direction_fields: int = 6
+
+def hvp(spec: softgrad._loss_spec.LossSpec, dtype: DType, logits: object, axis: int, v: object, out: object, *, labels: object | None = None, mass: object | None = None, summed_weight: tuple[float, float] | None = None, row_scale: object | None = None, statistics: object | None = None, directions: object | None = None) -> None:
+    """
+    Write the Hessian of the cross-entropy, times v and row_scale, into out. With the statistics and directions of the whole rows, the logits may be a block of the classes.
     """
 
 def softmax_vjp(dtype: DType, probs: object, axis: int, v: object, out: object) -> None:

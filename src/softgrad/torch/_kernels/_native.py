@@ -5,11 +5,13 @@ The functions are those of `softgrad._closed_forms`, with targets from `_targets
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from softgrad import _core
+from softgrad._closed_forms import one_hot
 from softgrad._core import Reduction, SoftmaxKind
 from softgrad._loss_spec import DEFAULT
 from softgrad.torch._kernels._memory import DTYPES, empty_like, materialised, without
@@ -21,20 +23,22 @@ if TYPE_CHECKING:
     from softgrad._loss_spec import LossSpec
     from softgrad._targets import Targets
 
-
-def softmax(logits: Tensor, dim: int) -> Tensor:
-    return _like_logits(SoftmaxKind.softmax, logits, dim)
+_MASS = 5  # the first of the two fields of Σ y in the statistics of a row: native/layout/row_statistics.h
 
 
-def log_softmax(logits: Tensor, dim: int) -> Tensor:
-    return _like_logits(SoftmaxKind.log_softmax, logits, dim)
+def softmax(logits: Tensor, dim: int, statistics: Tensor | None = None) -> Tensor:
+    return _like_logits(SoftmaxKind.softmax, logits, dim, statistics)
 
 
-def _like_logits(kind: SoftmaxKind, logits: Tensor, dim: int) -> Tensor:
+def log_softmax(logits: Tensor, dim: int, statistics: Tensor | None = None) -> Tensor:
+    return _like_logits(SoftmaxKind.log_softmax, logits, dim, statistics)
+
+
+def _like_logits(kind: SoftmaxKind, logits: Tensor, dim: int, statistics: Tensor | None) -> Tensor:
     result = empty_like(logits)
     if result.numel():
         logits = materialised(logits)
-        _core.softmax(kind, DTYPES[logits.dtype], logits, dim, result)
+        _core.softmax(kind, DTYPES[logits.dtype], logits, dim, result, statistics)
     return result
 
 
@@ -69,9 +73,9 @@ def log_softmax_vjp(logits: Tensor, v: Tensor, dim: int) -> Tensor:
 
 
 def row_statistics(logits: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
-    """The statistics of rows, or of a block of their classes, from the logits of that block."""
-    statistics = torch.empty((len(logits), _core.statistics_fields), dtype=torch.float64)
-    dtype = DTYPES[logits.dtype]
+    """The statistics of rows, or of a block of their classes, from the logits of that block: (rows, fields)."""
+    statistics = _fields_of_rows(logits, targets.axis, _core.statistics_fields)
+    logits, dtype = materialised(logits), DTYPES[logits.dtype]
     classes, labels, probabilities, axis, class_weight, *_, first_class = targets
     _core.row_statistics(
         spec, dtype, logits, axis, statistics, labels=labels, probabilities=probabilities,
@@ -81,11 +85,36 @@ def row_statistics(logits: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
     return statistics
 
 
-def merge_statistics(parts: list[Tensor]) -> Tensor:
-    """The statistics of rows from those of blocks of their classes."""
-    stacked, merged = torch.stack(parts), torch.empty_like(parts[0])
-    _core.merge_statistics(stacked, merged)
+def merge_statistics(parts: list[Tensor] | Tensor) -> Tensor:
+    """The statistics of rows from those of blocks of their classes, in a list or a tensor (blocks, rows, fields)."""
+    parts = _stacked(parts)
+    merged = parts.new_empty(parts.shape[1:])
+    _core.merge_statistics(parts, merged)
     return merged
+
+
+def direction_statistics(logits: Tensor, v: Tensor, dim: int, statistics: Tensor) -> Tensor:
+    """The statistics of v in rows, or in a block of their classes, from the statistics of the rows: (rows, fields)."""
+    directions = _fields_of_rows(logits, dim, _core.direction_fields)
+    logits, v = materialised(logits), materialised(v)
+    _core.direction_statistics(DTYPES[logits.dtype], logits, dim, v, statistics, directions)
+    return directions
+
+
+def merge_directions(parts: list[Tensor] | Tensor) -> Tensor:
+    """The statistics of v in rows from those in all blocks of their classes; see merge_statistics."""
+    parts = _stacked(parts)
+    merged = parts.new_empty(parts.shape[1:])
+    _core.merge_directions(parts, merged)
+    return merged
+
+
+def _fields_of_rows(logits: Tensor, dim: int, fields: int) -> Tensor:
+    return torch.empty((math.prod(without(logits.shape, dim)), fields), dtype=torch.float64)
+
+
+def _stacked(parts: list[Tensor] | Tensor) -> Tensor:
+    return parts.contiguous() if isinstance(parts, torch.Tensor) else torch.stack(parts)
 
 
 def cross_entropy(
@@ -100,9 +129,11 @@ def cross_entropy(
     return torch.scalar_tensor(total, dtype=dtype) if losses is None else losses
 
 
-def cross_entropy_grad(logits: Tensor, upstream: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
+def cross_entropy_grad(
+    logits: Tensor, upstream: Tensor, targets: Targets, spec: LossSpec, statistics: Tensor | None = None
+) -> Tensor:
     gradient = empty_like(logits)
-    write(logits, targets, spec, None, gradient, None, upstream)
+    write(logits, targets, spec, None, gradient, statistics, upstream)
     return gradient
 
 
@@ -134,7 +165,16 @@ def write(
         raise
 
 
-def cross_entropy_hvp(logits: Tensor, upstream: Tensor, v: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
+def cross_entropy_hvp(
+    logits: Tensor,
+    upstream: Tensor,
+    v: Tensor,
+    targets: Targets,
+    spec: LossSpec,
+    statistics: Tensor | None = None,
+    directions: Tensor | None = None,
+) -> Tensor:
+    """The product of every row; of a block of its classes, given the statistics and directions of the whole rows."""
     result, targets = empty_like(logits), summed(targets, spec)
     logits, v = materialised(logits), materialised(v)
     row_scale = _row_scale(upstream, logits, targets.axis)
@@ -146,11 +186,20 @@ def cross_entropy_hvp(logits: Tensor, upstream: Tensor, v: Tensor, targets: Targ
         v,
         result,
         labels=targets.labels,
-        mass=_in_numpy(targets).mass(spec),
+        mass=_mass(targets, spec, statistics),
         summed_weight=targets.summed_weight,
         row_scale=row_scale,
+        statistics=statistics,
+        directions=directions,
     )
     return result
+
+
+def _mass(targets: Targets, spec: LossSpec, statistics: Tensor | None) -> Any:
+    """Σ y of every row; None where it is 1."""
+    if statistics is None or one_hot(targets, spec):
+        return _in_numpy(targets).mass(spec)
+    return statistics[:, _MASS] + statistics[:, _MASS + 1]
 
 
 def _in_numpy(targets: Targets) -> Targets:
@@ -171,4 +220,4 @@ def _row_scale(upstream: Tensor, logits: Tensor, dim: int) -> Tensor | None:
     if upstream.ndim or logits.ndim == 1:
         return materialised(upstream.to(torch.float64)).contiguous()
     factor = upstream.item()
-    return None if factor == 1 else torch.full((logits.numel() // logits.shape[dim],), factor, dtype=torch.float64)
+    return None if factor == 1 else torch.full((math.prod(without(logits.shape, dim)),), factor, dtype=torch.float64)
