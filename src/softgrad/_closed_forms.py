@@ -353,17 +353,32 @@ def cross_entropy_hvp(
 
 
 def third_derivative(
-    p: Any, lse: Any, v: Any, w: Any, targets: Targets, spec: LossSpec, softmax_vjp: Callable[[Any, Any], Any]
+    p: Any,
+    lse: Any,
+    v: Any,
+    w: Any,
+    targets: Targets,
+    spec: LossSpec,
+    softmax_vjp: Callable[[Any, Any], Any],
+    row_sum: Callable[[Any], Any] | None = None,
+    mass: Any = None,
 ) -> Any:
     """The third derivative of every row's loss, applied to v and w; `p` and `lse` are of the logits, `lse` per row.
 
     a p ∘ (c(v) c(w) − Cov(v, w)) + b (p Cov(v, w) + J v (pᵀw) + J w (pᵀv)), c(u) = u − pᵀu, a = M + 2ζ lse, b = 2ζ
+
+    For a block of the classes, `row_sum` sums over those of all blocks, and `mass` is M where it is not that of labels.
     """
     xp, axis, z_loss = namespace(p), targets.axis, ZLoss(spec)
-    v_mean, w_mean = (xp.sum(p * u, axis=axis, keepdims=True) for u in (v, w))
+
+    def row_sum_here(array: Any) -> Any:
+        return xp.sum(array, axis=axis, keepdims=True)
+
+    total = row_sum_here if row_sum is None else row_sum
+    v_mean, w_mean = total(p * v), total(p * w)
     product = (v - v_mean) * (w - w_mean)
-    covariance = xp.sum(p * product, axis=axis, keepdims=True)
-    a = _row_factor(targets, spec, p)
+    covariance = total(p * product)
+    a = _row_factor(targets, spec, p) if mass is None else mass
     if z_loss:
         a = a + z_loss.slope(xp.expand_dims(lse, axis=axis))
     result = a * (p * (product - covariance))

@@ -66,16 +66,19 @@ def class_dim(dim: int, ndim: int) -> int:
 
 
 def cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None, spec: LossSpec
+    input: Tensor, target: Tensor, weight: Tensor | None, spec: LossSpec, all_classes: int | None = None
 ) -> tuple[Tensor, Tensor, Tensor | None, int]:
-    """Tensors of matching shapes, dtypes and devices, and the dimension of the classes."""
+    """Tensors of matching shapes, dtypes and devices, and the dimension of the classes.
+
+    If the logits are a shard of the classes, `all_classes` is the number of all, or -1 if that is not known.
+    """
     function = "cross_entropy"
     _require_tensor(input, "input", function)
     _require_tensor(target, "target", function)
     if input.dtype not in DTYPES:
         _reject_dtype(input, "input", "write input.to(torch.float32)")
     dim = 1 if input.ndim > 1 else 0
-    target = _target(input, target, dim)
+    target = _target(input, target, dim, is_shard=all_classes is not None)
     if target.is_cpu != input.is_cpu or (not input.is_cpu and target.device != input.device):
         _reject_device(target, "target", input)
     logits = input
@@ -86,7 +89,8 @@ def cross_entropy(
             logits, target = input.to(wide), target.to(wide)
     if weight is not None:
         _require_tensor(weight, "weight", function)
-        class_weight(weight, input, input.shape[dim], not target.is_floating_point())
+        classes = input.shape[dim] if all_classes is None else all_classes
+        class_weight(weight, input, classes, not target.is_floating_point())
         if weight.dtype != logits.dtype:
             logits = logits.to(torch.promote_types(logits.dtype, weight.dtype))
     return logits, target, weight, dim
@@ -116,7 +120,7 @@ def _checked(**options: Any) -> LossSpec:
 _shared = functools.lru_cache(maxsize=256, typed=True)(_checked)
 
 
-def _target(input: Tensor, target: Tensor, dim: int) -> Tensor:
+def _target(input: Tensor, target: Tensor, dim: int, *, is_shard: bool) -> Tensor:
     """Class probabilities of the shape of the logits, or labels as int64 with one for each row."""
     shape = input.shape
     if len(shape) == 2 and target.dtype is torch.int64 and target.shape == shape[:1] and shape[1]:
@@ -138,7 +142,7 @@ def _target(input: Tensor, target: Tensor, dim: int) -> Tensor:
         if rows or target.shape != (1,):  # torch takes one label of shape (1,) for one row without a batch
             _reject_target_shape(target, input, rows, tuple(shape))
         target = target.reshape(())
-    if not shape[dim] and target.numel():
+    if not shape[dim] and target.numel() and not is_shard:
         raise IndexError(f"input has shape {tuple(shape)}: no classes; expected at least one, for target to name")
     return target if target.dtype == torch.int64 else target.long()
 
@@ -161,9 +165,10 @@ def _reject_target_shape(
 
 
 def class_weight(weight: Tensor, input: Tensor, classes: int, same_dtype: bool) -> None:
-    """One weight for each class."""
-    if weight.shape != (classes,):
-        raise RuntimeError(f"weight has shape {tuple(weight.shape)}; expected ({classes},), one weight for each class")
+    """One weight for each class; classes: -1 if their number is not known."""
+    if weight.ndim != 1 or (len(weight) != classes and classes >= 0):
+        expected = "C" if classes < 0 else classes
+        raise RuntimeError(f"weight has shape {tuple(weight.shape)}; expected ({expected},), one weight for each class")
     other = same_dtype and weight.dtype != input.dtype and not under_autocast(input.device)
     if weight.dtype not in DTYPES or other:
         raise RuntimeError(
@@ -171,6 +176,26 @@ def class_weight(weight: Tensor, input: Tensor, classes: int, same_dtype: bool) 
         )
     if weight.device != input.device:
         _reject_device(weight, "weight", input)
+
+
+def shard(first_class: int | None, num_classes: int | None, weight: Tensor | None) -> tuple[int, int]:
+    """The first class of a shard and the number of all classes; -1 for each that is not given."""
+    first = -1 if first_class is None else _count(first_class, "first_class")
+    if num_classes is not None:
+        return first, _count(num_classes, "num_classes")
+    return first, weight.numel() if isinstance(weight, torch.Tensor) and weight.ndim == 1 else -1
+
+
+def _count(value: Any, name: str) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}={value!r}; expected a non-negative integer or None") from None
+    if count < 0:
+        raise ValueError(f"{name}={value}; expected a non-negative integer or None")
+    return count
 
 
 def linear_head(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
@@ -208,25 +233,34 @@ def linear_head(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
 
 
 def linear_target(
-    target: Tensor, weight: Tensor | None, input: Tensor, linear_weight: Tensor, spec: LossSpec
+    target: Tensor,
+    weight: Tensor | None,
+    batch: tuple[int, ...],
+    input: Tensor,
+    linear_weight: Tensor,
+    spec: LossSpec,
+    all_classes: int | None = None,
 ) -> Tensor:
-    """Labels as int64, one for each row of input and output of the head, or class probabilities."""
+    """Labels as int64, one for each row of the batch and output of the head, or class probabilities.
+
+    If the head is a shard of the classes, `all_classes` is the number of all, or -1 if that is not known.
+    """
     _require_tensor(target, "target", "linear_cross_entropy")
     if target.device != input.device:
         _reject_device(target, "target", input)
-    batch, (classes, *outputs) = input.shape[:-1], linear_weight.shape[:-1]
-    rows, all_classes = (*batch, *outputs), (*batch, classes, *outputs)
-    if target.shape == all_classes and target.dtype in DTYPES:
+    classes, *outputs = linear_weight.shape[:-1]
+    rows, probabilities = (*batch, *outputs), (*batch, classes, *outputs)
+    if target.shape == probabilities and target.dtype in DTYPES:
         _no_ignored_row(spec)
     elif target.dtype not in (torch.int64, torch.uint8):
-        _reject_target_dtype(target, rows, all_classes)
+        _reject_target_dtype(target, rows, probabilities)
     elif target.shape != rows:
-        _reject_target_shape(target, input, rows, all_classes)
-    if not classes and not target.is_floating_point() and target.numel():
+        _reject_target_shape(target, input, rows, probabilities)
+    if not classes and all_classes is None and not target.is_floating_point() and target.numel():
         raise IndexError("linear_weight has no rows: no classes; expected at least one, for target to name")
     if weight is not None:
         _require_tensor(weight, "weight", "linear_cross_entropy")
-        class_weight(weight, input, classes, not target.is_floating_point())
+        class_weight(weight, input, classes if all_classes is None else all_classes, not target.is_floating_point())
     return target.long() if target.dtype == torch.uint8 else target
 
 

@@ -108,9 +108,9 @@ def linear_cross_entropy(
         ignore_index=ignored, reduction=reduction, label_smoothing=label_smoothing, z_loss=z_loss
     )
     cap, rows = _arguments.softcap(softcap), _arguments.chunk_rows(chunk_rows)
-    x, W = _as_autocast(input), _as_autocast(linear_weight)
-    bias = None if linear_bias is None else _as_autocast(linear_bias)
-    target = _arguments.linear_target(target, weight, input, W, spec)
+    x, W = as_autocast(input), as_autocast(linear_weight)
+    bias = None if linear_bias is None else as_autocast(linear_bias)
+    target = _arguments.linear_target(target, weight, input.shape[:-1], input, W, spec)
     if W.ndim > 2:
         bias = None if bias is None else bias.flatten()
         logits = torch.nn.functional.linear(kept_features(x, target, spec), W.flatten(0, -2), bias)
@@ -126,7 +126,7 @@ def linear_cross_entropy(
     return loss if loss.dtype == dtype else narrowed(loss, dtype, x.device)
 
 
-def _as_autocast(operand: Tensor) -> Tensor:
+def as_autocast(operand: Tensor) -> Tensor:
     """The operand of a product in the dtype of autocast, if that is on."""
     if operand.dtype == torch.float64 or not _arguments.under_autocast(operand.device):
         return operand

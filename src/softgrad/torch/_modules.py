@@ -59,7 +59,9 @@ class LogSoftmax(_AlongDimension):
         return log_softmax(input, self.dim)
 
 
-class _Loss(torch.nn.Module):
+class Loss(torch.nn.Module):
+    """The options of a loss, and class weights as a buffer."""
+
     weight: torch.Tensor | None
 
     def __init__(
@@ -86,7 +88,7 @@ class _Loss(torch.nn.Module):
         )
 
 
-class CrossEntropyLoss(_Loss):
+class CrossEntropyLoss(Loss):
     """`cross_entropy` with fixed options; a replacement for torch.nn.CrossEntropyLoss.
 
     Parameters
@@ -112,7 +114,7 @@ class CrossEntropyLoss(_Loss):
         )
 
 
-class LinearCrossEntropyLoss(_Loss):
+class LinearCrossEntropyLoss(Loss):
     """A linear head together with its cross-entropy: `linear_cross_entropy` with the coefficients as parameters.
 
     Parameters

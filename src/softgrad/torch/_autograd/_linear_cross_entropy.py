@@ -14,14 +14,15 @@ import torch
 from softgrad._core import Reduction
 from softgrad.torch._autograd._cross_entropy import are_targets_differentiated, loss
 from softgrad.torch._dispatch import direct_apply, has_value, operators, primals, recording
-from softgrad.torch._linear import LinearHead, bend, capped, slope, value_and_gradients
+from softgrad.torch._linear import bend, capped, slope, value_and_gradients
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
     from softgrad._loss_spec import LossSpec
+    from softgrad.torch._dispatch import CustomOperator
 
 
 def linear_loss(x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, *rest: Any) -> Tensor:
@@ -53,7 +54,7 @@ def _composed_hvp(x: Tensor, W: Tensor, bias: Tensor | None, *rest: Any) -> tupl
     x = kept_features(x, target, spec)
     x_change = None if x_change is None else kept_features(x_change, target, spec)
     logits = capped(torch.nn.functional.linear(x, W, bias), softcap)
-    change = _logit_change(x, W, x_change, W_change, bias_change)
+    change = logit_change(x, W, x_change, W_change, bias_change)
     softcap_slope = slope(logits, softcap) if softcap else None
     g = operators.cross_entropy_grad(logits, upstream, target, weight, 1, spec)
     capped_change = change if softcap_slope is None else softcap_slope * change
@@ -70,7 +71,7 @@ def _composed_hvp(x: Tensor, W: Tensor, bias: Tensor | None, *rest: Any) -> tupl
     return of_x, of_W, empty if bias is None else h.sum(0)
 
 
-def _logit_change(
+def logit_change(
     x: Tensor, W: Tensor, x_change: Tensor | None, W_change: Tensor | None, bias_change: Tensor | None
 ) -> Tensor:
     """x_change Wᵀ + x W_changeᵀ + bias_change."""
@@ -84,58 +85,69 @@ def _logit_change(
     return sum(products[1:], products[0])
 
 
-class _WithGradients(torch.autograd.Function):
-    """The reduced loss in eager reverse mode: three products in all, because its gradients come with it."""
+def with_gradients(value_and_gradients: Callable[..., Any], grad_operator: CustomOperator) -> Callable[..., Tensor]:
+    """The reduced loss in eager reverse mode: three products in all, because its gradients come with it.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, *rest: Any) -> Tensor:
-        weight, *ctx.options = rest  # specification, softcap, rows of a chunk
-        head, one = LinearHead.of(x, W, bias, target, *rest), torch.ones((), device=x.device)
-        loss, *ctx.gradients = value_and_gradients(head, one, ctx.needs_input_grad[:3])
-        ctx.save_for_backward(x, W, bias, target, weight)
-        return loss
+    Both take x, W, bias, the target, class weights and the options of the call.
+    """
 
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        _ = ctx.saved_tensors  # which raises if one of them was changed in place
-        # Handed over once: from then on they may be somebody's .grad.
-        gradients, ctx.gradients = ctx.gradients, None
-        if gradients is None or torch.is_grad_enabled() or not has_value(upstream):
-            gradients = _gradients(ctx, upstream)
-        else:
-            factor = upstream.item()
-            for gradient in gradients:
-                if gradient is not None and factor != 1:
-                    gradient.mul_(factor)
-        return *gradients, *[None] * 5
+    class WithGradients(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *arguments: Any) -> Tensor:
+            *tensors, ctx.options = *arguments[:5], arguments[5:]
+            one = torch.ones((), device=tensors[0].device)
+            loss, *ctx.gradients = value_and_gradients(*arguments, one, ctx.needs_input_grad[:3])
+            ctx.save_for_backward(*tensors)
+            return loss
+
+        @staticmethod
+        def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+            _ = ctx.saved_tensors  # which raises if one of them was changed in place
+            # Handed over once: from then on they may be somebody's .grad.
+            gradients, ctx.gradients = ctx.gradients, None
+            if gradients is None or torch.is_grad_enabled() or not has_value(upstream):
+                gradients = _gradients(ctx, upstream, grad_operator)
+            else:
+                factor = upstream.item()
+                for gradient in gradients:
+                    if gradient is not None and factor != 1:
+                        gradient.mul_(factor)
+            return *gradients, *[None] * (2 + len(ctx.options))
+
+    return direct_apply(WithGradients)
 
 
-def _gradients(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+def _gradients(ctx: Any, upstream: Tensor, grad_operator: CustomOperator) -> tuple[Tensor | None, ...]:
     """The gradients that backward is asked for."""
     x, W, bias, target, weight = ctx.saved_tensors
     wanted = ctx.needs_input_grad[:3]
-    gradients = operators.linear_cross_entropy_grad(x, W, bias, upstream, target, weight, *ctx.options, *wanted[:2])
+    gradients = grad_operator(x, W, bias, upstream, target, weight, *ctx.options, *wanted[:2])
     return tuple(g if is_wanted else None for g, is_wanted in zip(gradients, wanted, strict=True))
 
 
-_with_gradients = direct_apply(_WithGradients)
+_with_gradients = with_gradients(value_and_gradients, operators.linear_cross_entropy_grad)
 
 
-@operators.linear_cross_entropy.derivatives
-class _LinearCrossEntropy(torch.autograd.Function):
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        tensors, ctx.options = inputs[:5], inputs[5:]
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
+def define_head_derivatives(
+    operator: CustomOperator, grad_operator: CustomOperator, change: Callable[..., Tensor]
+) -> None:
+    """Differentiate the loss of a head; change(arguments, changes) is its change with those of x, W and bias."""
 
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        return *_gradients(ctx, upstream), *[None] * 5
+    @operator.derivatives
+    class LinearCrossEntropy(torch.autograd.Function):
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+            tensors, ctx.options = inputs[:5], inputs[5:]
+            ctx.save_for_backward(*tensors)
+            ctx.save_for_forward(*tensors)
 
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        return _loss_change((*primals(ctx), *ctx.options), tangents[:3])
+        @staticmethod
+        def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+            return *_gradients(ctx, upstream, grad_operator), *[None] * (2 + len(ctx.options))
+
+        @staticmethod
+        def jvp(ctx: Any, *tangents: Any) -> Tensor:
+            return change((*primals(ctx), *ctx.options), tangents[:3])
 
 
 @operators.linear_cross_entropy_grad.derivatives
@@ -194,9 +206,12 @@ def _loss_change(arguments: tuple[Any, ...], changes: Sequence[Tensor | None]) -
         g = operators.cross_entropy_grad(logits, one, target, weight, 1, spec).to(one.dtype)
         if softcap:
             g = g * slope(logits, softcap)
-        return (g * _logit_change(x, W, *changes)).sum(1)
+        return (g * logit_change(x, W, *changes)).sum(1)
     one = torch.ones((), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
     wanted = changes[0] is not None, changes[1] is not None
     gradients = operators.linear_cross_entropy_grad(x, W, bias, one, target, weight, spec, softcap, chunk_rows, *wanted)
     dots = [(g.to(one.dtype) * c).sum() for g, c in zip(gradients, changes, strict=True) if c is not None]
     return sum(dots[1:], dots[0])
+
+
+define_head_derivatives(operators.linear_cross_entropy, operators.linear_cross_entropy_grad, _loss_change)

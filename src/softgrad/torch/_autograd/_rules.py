@@ -29,11 +29,10 @@ def define_derivatives(
     Rules take the tensors `saved` and the options of the call. vjps[i](v, *saved, *options) is the gradient with
     respect to tensor i times the upstream gradient v; jvps[i](v, *saved, *options) the change of the result with a
     change v of tensor i. vmap(info, in_dims, *arguments) has the batch as the first dimension of its result; without
-    it, all tensors are batched, and the only option is a dimension.
+    it, a batch is computed one element at a time.
     """
     count = operator.tensors
 
-    @operator.derivatives
     class Derivatives(torch.autograd.Function):
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -56,12 +55,30 @@ def define_derivatives(
             changes = [jvp(v, *arguments) for jvp, v in zip(jvps, tangents, strict=False) if v is not None]
             return sum(changes[1:], changes[0])
 
-        @staticmethod
-        def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
-            if vmap is not None:
-                return vmap(info, in_dims, *arguments), 0
-            *tensors, dim = arguments
-            return operator(*batch_first(info.batch_size, in_dims, *tensors), dim + 1), 0
+    if vmap is not None:
+        Derivatives.vmap = staticmethod(lambda *given: (vmap(*given), 0))
+    operator.derivatives(Derivatives)
+
+
+def define_constant(*operators: CustomOperator) -> None:
+    """Treat the results of operators as constants."""
+    for operator in operators:
+
+        @operator.derivatives
+        class Constant(torch.autograd.Function):
+            @staticmethod
+            def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+                ctx.arguments = len(inputs)
+                ctx.results = None if isinstance(output, torch.Tensor) else len(output)
+                ctx.mark_non_differentiable(*((output,) if isinstance(output, torch.Tensor) else output))
+
+            @staticmethod
+            def backward(ctx: Any, *v: Any) -> tuple[None, ...]:
+                return (None,) * ctx.arguments
+
+            @staticmethod
+            def jvp(ctx: Any, *tangents: Any) -> Any:
+                return None if ctx.results is None else (None,) * ctx.results
 
 
 def batch_first(size: int, in_dims: tuple[int | None, ...], *tensors: Tensor) -> Iterator[Tensor]:

@@ -6,15 +6,17 @@ of their own, softmax_vjp and log_softmax_vjp, whose derivatives are written in 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softgrad.torch._autograd._rules import define_derivatives
+from softgrad.torch._autograd._rules import batch_first, define_derivatives
 from softgrad.torch._dispatch import has_value, operators
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from softgrad.torch._dispatch import CustomOperator
 
 
 def _softmax_vjp_in_probs(w: Tensor, probs: Tensor, v: Tensor, dim: int) -> Tensor:
@@ -53,23 +55,33 @@ def _logsumexp_slope(logits: Tensor, lse: Tensor, dim: int) -> Tensor:
     return torch.where(is_infinite.unsqueeze(dim), (logits - lse.unsqueeze(dim)).exp(), probs)
 
 
-define_derivatives(
+def _define_derivatives(operator: CustomOperator, **rules: Any) -> None:
+    """The derivatives of an operator whose arguments are tensors of one shape and a dimension."""
+
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> Tensor:
+        *tensors, dim = arguments
+        return operator(*batch_first(info.batch_size, in_dims, *tensors), dim + 1)
+
+    define_derivatives(operator, vmap=vmap, **rules)
+
+
+_define_derivatives(
     operators.softmax,
     saved="output",
     vjps=[lambda v, probs, dim: operators.softmax_vjp(probs, v, dim)],
     jvps=[lambda v, probs, dim: operators.softmax_vjp(probs, v, dim)],
 )
-define_derivatives(
+_define_derivatives(
     operators.softmax_vjp,
     vjps=[_softmax_vjp_in_probs, lambda w, probs, v, dim: operators.softmax_vjp(probs, w, dim)],
     jvps=[_softmax_vjp_change, lambda change, probs, v, dim: operators.softmax_vjp(probs, change, dim)],
 )
-define_derivatives(
+_define_derivatives(
     operators.log_softmax,
     vjps=[lambda v, logits, dim: operators.log_softmax_vjp(logits, v, dim)],
     jvps=[_log_softmax_jvp],
 )
-define_derivatives(
+_define_derivatives(
     operators.log_softmax_vjp,
     vjps=[_log_softmax_vjp_in_logits, lambda w, logits, v, dim: _log_softmax_jvp(w, logits, dim)],
     jvps=[
@@ -77,7 +89,7 @@ define_derivatives(
         lambda change, logits, v, dim: operators.log_softmax_vjp(logits, change, dim),
     ],
 )
-define_derivatives(
+_define_derivatives(
     operators.logsumexp,
     saved="inputs and output",
     vjps=[lambda v, logits, lse, dim: v.unsqueeze(dim) * _logsumexp_slope(logits, lse, dim)],

@@ -24,44 +24,44 @@ if TYPE_CHECKING:
     from softgrad._loss_spec import LossSpec
 
 
-def _like_first(first: Tensor, *_: Any) -> Tensor:
+def like_first(first: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(first)
 
 
-def _of_rows(logits: Tensor, dim: int) -> Tensor:
+def of_rows(logits: Tensor, dim: int) -> Tensor:
     return logits.new_empty(without(logits.shape, dim))
 
 
-def _loss(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec) -> Tensor:
+def loss_of_rows(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec) -> Tensor:
     dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
     return logits.new_empty(without(logits.shape, dim) if spec.reduction is Reduction.none else (), dtype=dtype)
 
 
-def _loss_of_head(
+def loss_of_head(
     x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, weight: Tensor | None, spec: LossSpec, *_: Any
 ) -> Tensor:
     shape = x.shape[:1] if spec.reduction is Reduction.none else ()
     return x.new_empty(shape, dtype=torch.promote_types(x.dtype, torch.float32))
 
 
-def _like_wanted(x: Tensor, W: Tensor, bias: Tensor | None, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+def like_wanted(x: Tensor, W: Tensor, bias: Tensor | None, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     *_, x_wanted, W_wanted = rest
     of_x, of_W = x.new_empty(x.shape if x_wanted else (0,)), x.new_empty(W.shape if W_wanted else (0,))
     return of_x, of_W, x.new_empty((0,) if bias is None else bias.shape)
 
 
-def _softmax_operator(name: str, arguments: str, shape: Callable[..., Any] = _like_first) -> CustomOperator:
+def _softmax_operator(name: str, arguments: str, shape: Callable[..., Any] = like_first) -> CustomOperator:
     return CustomOperator(name, f"{arguments}, int dim", shape, getattr(native, name), getattr(_closed_forms, name))
 
 
 softmax = _softmax_operator("softmax", "Tensor logits")
 log_softmax = _softmax_operator("log_softmax", "Tensor logits")
-logsumexp = _softmax_operator("logsumexp", "Tensor logits", _of_rows)
+logsumexp = _softmax_operator("logsumexp", "Tensor logits", of_rows)
 softmax_vjp = _softmax_operator("softmax_vjp", "Tensor probs, Tensor v")
 log_softmax_vjp = _softmax_operator("log_softmax_vjp", "Tensor logits, Tensor v")
 
 
-def _loss_operator(name: str, tensors: str, shape: Callable[..., Any] = _like_first) -> CustomOperator:
+def _loss_operator(name: str, tensors: str, shape: Callable[..., Any] = like_first) -> CustomOperator:
     kernel, closed_form = getattr(native, name), getattr(_closed_forms, name)
 
     def on_memory(*given: Any) -> Tensor:
@@ -77,7 +77,7 @@ def _loss_operator(name: str, tensors: str, shape: Callable[..., Any] = _like_fi
     return CustomOperator(name, arguments, shape, on_memory, on_any_device)
 
 
-cross_entropy = _loss_operator("cross_entropy", "Tensor logits", _loss)
+cross_entropy = _loss_operator("cross_entropy", "Tensor logits", loss_of_rows)
 cross_entropy_grad = _loss_operator("cross_entropy_grad", "Tensor logits, Tensor upstream")
 cross_entropy_hvp = _loss_operator("cross_entropy_hvp", "Tensor logits, Tensor upstream, Tensor v")
 
@@ -85,7 +85,7 @@ cross_entropy_hvp = _loss_operator("cross_entropy_hvp", "Tensor logits, Tensor u
 def _linear_operator(
     name: str,
     tensors: str,
-    shape: Callable[..., Any] = _like_wanted,
+    shape: Callable[..., Any] = like_wanted,
     wanted: str = ", bool x_wanted, bool W_wanted",
     result: str = "(Tensor, Tensor, Tensor)",
 ) -> CustomOperator:
@@ -95,7 +95,7 @@ def _linear_operator(
     return CustomOperator(name, arguments, shape, kernel, kernel, result)
 
 
-linear_cross_entropy = _linear_operator("linear_cross_entropy", "", _loss_of_head, "", "Tensor")
+linear_cross_entropy = _linear_operator("linear_cross_entropy", "", loss_of_head, "", "Tensor")
 linear_cross_entropy_grad = _linear_operator("linear_cross_entropy_grad", "Tensor upstream, ")
 linear_cross_entropy_hvp = _linear_operator(
     "linear_cross_entropy_hvp", "Tensor upstream, Tensor? x_change, Tensor? W_change, Tensor? bias_change, "

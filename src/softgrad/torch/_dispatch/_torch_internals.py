@@ -70,6 +70,11 @@ def recording(tensors: tuple[Tensor | None, ...]) -> Recording:
     return "reverse" if requires_grad and torch.is_grad_enabled() else "none"
 
 
+def are_transforms_active() -> bool:
+    """Whether a call is inside a transform of torch.func."""
+    return not CAN_REGISTER or _are_transforms_active()
+
+
 def may_be_differentiated(*tensors: Tensor | None) -> bool:
     """Whether a derivative with respect to one of the tensors may be asked for."""
     if not CAN_BYPASS or _are_transforms_active() or forward_ad._current_level >= 0:

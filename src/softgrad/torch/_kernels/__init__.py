@@ -2,18 +2,36 @@
 
 from softgrad.torch._kernels import _native as native
 from softgrad.torch._kernels._by_device import kernels_for, overwrite_with_grad
+from softgrad.torch._kernels._class_blocks import (
+    block_directions,
+    block_statistics,
+    direction_fields,
+    for_kernels,
+    mass_of_rows,
+    merged_directions,
+    merged_statistics,
+    statistics_fields,
+)
 from softgrad.torch._kernels._memory import DTYPES, empty, empty_like, scratch, without
 from softgrad.torch._kernels._targets import native_targets, summed, targets_of
 
 __all__ = [
     "DTYPES",
+    "block_directions",
+    "block_statistics",
+    "direction_fields",
     "empty",
     "empty_like",
+    "for_kernels",
     "kernels_for",
+    "mass_of_rows",
+    "merged_directions",
+    "merged_statistics",
     "native",
     "native_targets",
     "overwrite_with_grad",
     "scratch",
+    "statistics_fields",
     "summed",
     "targets_of",
     "without",

@@ -199,6 +199,11 @@ def _mass(targets: Targets, spec: LossSpec, statistics: Tensor | None) -> Any:
     """Σ y of every row; None where it is 1."""
     if statistics is None or one_hot(targets, spec):
         return _in_numpy(targets).mass(spec)
+    return mass_of_rows(statistics)
+
+
+def mass_of_rows(statistics: Tensor) -> Tensor:
+    """Σ y of every row, from statistics of targets that are not one-hot."""
     return statistics[:, _MASS] + statistics[:, _MASS + 1]
 
 

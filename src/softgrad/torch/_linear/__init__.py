@@ -1,8 +1,8 @@
 """The cross-entropy of a linear head, with the logits of one chunk in memory at a time; the products are torch's."""
 
 from softgrad.torch._linear._by_rows import linear_cross_entropy_hvp
-from softgrad.torch._linear._head import LinearHead
-from softgrad.torch._linear._softcap import bend, capped, slope
+from softgrad.torch._linear._head import GradientSums, LinearHead
+from softgrad.torch._linear._softcap import bend, cap_in_place, capped, slope
 from softgrad.torch._linear._value_and_gradients import (
     linear_cross_entropy,
     linear_cross_entropy_grad,
@@ -10,8 +10,10 @@ from softgrad.torch._linear._value_and_gradients import (
 )
 
 __all__ = [
+    "GradientSums",
     "LinearHead",
     "bend",
+    "cap_in_place",
     "capped",
     "linear_cross_entropy",
     "linear_cross_entropy_grad",

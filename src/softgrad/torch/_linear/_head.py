@@ -61,8 +61,7 @@ class LinearHead(NamedTuple):
 
     def chunks(self, buffers: int = 1) -> Iterator[tuple[slice, LinearHead]]:
         """Slices of rows and the head of each, so that this many buffers of their logits fit in memory."""
-        n = len(self.x)
-        most = self.chunk_rows or max(1, self._chunk_bytes() // (buffers * len(self.W) * self.x.element_size()))
+        n, most = len(self.x), self.most_rows(buffers, len(self.W))
         if 0 < n <= most:
             yield slice(0, n), self
             return
@@ -72,13 +71,18 @@ class LinearHead(NamedTuple):
             rows = slice(start, min(n, start + size))
             yield rows, self.part(rows)
 
+    def most_rows(self, buffers: int, classes: int) -> int:
+        """The rows of a chunk, of which this many buffers of logits for so many classes fit in memory."""
+        row_bytes = max(1, buffers * classes * self.x.element_size())
+        return self.chunk_rows or max(1, self._chunk_bytes(classes) // row_bytes)
+
     def by_classes(self) -> bool:
         """Whether a chunk of whole rows would have too few of them, because there are so many classes."""
         row_bytes = len(self.W) * self.x.element_size()
-        return not self.chunk_rows and row_bytes * min(_LEAST_ROWS, len(self.x)) > self._chunk_bytes()
+        return not self.chunk_rows and row_bytes * min(_LEAST_ROWS, len(self.x)) > self._chunk_bytes(len(self.W))
 
-    def _chunk_bytes(self) -> int:
-        return max(CHUNK_BYTES, int(_SHARE_OF_W * self.W.nbytes))
+    def _chunk_bytes(self, classes: int) -> int:
+        return max(CHUNK_BYTES, int(_SHARE_OF_W * classes * self.W.shape[1] * self.W.element_size()))
 
     def write_logits(self, out: Tensor) -> None:
         """X Wᵀ + bias, before any softcap."""

@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 def linear_cross_entropy(*arguments: Any) -> Tensor:
     """The loss alone."""
-    return value_and_gradients(LinearHead.of(*arguments), None, (False, False, False))[0]
+    return value_and_gradients(*arguments, None, (False, False, False))[0]
 
 
 def linear_cross_entropy_grad(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, W and bias, times the upstream gradient; empty where not wanted."""
     x, W, bias, upstream, *rest, x_wanted, W_wanted = arguments
     wanted = (bool(x_wanted), bool(W_wanted), bias is not None)
-    _, *gradients = value_and_gradients(LinearHead.of(x, W, bias, *rest), upstream, wanted)
+    _, *gradients = value_and_gradients(x, W, bias, *rest, upstream, wanted)
     return tuple(x.new_empty(0) if g is None else g for g in gradients)
 
 
-def value_and_gradients(
-    head: LinearHead, upstream: Tensor | None, wanted: tuple[bool, bool, bool]
-) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+def value_and_gradients(*arguments: Any) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
     """The loss, and the gradients that are wanted, times the upstream gradient; None where not wanted."""
+    *of_head, upstream, wanted = arguments
+    head = LinearHead.of(*of_head)
     kept, rows = head.kept()
     losses = head.x.new_empty(len(kept.x), dtype=torch.promote_types(head.x.dtype, torch.float32))
     if upstream is not None:
