@@ -24,7 +24,7 @@ from softgrad.torch._autograd._cross_entropy import are_targets_differentiated
 from softgrad.torch._autograd._rules import define_constant, define_derivatives
 from softgrad.torch._dispatch import are_transforms_active
 from softgrad.torch._dispatch import sharded_operators as sharded
-from softgrad.torch._kernels import mass_of_rows, targets_of
+from softgrad.torch._kernels import mass_of_rows, targets_of, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,7 +88,7 @@ def _loss_change(v: Tensor, logits: Tensor, *merged: Any) -> Tensor:
     *_, dim, spec, group = merged
     is_per_row = spec.reduction is Reduction.none
     wide = torch.promote_types(logits.dtype, torch.float32)
-    one = torch.ones(v.select(dim, 0).shape if is_per_row else (), dtype=wide, device=logits.device)
+    one = torch.ones(without(v.shape, dim) if is_per_row else (), dtype=wide, device=logits.device)
     change = sharded.cross_entropy_grad(logits, one, *merged).to(wide) * v
     change = _closed_forms.kept_rows(change, _targets(logits, *merged), spec)  # 0 times NaN is NaN
     return sharded.sum_over_shards(change.sum(dim) if is_per_row else change.sum(), group)
@@ -107,6 +107,7 @@ def _third_derivative(w: Tensor, logits: Tensor, s: Tensor, v: Tensor, direction
     statistics, *_, dim, spec, group = merged
     z, v, w = (tensor.to(torch.promote_types(logits.dtype, torch.float32)) for tensor in (logits, v, w))
     targets = _targets(z, *merged)
+    z = _closed_forms.kept_rows(z, targets, spec)
     p = sharded.softmax(z, statistics, dim, group)
     lse = _lse(z, statistics, dim, spec, group)
     lse = None if lse is None else sharded.for_every_shard(lse, group)

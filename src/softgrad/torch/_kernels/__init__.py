@@ -10,6 +10,7 @@ from softgrad.torch._kernels._class_blocks import (
     mass_of_rows,
     merged_directions,
     merged_statistics,
+    replace_rows,
     statistics_fields,
 )
 from softgrad.torch._kernels._memory import DTYPES, empty, empty_like, scratch, without
@@ -30,6 +31,7 @@ __all__ = [
     "native",
     "native_targets",
     "overwrite_with_grad",
+    "replace_rows",
     "scratch",
     "statistics_fields",
     "summed",

@@ -56,6 +56,14 @@ def merged_statistics(parts: Tensor, logits: Tensor, dim: int) -> Tensor:
     return _closed_forms.merge_statistics(blocks).packed()
 
 
+def replace_rows(statistics: Tensor, rows: Tensor) -> Tensor:
+    """Replace the statistics of some rows, a mask, with those of a single logit, 0."""
+    single = statistics.new_zeros(statistics.shape[1])
+    if statistics.is_cpu:
+        single[_native.TIES] = 1
+    return torch.where(rows.reshape(-1, 1), single, statistics)
+
+
 def block_directions(logits: Tensor, v: Tensor, dim: int, statistics: Tensor) -> Tensor:
     """The statistics of v in a block of the classes."""
     directions = kernels_for(logits).direction_statistics(logits, v, dim, for_kernels(statistics, logits, dim))

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from softgrad._loss_spec import LossSpec
     from softgrad._targets import Targets
 
-_MASS = 5  # the first of the two fields of Σ y in the statistics of a row: native/layout/row_statistics.h
+# Fields of the statistics of a row in native/layout/row_statistics.h; Σ y has two, of which this is the first.
+TIES, _MASS = 3, 5
 
 
 def softmax(logits: Tensor, dim: int, statistics: Tensor | None = None) -> Tensor:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from softgrad._targets import Targets
 from softgrad.torch._kernels import (
     block_directions,
     block_statistics,
@@ -19,6 +20,7 @@ from softgrad.torch._kernels import (
     merged_directions,
     merged_statistics,
     native_targets,
+    replace_rows,
     statistics_fields,
     summed,
     targets_of,
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from softgrad._loss_spec import LossSpec
-    from softgrad._targets import Targets
 
 
 def shard_statistics(
@@ -93,7 +94,11 @@ def merge_shards(
         headers = _message.headers(gathered)
     _message.raise_first(headers)
     parts = _message.statistics(gathered, fields_sent(logits, target, spec))
-    return merged_statistics(parts, logits, dim), torch.tensor([firsts[rank], classes])
+    merged = merged_statistics(parts, logits, dim)
+    kept = Targets(classes, target).kept(spec) if not target.is_floating_point() else None
+    if kept is not None and not kept.all():  # composed derivatives need a finite softmax of every row
+        merged = replace_rows(merged, ~kept)
+    return merged, torch.tensor([firsts[rank], classes])
 
 
 def sharded_cross_entropy(logits: Tensor, statistics: Tensor, shard: Tensor, *rest: Any) -> Tensor:
