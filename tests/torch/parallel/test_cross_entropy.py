@@ -12,6 +12,7 @@ from torch.distributed.tensor.debug import CommDebugMode
 
 import softgrad.torch as st
 from softgrad.torch import parallel
+from softgrad.torch._kernels import _by_device
 from softgrad.torch._shards import _group
 from tests import families, oracle
 from tests.torch.parallel import worlds
@@ -223,3 +224,16 @@ def test_options_are_those_of_one_device():
         options = [renamed.get(option, option) for option in one]
         assert options == [option for option in here if option in options]
         assert set(here) - set(options) <= {"first_class", "num_classes", "group", "sequence_parallel"}
+
+
+def test_closed_forms(monkeypatch):
+    """The path of devices without kernels, on the CPU."""
+    monkeypatch.setattr(_by_device, "is_native", lambda logits: False)
+    problem, sizes = Problem(), [0, 5, 2]
+    worlds.threads(3, lambda rank: every_option(problem, sizes, rank))
+
+    def rejected(rank):
+        with pytest.raises(IndexError, match=r"rank 0: target\[2\] is 9; expected a class index from 0 to 5"):
+            parallel.cross_entropy(torch.zeros(3, 2), torch.tensor([0, -100, 9]))
+
+    worlds.threads(3, rejected)

@@ -30,7 +30,7 @@ def _message(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, sp
 
 def _merged(gathered: Tensor, logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, *_: Any) -> Any:
     rows = math.prod(without(logits.shape, dim))
-    statistics = gathered.new_empty(rows, statistics_fields(logits.device))
+    statistics = gathered.new_empty(rows, statistics_fields(logits))
     return statistics, torch.empty(2, dtype=torch.int64)
 
 
@@ -42,7 +42,7 @@ def _sharded_loss(
 
 
 def _directions(logits: Tensor, v: Tensor, statistics: Tensor, dim: int) -> Tensor:
-    return statistics.new_empty(len(statistics), direction_fields(logits.device))
+    return statistics.new_empty(len(statistics), direction_fields(logits))
 
 
 def _gathered(message: Tensor, group: str) -> Tensor:

@@ -1,7 +1,7 @@
 """The kernels: `native` on the memory of CPU tensors, closed forms on every other device."""
 
 from softgrad.torch._kernels import _native as native
-from softgrad.torch._kernels._by_device import kernels_for, overwrite_with_grad
+from softgrad.torch._kernels._by_device import is_native, kernels_for, overwrite_with_grad
 from softgrad.torch._kernels._class_blocks import (
     block_directions,
     block_statistics,
@@ -24,6 +24,7 @@ __all__ = [
     "empty",
     "empty_like",
     "for_kernels",
+    "is_native",
     "kernels_for",
     "mass_of_rows",
     "merged_directions",

@@ -16,9 +16,14 @@ if TYPE_CHECKING:
     from softgrad._targets import Targets
 
 
+def is_native(logits: Tensor) -> bool:
+    """Whether the compiled kernels compute on the device of the logits."""
+    return logits.is_cpu
+
+
 def kernels_for(logits: Tensor) -> ModuleType:
     """The module of the kernels for the device of the logits."""
-    return _native if logits.is_cpu else _closed_forms
+    return _native if is_native(logits) else _closed_forms
 
 
 def overwrite_with_grad(
@@ -30,7 +35,7 @@ def overwrite_with_grad(
     statistics: Any = None,
 ) -> None:
     """Overwrite the logits with the gradient; write the losses of the rows to `losses`, if given."""
-    if logits.is_cpu:
+    if is_native(logits):
         _native.write(logits, targets, spec, losses, logits, statistics, upstream)
         return
     if losses is not None:

@@ -11,8 +11,7 @@ import torch
 
 from softgrad import _closed_forms, _core
 from softgrad._closed_forms import Directions, Statistics
-from softgrad.torch._kernels import _native
-from softgrad.torch._kernels._by_device import kernels_for
+from softgrad.torch._kernels import _by_device, _native
 from softgrad.torch._kernels._memory import without
 
 if TYPE_CHECKING:
@@ -21,36 +20,32 @@ if TYPE_CHECKING:
     from softgrad._loss_spec import LossSpec
     from softgrad._targets import Targets
 
-# Of targets that are one-hot, the first fields of the statistics say all: up to the logit of the label.
-_ONE_HOT_FIELDS = {"cpu": 5, "other": 3}
-_FIELDS = {"cpu": _core.statistics_fields, "other": len(Statistics._fields)}
-_DIRECTION_FIELDS = {"cpu": _core.direction_fields, "other": len(Directions._fields)}
+
+def statistics_fields(logits: Tensor, *, one_hot: bool = False) -> int:
+    """The number of statistics of every row, or of those that matter for targets that are one-hot.
+
+    These are the first, up to the logit of the label.
+    """
+    if _by_device.is_native(logits):
+        return _native.LABEL + 1 if one_hot else _core.statistics_fields
+    return Statistics._fields.index("label") + 1 if one_hot else len(Statistics._fields)
 
 
-def statistics_fields(device: torch.device, *, one_hot: bool = False) -> int:
-    """The number of statistics of every row, or of those that matter for targets that are one-hot."""
-    return (_ONE_HOT_FIELDS if one_hot else _FIELDS)[_kind(device)]
-
-
-def direction_fields(device: torch.device) -> int:
+def direction_fields(logits: Tensor) -> int:
     """The number of statistics of a direction in every row."""
-    return _DIRECTION_FIELDS[_kind(device)]
-
-
-def _kind(device: torch.device) -> str:
-    return "cpu" if device.type == "cpu" else "other"
+    return _core.direction_fields if _by_device.is_native(logits) else len(Directions._fields)
 
 
 def block_statistics(logits: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
     """The statistics of a block of the classes."""
-    statistics = kernels_for(logits).row_statistics(logits, targets, spec)
-    return statistics if logits.is_cpu else statistics.packed()
+    statistics = _by_device.kernels_for(logits).row_statistics(logits, targets, spec)
+    return statistics if _by_device.is_native(logits) else statistics.packed()
 
 
 def merged_statistics(parts: Tensor, logits: Tensor, dim: int) -> Tensor:
     """The statistics of rows from those of all blocks, stacked, with or without the fields that do not matter."""
-    parts = torch.nn.functional.pad(parts, (0, statistics_fields(logits.device) - parts.shape[-1]))
-    if logits.is_cpu:
+    parts = torch.nn.functional.pad(parts, (0, statistics_fields(logits) - parts.shape[-1]))
+    if _by_device.is_native(logits):
         return _native.merge_statistics(parts)
     blocks = [Statistics.unpacked(part, logits.shape, dim) for part in parts]
     return _closed_forms.merge_statistics(blocks).packed()
@@ -59,32 +54,34 @@ def merged_statistics(parts: Tensor, logits: Tensor, dim: int) -> Tensor:
 def replace_rows(statistics: Tensor, rows: Tensor) -> Tensor:
     """Replace the statistics of some rows, a mask, with those of a single logit, 0."""
     single = statistics.new_zeros(statistics.shape[1])
-    if statistics.is_cpu:
+    if _by_device.is_native(statistics):
         single[_native.TIES] = 1
     return torch.where(rows.reshape(-1, 1), single, statistics)
 
 
 def block_directions(logits: Tensor, v: Tensor, dim: int, statistics: Tensor) -> Tensor:
     """The statistics of v in a block of the classes."""
-    directions = kernels_for(logits).direction_statistics(logits, v, dim, for_kernels(statistics, logits, dim))
-    return directions if logits.is_cpu else directions.packed()
+    directions = _by_device.kernels_for(logits).direction_statistics(
+        logits, v, dim, for_kernels(statistics, logits, dim)
+    )
+    return directions if _by_device.is_native(logits) else directions.packed()
 
 
 def merged_directions(parts: Tensor, logits: Tensor, dim: int) -> Any:
     """The statistics of v in whole rows, as the kernels take them."""
-    if logits.is_cpu:
+    if _by_device.is_native(logits):
         return _native.merge_directions(parts)
     return _closed_forms.merge_directions([Directions.unpacked(part, logits.shape, dim) for part in parts])
 
 
 def for_kernels(statistics: Tensor, logits: Tensor, dim: int) -> Any:
     """Merged statistics as the kernels for the logits take them."""
-    return statistics if logits.is_cpu else Statistics.unpacked(statistics, logits.shape, dim)
+    return statistics if _by_device.is_native(logits) else Statistics.unpacked(statistics, logits.shape, dim)
 
 
 def mass_of_rows(statistics: Tensor, logits: Tensor, dim: int) -> Tensor:
     """Σ y of every row whose target is not one-hot, to multiply logits with."""
-    if logits.is_cpu:
+    if _by_device.is_native(logits):
         mass = _native.mass_of_rows(statistics).view(without(logits.shape, dim)).unsqueeze(dim)
     else:
         mass = Statistics.unpacked(statistics, logits.shape, dim).mass

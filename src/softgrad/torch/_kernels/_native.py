@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from softgrad._targets import Targets
 
 # Fields of the statistics of a row in native/layout/row_statistics.h; Σ y has two, of which this is the first.
-TIES, _MASS = 3, 5
+TIES, LABEL, _MASS = 3, 4, 5
 
 
 def softmax(logits: Tensor, dim: int, statistics: Tensor | None = None) -> Tensor:

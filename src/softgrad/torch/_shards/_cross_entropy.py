@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from softgrad import _validation
 from softgrad._targets import Targets
 from softgrad.torch._kernels import (
     block_directions,
     block_statistics,
     for_kernels,
+    is_native,
     kernels_for,
     merged_directions,
     merged_statistics,
@@ -153,11 +155,12 @@ def sharded_logsumexp(logits: Tensor, statistics: Tensor, dim: int, group: str) 
 def targets_of_shard(
     logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, place: Sequence[int], spec: LossSpec
 ) -> Targets:
-    """The targets of a shard; on the CPU, raises IndexError if a label is no class of any shard."""
+    """The targets of a shard. Raises IndexError if a label is no class of any shard."""
     first, classes = place
-    if logits.is_cpu:
+    if is_native(logits):
         targets = summed(native_targets(target, weight, dim, classes), spec)
     else:
+        _check_labels(target, classes, spec)
         targets = targets_of(target, weight, dim, classes, logits.dtype)
     return targets._replace(first_class=first)
 
@@ -165,4 +168,15 @@ def targets_of_shard(
 def fields_sent(logits: Tensor, target: Tensor, spec: LossSpec) -> int:
     """The number of statistics that every row sends."""
     one_hot = not (target.is_floating_point() or spec.label_smoothing)
-    return statistics_fields(logits.device, one_hot=one_hot)
+    return statistics_fields(logits, one_hot=one_hot)
+
+
+def _check_labels(target: Tensor, classes: int, spec: LossSpec) -> None:
+    """Reject a label that is no class: without it, every rank would take it for one of another rank."""
+    if target.is_floating_point():
+        return
+    is_class = ((target >= 0) & (target < classes)).flatten()
+    if spec.ignore_index is not None:
+        is_class |= target.flatten() == spec.ignore_index
+    if not is_class.all():
+        _validation.reject_label(target.cpu(), int((~is_class).nonzero()[0]), classes)

@@ -35,7 +35,7 @@ def named(group: Any) -> str:
     return group.group_name
 
 
-@torch.compiler.assume_constant_result  # which lets a compiler call it
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # lets compilers call it
 def rank_and_size(group: str) -> tuple[int, int]:
     """The rank of this process in a group, and the number of ranks."""
     from torch.distributed.distributed_c10d import _resolve_process_group  # noqa: PLC0415, which operators of torch use

@@ -131,5 +131,5 @@ def _losses_and_gradients(
 
 def _gathered_statistics(logits: Tensor, chunk: LinearHead, spec: LossSpec, group: str) -> Any:
     one_hot = chunk.targets.labels is not None and not spec.label_smoothing
-    own = block_statistics(logits, chunk.targets, spec)[:, : statistics_fields(logits.device, one_hot=one_hot)]
+    own = block_statistics(logits, chunk.targets, spec)[:, : statistics_fields(logits, one_hot=one_hot)]
     return for_kernels(merged_statistics(_group.all_gather(own, group), logits, 1), logits, 1)

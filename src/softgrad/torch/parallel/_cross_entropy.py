@@ -124,4 +124,4 @@ def _statistics(local_logits: Any, target: Any, label_smoothing: Any) -> int:
         return 0
     rows = math.prod(without(local_logits.shape, 1 if local_logits.ndim > 1 else 0))
     has_labels = not (isinstance(target, torch.Tensor) and target.is_floating_point())
-    return rows * statistics_fields(local_logits.device, one_hot=has_labels and label_smoothing == 0)
+    return rows * statistics_fields(local_logits, one_hot=has_labels and label_smoothing == 0)
