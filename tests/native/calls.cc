@@ -80,6 +80,22 @@ double call_cross_entropy(const Kernels& kernels, const Array& logits, const Los
   return kernels.cross_entropy(args);
 }
 
+std::vector<DirectionStatistics> call_direction_statistics(const Kernels& kernels, const Array& logits, const Array& v,
+                                                           const std::vector<RowStatistics>& statistics, int threads) {
+  std::vector<DirectionStatistics> out(logits.count());
+  kernels.direction_statistics({logits.dtype(), logits.rows(), v.rows(), statistics.data(), out.data(), threads});
+  return out;
+}
+
+std::vector<DirectionStatistics> call_merge_directions(const Kernels& kernels,
+                                                       const std::vector<std::vector<DirectionStatistics>>& parts) {
+  std::vector<DirectionStatistics> all, out(parts[0].size());
+  for (const std::vector<DirectionStatistics>& part : parts) all.insert(all.end(), part.begin(), part.end());
+  int64_t blocks = static_cast<int64_t>(parts.size()), rows = static_cast<int64_t>(out.size());
+  kernels.merge_directions(all.data(), blocks, rows, out.data());
+  return out;
+}
+
 void call_hvp(const Kernels& kernels, const Array& logits, const HvpProblem& problem, const Array& v, Array& out,
               int threads) {
   HvpArguments args = {};
@@ -90,6 +106,7 @@ void call_hvp(const Kernels& kernels, const Array& logits, const HvpProblem& pro
   args.v = v.rows();
   args.out = out.rows();
   args.statistics = problem.statistics;
+  args.directions = problem.directions;
   args.mass = data_or_null(problem.mass);
   args.row_scale = data_or_null(problem.row_scale);
   args.threads = threads;

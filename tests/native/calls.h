@@ -52,10 +52,18 @@ struct HvpProblem {
   std::optional<int64_t> ignore_index;
   double z_loss = 0;
   Denominator denominator;
-  const RowStatistics* statistics = nullptr;  // of the rows
+  const RowStatistics* statistics = nullptr;        // of the rows
+  const DirectionStatistics* directions = nullptr;  // of v in the rows
 
   bool ignores(int64_t row) const { return !labels.empty() && ignore_index && labels[row] == *ignore_index; }
 };
+
+std::vector<DirectionStatistics> call_direction_statistics(const Kernels& kernels, const Array& logits, const Array& v,
+                                                           const std::vector<RowStatistics>& statistics,
+                                                           int threads = 1);
+// parts: of blocks of the classes, those of every row each.
+std::vector<DirectionStatistics> call_merge_directions(const Kernels& kernels,
+                                                       const std::vector<std::vector<DirectionStatistics>>& parts);
 
 void call_hvp(const Kernels& kernels, const Array& logits, const HvpProblem& problem, const Array& v, Array& out,
               int threads = 1);

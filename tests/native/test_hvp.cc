@@ -33,6 +33,40 @@ Products exact_hvp(const Matrix<double>& z, const HvpProblem& problem, const Mat
   return products;
 }
 
+Array columns_of(DType dtype, Layout layout, const Matrix<double>& values, int64_t begin, int64_t end) {
+  Matrix<double> part(values.rows, end - begin);
+  for (int64_t i = 0; i < part.rows; ++i)
+    std::copy(values.row(i) + begin, values.row(i) + end, part.values.begin() + i * part.columns);
+  return Array(dtype, layout, part);
+}
+
+// The product from three blocks of the classes, of which one is empty.
+Array hvp_by_blocks(const Kernels& kernels, DType dtype, Layout layout, const Matrix<double>& z, HvpProblem problem,
+                    const Matrix<double>& direction) {
+  const int64_t bounds[] = {0, z.columns / 3, z.columns / 3, z.columns};
+  std::vector<Array> logits, v;
+  std::vector<std::vector<RowStatistics>> of_blocks;
+  for (int b = 0; b < 3; ++b) {
+    logits.push_back(columns_of(dtype, layout, z, bounds[b], bounds[b + 1]));
+    v.push_back(columns_of(dtype, layout, direction, bounds[b], bounds[b + 1]));
+    of_blocks.push_back(call_row_statistics(kernels, logits[b], {}));
+  }
+  std::vector<RowStatistics> statistics = call_merge_statistics(kernels, of_blocks);
+  std::vector<std::vector<DirectionStatistics>> parts;
+  for (int b = 0; b < 3; ++b) parts.push_back(call_direction_statistics(kernels, logits[b], v[b], statistics));
+  std::vector<DirectionStatistics> directions = call_merge_directions(kernels, parts);
+  problem.statistics = statistics.data();
+  problem.directions = directions.data();
+  Array result(dtype, Layout::contiguous, z.rows, z.columns);
+  for (int b = 0; b < 3; ++b) {
+    Array out(dtype, layout, z.rows, bounds[b + 1] - bounds[b]);
+    call_hvp(kernels, logits[b], problem, v[b], out);
+    for (int64_t i = 0; i < z.rows; ++i)
+      for (int64_t c = 0; c < out.classes(); ++c) result.set(i, bounds[b] + c, out.get(i, c));
+  }
+  return result;
+}
+
 void check_hvp_problem(Context& context, DType dtype, const Matrix<double>& z, const HvpProblem& problem,
                        const std::vector<Layout>& in_layouts, const std::string& what) {
   Matrix<double> direction = normal_matrix(dtype, z.rows, z.columns, 1, 0, 77);
@@ -45,6 +79,9 @@ void check_hvp_problem(Context& context, DType dtype, const Matrix<double>& z, c
     context.report.holds(out.gaps_untouched(), where + ": wrote between the rows");
     call_hvp(context.kernels, logits, problem, v, v);
     context.report.holds(v.same_bits(out), where + ": in place");
+    Array by_blocks = hvp_by_blocks(context.kernels, dtype, layout, z, problem, direction);
+    check_error(context, Quantity::hvp, dtype, largest_error(by_blocks, exact.value, &exact.scale),
+                where + ", by blocks");
   }
 }
 

@@ -90,6 +90,11 @@ Results statistics_results(const Kernels& kernels, const Inputs& in, int threads
       const double* fields = reinterpret_cast<const double*>(&row);
       results.insert(results.end(), fields, fields + RowStatistics::fields);
     }
+  std::vector<RowStatistics> statistics = call_row_statistics(kernels, in.logits, labelled);
+  for (const DirectionStatistics& row : call_direction_statistics(kernels, in.logits, in.v, statistics, threads)) {
+    const double* fields = reinterpret_cast<const double*>(&row);
+    results.insert(results.end(), fields, fields + DirectionStatistics::fields);
+  }
   return results;
 }
 

@@ -32,7 +32,8 @@ class Blocks:
 
     def __init__(self, kernels, logits, v, targets, spec, sizes):
         self.kernels, self.spec, self.dim = kernels, spec, targets.axis
-        self.upstream = torch.ones(without(logits.shape, self.dim) if spec.reduction is Reduction.none else ())
+        rows = without(logits.shape, self.dim)
+        self.upstream = torch.ones(rows) if spec.reduction is Reduction.none else torch.tensor(1.5)
         starts = np.cumsum([0, *sizes[:-1]])
         self.parts = [
             (logits.narrow(self.dim, start, n), v.narrow(self.dim, start, n), self.block(targets, int(start), n))
@@ -106,16 +107,30 @@ def uneven(classes):
     return [0, third, 0, 1, classes - third - 1, 0]
 
 
-@KERNELS
-@pytest.mark.parametrize("real", DTYPES)
-def test_families_of_rows(kernels, real, instruction_set):
+def check_families(kernels, real, most_classes):
     rng = np.random.default_rng(2)
     for _, z in families.all_families(real):
-        if not 2 <= z.shape[1] <= 400:
-            continue
-        x = torch.from_numpy(z[:8])
-        v, y = rng.normal(size=x.shape).astype(real), rng.integers(0, z.shape[1], len(x))
-        check_labelled(kernels, x, torch.from_numpy(v), torch.from_numpy(y), 1, uneven(z.shape[1]))
+        if 2 <= z.shape[1] <= most_classes:
+            x = torch.from_numpy(z[:3])
+            v, y = rng.normal(size=x.shape).astype(real), rng.integers(0, z.shape[1], len(x))
+            check_labelled(kernels, x, torch.from_numpy(v), torch.from_numpy(y), 1, uneven(z.shape[1]))
+
+
+@pytest.mark.parametrize("real", DTYPES)
+def test_families_of_rows(real, instruction_set):
+    check_families(native, real, 100)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("real", DTYPES)
+def test_families_of_longer_rows(real, instruction_set):
+    check_families(native, real, 5_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("real", DTYPES)
+def test_families_of_rows_with_closed_forms(real):
+    check_families(_closed_forms, real, 400)
 
 
 LAYOUTS = {
@@ -208,11 +223,11 @@ OPTIONS = {
 
 @KERNELS
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("reduction", [Reduction.mean, Reduction.sum, Reduction.none], ids=lambda r: r.name)
 @pytest.mark.parametrize("name", OPTIONS)
-def test_options_are_those_of_whole_rows(kernels, name, reduction, weighted):
-    spec, dense = LossSpec(reduction=reduction, **OPTIONS[name]), name.startswith("probabilities")
-    for shape, dim in (((30, 11), 1), ((40, 3, 4), 0)):
+def test_options_are_those_of_whole_rows(kernels, name, weighted):
+    dense = name.startswith("probabilities")
+    for reduction, shape, dim in ((Reduction.mean, (30, 11), 1), (Reduction.none, (40, 3, 4), 0)):
+        spec = LossSpec(reduction=reduction, **OPTIONS[name])
         z, v, rng = random_rows(np.float64, shape, 3.0)
         y = torch.from_numpy(rng.random(shape) if dense else rng.integers(0, 5, without(shape, dim)))
         weight = torch.from_numpy(rng.uniform(0.5, 2, shape[dim])) if weighted else None
@@ -255,7 +270,7 @@ def test_special_values(kernels, real, wide):
     v = torch.from_numpy(np.random.default_rng(3).normal(size=z.shape).astype(real))
     v[8, 4] = math.nan
     targets = native_targets(torch.tensor([0, 0, 1, 0, 0, 5, 0, 0, 1]), None, 1, z.shape[1])
-    for sizes in ([2 * wide] * 3, [0, 6 * wide], [1] * (6 * wide), [0, 1, 0, 6 * wide - 1]):
+    for sizes in ([2 * wide] * 3, [0, 6 * wide], [1, 1, 0, 6 * wide - 2]):
         blocks = Blocks(kernels, z, v, targets, PER_ROW, sizes)
         upstream = blocks.upstream
         close = {"rtol": 1e-12 if real is np.float64 else 1e-5, "atol": 1e-7, "equal_nan": True}
@@ -301,6 +316,15 @@ def test_blocks_of_no_classes_have_the_identity_of_the_merge(dtype, targets, ins
     identity = [-math.inf, 0, 0, 0, -math.inf, 0, 0, 0, 0, 0, 0]
     assert statistics.tolist() == [identity] * 2
     assert native.direction_statistics(nothing, nothing, 1, statistics).tolist() == [[0] * _core.direction_fields] * 2
+
+
+@pytest.mark.parametrize("targets", TARGETS)
+def test_closed_forms_of_blocks_of_no_classes_have_the_identity_of_the_merge(targets):
+    targets, spec = TARGETS[targets]
+    nothing = torch.empty(2, 0)
+    statistics = _closed_forms.row_statistics(nothing, Blocks.block(targets, 4, 0), spec)
+    assert statistics.packed().tolist() == [[-math.inf, -1, -math.inf, 0, 0, 0]] * 2  # 1 + s' = 0
+    assert _closed_forms.direction_statistics(nothing, nothing, 1, statistics).packed().tolist() == [[0] * 4] * 2
 
 
 @KERNELS
