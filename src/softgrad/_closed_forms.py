@@ -345,6 +345,8 @@ def cross_entropy_hvp(
     if directions is None:
         pivot = _at_largest(z, wide, axis)
         mean = _mean_from(pivot, p, wide, axis)
+    elif statistics is None:
+        raise ValueError("directions without statistics")
     else:
         pivot = xp.astype(directions.pivot, z.dtype)
         mean = xp.astype(directions.dot / (1 + statistics.excess), z.dtype)

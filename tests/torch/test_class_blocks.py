@@ -344,7 +344,10 @@ def test_statistics_of_blocks_in_one_array(kernels):
         assert all(torch.equal(a, b) for a, b in zip(again, kept, strict=True))
 
 
-def test_directions_need_statistics():
+@KERNELS
+def test_directions_need_statistics(kernels):
     z, v, _ = random_rows(np.float64, (2, 3))
+    targets = native_targets(torch.tensor([0, 1]), None, 1, 3)
+    blocks = Blocks(kernels, z, v, targets, PER_ROW, [3])
     with pytest.raises(ValueError, match="directions without statistics"):
-        _core.hvp(DEFAULT, _core.DType.float64, z, 1, v, z, directions=torch.zeros(2, _core.direction_fields))
+        kernels.cross_entropy_hvp(z, blocks.upstream, v, targets, PER_ROW, None, blocks.directions)
