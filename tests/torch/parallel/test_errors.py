@@ -63,8 +63,25 @@ def test_of_the_head(changes, kind, text):
 def test_ranks_with_different_rows():
     changes = {"input": torch.zeros(2, 5), "target": LABELS[:2]}
     arguments = {"input": X, "local_weight": W, "target": LABELS}
-    text = "the ranks have 3, 2 rows; expected the same rows on all of them"
+    text = "ranks 1 and 0 have different numbers of rows: 2 and 3; expected the same on all ranks"
     raised_by_all(parallel.linear_cross_entropy, arguments, changes, ValueError, text)
+
+
+@pytest.mark.parametrize(
+    "changes, name",
+    [
+        ({"target": torch.tensor([1, 0, 3])}, "labels in target"),
+        ({"reduction": "sum"}, "options of the loss"),
+    ],
+    ids=str,
+)
+def test_ranks_that_disagree(changes, name):
+    for function, arguments in [
+        (parallel.cross_entropy, {"local_logits": LOGITS, "target": LABELS}),
+        (parallel.linear_cross_entropy, {"input": X, "local_weight": W, "target": LABELS}),
+    ]:
+        text = f"ranks 1 and 0 have different {name}; expected the same on all ranks"
+        raised_by_all(function, arguments, changes, ValueError, text)
 
 
 def test_rows_that_do_not_add_up():

@@ -60,12 +60,13 @@ def _statistics_message(
     classes: int,
 ) -> Tensor:
     sent, rows = fields_sent(logits, target, spec), math.prod(without(logits.shape, dim))
+    header = Header(place, rows, _message.checksum(target), _message.key(spec, dim))
     try:
         targets = targets_of_shard(logits, target, weight, dim, (first, classes), spec)
-        return _message.message(Header(place, rows), block_statistics(logits, targets, spec)[:, :sent])
+        return _message.message(header, block_statistics(logits, targets, spec)[:, :sent])
     except REJECTED as error:
         nothing = torch.zeros(rows * sent, dtype=torch.float64, device=logits.device)
-        return _message.message(Header(place, rows, error), nothing)
+        return _message.message(header._replace(error=error), nothing)
 
 
 def merge_shards(
@@ -95,6 +96,7 @@ def merge_shards(
         gathered = _group.all_gather(again, group)
         headers = _message.headers(gathered)
     _message.raise_first(headers)
+    _message.require_agreement(headers)
     parts = _message.statistics(gathered, fields_sent(logits, target, spec))
     merged = merged_statistics(parts, logits, dim)
     kept = Targets(classes, target).kept(spec) if not target.is_floating_point() else None

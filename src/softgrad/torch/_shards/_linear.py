@@ -57,7 +57,8 @@ def sharded_value_and_gradients(
     """
     target, weight, spec, softcap, chunk_rows, group, first_class, all_classes, upstream, wanted = rest
     place = Place(len(W), first_class, all_classes)
-    targets, most_classes = _agreed(x, target, weight, spec, place, group)
+    options = _message.key(spec, softcap, chunk_rows, upstream is None, wanted[0])
+    targets, most_classes = _agreed(x, target, weight, spec, place, options, group)
     head = LinearHead(x, W, bias, targets, spec, softcap, chunk_rows)
     buffers = 2 if softcap and upstream is not None else 1
     head = head._replace(chunk_rows=head.most_rows(buffers, most_classes))  # of every rank
@@ -79,7 +80,7 @@ def sharded_value_and_gradients(
 
 
 def _agreed(
-    x: Tensor, target: Tensor, weight: Tensor | None, spec: LossSpec, place: Place, group: str
+    x: Tensor, target: Tensor, weight: Tensor | None, spec: LossSpec, place: Place, options: int, group: str
 ) -> tuple[Targets, int]:
     """The targets of this shard, and the most classes that a rank holds. Raises an error of any rank on all ranks."""
     rank, size = _group.rank_and_size(group)
@@ -90,21 +91,16 @@ def _agreed(
             targets = targets_of_shard(logits, target, weight, 1, own, spec)
         except _message.REJECTED as rejected:
             error = rejected
-        headers = _message.exchange(_message.Header(place, len(x), error), x.device, group)
+        header = _message.Header(place, len(x), _message.checksum(target), options, error)
+        headers = _message.exchange(header, x.device, group)
         firsts, classes = first_classes([header.place for header in headers])
-        _same_rows(headers)
         places = [header.place.assumed(r, size) for r, header in enumerate(headers)]
         if own == (firsts[rank], classes) and all(p == (f, classes) for p, f in zip(places, firsts, strict=True)):
             _message.raise_first(headers)
+            _message.require_agreement(headers)
             return targets, max(header.place.own for header in headers)
         place = Place(place.own, firsts[rank], classes)
         own = (firsts[rank], classes)
-
-
-def _same_rows(headers: list[_message.Header]) -> None:
-    rows = [header.rows for header in headers]
-    if len(set(rows)) > 1:
-        raise ValueError(f"the ranks have {', '.join(map(str, rows))} rows; expected the same rows on all of them")
 
 
 def _losses_and_gradients(

@@ -5,7 +5,8 @@ An error travels instead of being raised, because the other ranks would wait for
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+import zlib
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import torch
 
@@ -20,13 +21,17 @@ _NUMBERS, _TEXT_BYTES = 8, 512
 HEADER = _NUMBERS + _TEXT_BYTES // 8
 _ERRORS = (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError)
 REJECTED = _ERRORS  # the exceptions that can travel
+_ODD = 0x1E3779B97F4A7C15  # products with it wrap around in 64 bits
+_NAMES = {"rows": "numbers of rows", "options": "options of the loss", "labels": "labels in target"}
 
 
 class Header(NamedTuple):
     """The facts about a shard, and what is wrong with its arguments, if anything."""
 
     place: Place
-    rows: int
+    rows: int = 0
+    labels: int = 0  # checksums of what all ranks must have in common
+    options: int = 0
     error: Exception | None = None
     is_final: bool = False  # the error does not depend on where the shard lies
 
@@ -34,7 +39,8 @@ class Header(NamedTuple):
         """The header as float64 numbers."""
         packed = torch.zeros(HEADER, dtype=torch.float64)
         kind = -1 if self.error is None else _kind(self.error)
-        packed[:6] = torch.tensor([*self.place, self.rows, kind, self.is_final], dtype=torch.float64)
+        facts = [*self.place, self.rows, self.labels, self.options, kind, self.is_final]
+        packed[:_NUMBERS] = torch.tensor(facts, dtype=torch.float64)
         if self.error is not None:
             text = str(self.error).encode()[:_TEXT_BYTES]
             packed[_NUMBERS:].view(torch.uint8)[: len(text)] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
@@ -43,12 +49,12 @@ class Header(NamedTuple):
     @classmethod
     def unpacked(cls, packed: Tensor) -> Header:
         """The reverse."""
-        own, first_class, classes, rows, kind, is_final = map(int, packed[:6].tolist())
+        *place, rows, labels, options, kind, is_final = map(int, packed[:_NUMBERS].tolist())
         error = None
         if kind >= 0:
             text = bytes(packed[_NUMBERS:].view(torch.uint8).tolist()).rstrip(b"\0").decode(errors="ignore")
             error = _ERRORS[kind](text)
-        return cls(Place(own, first_class, classes), rows, error, bool(is_final))
+        return cls(Place(*place), rows, labels, options, error, bool(is_final))
 
 
 def _kind(error: Exception) -> int:
@@ -71,6 +77,29 @@ def statistics(gathered: Tensor, fields: int) -> Tensor:
     return gathered[:, HEADER:].reshape(len(gathered), -1, fields)
 
 
+def checksum(labels: Tensor) -> int:
+    """A number that differs between different labels, but for an unlikely chance; class probabilities have 0."""
+    if labels.is_floating_point():
+        return 0
+    factors = torch.arange(1, 2 * labels.numel(), 2, device=labels.device) * _ODD
+    return int((labels.flatten() * factors).sum()) % 2**52
+
+
+def key(*options: Any) -> int:
+    """The same for options."""
+    return zlib.crc32(repr(options).encode())
+
+
+def require_agreement(found: list[Header]) -> None:
+    """Raise ValueError if the ranks differ in what they must have in common."""
+    for name in ("rows", "options", "labels"):
+        values = [getattr(header, name) for header in found]
+        odd = next((rank for rank, value in enumerate(values) if value != values[0]), None)
+        if odd is not None:
+            seen = f": {values[odd]} and {values[0]}" if name == "rows" else ""
+            raise ValueError(f"ranks {odd} and 0 have different {_NAMES[name]}{seen}; expected the same on all ranks")
+
+
 def raise_first(found: list[Header]) -> None:
     """Raise the error of the lowest rank that has one."""
     for rank, header in enumerate(found):
@@ -91,7 +120,7 @@ def reject(error: Exception, statistics: int, device: torch.device, group: str) 
 
     statistics: how many numbers follow the header in the message that they expect.
     """
-    header = Header(Place(0, -1, -1), 0, error, is_final=True)
+    header = Header(Place(0, -1, -1), error=error, is_final=True)
     nothing = torch.zeros(statistics, dtype=torch.float64, device=device)
     raise_first(headers(all_gather(message(header, nothing), group)))
     raise error
