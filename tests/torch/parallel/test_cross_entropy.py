@@ -124,6 +124,25 @@ def test_special_values_stay_in_their_row():
         torch.testing.assert_close(loss, expected, equal_nan=True)
 
 
+@pytest.mark.parametrize("rows, classes", [(0, 2), (0, 0), (3, 0)])
+def test_nothing(rows, classes):
+    """No rows, or no classes on any rank."""
+    whole = torch.zeros(rows, 2 * classes)
+    kinds = [torch.zeros(rows, 2 * classes)] + ([torch.zeros(rows, dtype=torch.int64)] if not rows else [])
+    for target, reduction in itertools.product(kinds, ("mean", "sum", "none")):
+        own = target[:, :classes] if target.ndim == 2 else target
+        expected = st.cross_entropy(whole, target, reduction=reduction)
+
+        def loss(rank, target=own, reduction=reduction):
+            x = torch.zeros(rows, 4, requires_grad=True)
+            parallel.linear_cross_entropy(x, torch.zeros(classes, 4), target, reduction="sum").backward()
+            assert not x.grad.any()
+            return parallel.cross_entropy(whole[:, :classes], target, reduction=reduction)
+
+        for result in worlds.threads(2, loss):
+            torch.testing.assert_close(result, expected, equal_nan=True)
+
+
 def test_one_collective_forward_and_none_backward():
     def counted(rank):
         local, labels = torch.randn(3, 4, requires_grad=True), torch.tensor([0, 5, 7])

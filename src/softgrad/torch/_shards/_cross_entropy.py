@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softgrad import _validation
+from softgrad import _closed_forms, _validation
+from softgrad._core import Reduction
 from softgrad._targets import Targets
 from softgrad.torch._kernels import (
     block_directions,
@@ -108,10 +109,13 @@ def merge_shards(
 def sharded_cross_entropy(logits: Tensor, statistics: Tensor, shard: Tensor, *rest: Any) -> Tensor:
     """The loss, from the statistics alone."""
     target, weight, dim, spec, _ = rest
-    nothing = logits.narrow(dim, 0, 0)
+    nothing, place = logits.narrow(dim, 0, 0), shard.tolist()
     if target.is_floating_point():
         target = target.narrow(dim, 0, 0)
-    targets = targets_of_shard(nothing, target, weight, dim, shard.tolist(), spec)
+    targets = targets_of_shard(nothing, target, weight, dim, place, spec)
+    if not place[1]:  # no rank has a class: sums over nothing, as in torch
+        losses = nothing.sum(dim, dtype=torch.promote_types(logits.dtype, torch.float32))
+        return _closed_forms.reduced(losses, targets, spec) * (math.nan if spec.reduction is Reduction.mean else 1)
     return kernels_for(logits).cross_entropy(nothing, targets, spec, for_kernels(statistics, nothing, dim))
 
 
