@@ -18,6 +18,8 @@ regression
     fits of softmax regression beside scikit-learn: time until they are as good, passes over the data, memory.
 torch
     ``softgrad.torch`` beside torch's own functions, through autograd: time and memory.
+parallel
+    ``softgrad.torch.parallel`` on two ranks beside torch's ``loss_parallel``: time, memory and bytes on the wire.
 load
     several threads beside one, also while another process keeps a core busy, and from which size they pay.
 dask

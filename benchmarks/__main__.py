@@ -42,6 +42,7 @@ class SuiteName(StrEnum):
     ACCURACY = "accuracy"
     REGRESSION = "regression"
     TORCH = "torch"
+    PARALLEL = "parallel"
     LOAD = "load"
     DASK = "dask"
 
@@ -51,8 +52,9 @@ def bench(
         SuiteName,
         typer.Option(
             help="core, curvature: speed; accuracy: errors in units in the last place; regression: fits beside "
-            "scikit-learn; torch: softgrad.torch beside torch; load: several threads beside one on a busy machine; "
-            "dask: softgrad.dask beside memory and dask-ml. The last four take minutes."
+            "scikit-learn; torch: softgrad.torch beside torch; parallel: softgrad.torch.parallel beside torch's "
+            "loss_parallel; load: several threads beside one on a busy machine; dask: softgrad.dask beside memory and "
+            "dask-ml. The last five take minutes."
         ),
     ] = SuiteName.CORE,
     rounds: Annotated[
@@ -60,7 +62,7 @@ def bench(
         typer.Option(
             min=1,
             help="Timings of every variant, or draws of rows. (default: 20; curvature: 10; accuracy: 4; regression: 3; "
-            "torch: 12; load: 4; dask: 3)",
+            "torch, parallel: 12; load: 4; dask: 3)",
         ),
     ] = None,
     threads: Annotated[

@@ -53,6 +53,11 @@ def _measured(threads: int, prepare: Prepare, warm_up: tuple[Any, ...], argument
     sg.set_num_threads(threads)
     call = prepare(*arguments)
     prepare(*warm_up)()
+    return peak_of_call(call)
+
+
+def peak_of_call(call: Callable[[], Any]) -> Peak:
+    """Measure one call in this process."""
     _RESET.write_text("5", encoding="ascii")  # the peak becomes what the process holds now
     before = _bytes("VmRSS")
     result = call()

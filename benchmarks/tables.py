@@ -49,6 +49,12 @@ def ulp(error: float) -> str:
     return f"{error:.0f}" if error < 99999.5 else f"{error:.0e}".replace("e+0", "e").replace("e+", "e")
 
 
+def size(count: int) -> str:
+    """A number of bytes with its unit."""
+    factor, unit = (1e9, "GB") if count >= 1e9 else (1e6, "MB") if count >= 1e6 else (1e3, "kB")
+    return f"{digits(count / factor, 3)} {unit}"
+
+
 def shape(sizes: Sequence[int]) -> str:
     """Sizes of axes: 512 × 50257."""
     return " × ".join(map(str, sizes))
@@ -118,6 +124,21 @@ def speed_table(records: list[dict[str, Any]]) -> Table:
                 goal_cell(goals.get(variant["name"])),
             )
     return table
+
+
+def memory_table(records: list[dict[str, Any]]) -> Table:
+    """The peaks of records that measure memory, and their goals."""
+    result = new_table("peak above what the process holds before", "", "in gradients", "goal")
+    for record in records:
+        add_heading(result, record["title"], "" if record["variants"] else "not told by this system")
+        for variant in record["variants"]:
+            result.add_row(
+                library_name(variant["name"]),
+                f"{digits(max(variant['peak_bytes'] / 2**20, 0.1), 3)} MiB",
+                times(max(variant["peak_bytes"] / record["gradient_bytes"], 0.01)),
+                goal_cell(record["goals"][0] if variant["name"] == "softgrad" else None),
+            )
+    return result
 
 
 def library_name(name: str, suffix: str = "") -> Text:

@@ -14,7 +14,12 @@ from tests import browser
 
 # Test files that import such a package as they are read; single tests are marked with `needs`.
 IMPORTED = {
-    "torch": ("torch/test_*.py", "torch/parallel/test_*.py", "benchmarks/suites/test_torch.py"),
+    "torch": (
+        "torch/test_*.py",
+        "torch/parallel/test_*.py",
+        "benchmarks/suites/test_torch.py",
+        "benchmarks/suites/test_parallel.py",
+    ),
     "dask": ("dask/test_*.py", "cli/dask/test_*.py", "benchmarks/suites/test_dask.py"),
     "onnx": ("linear_model/formats/test_onnx.py",),
 }

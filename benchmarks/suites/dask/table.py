@@ -69,7 +69,7 @@ def pass_table(record: Record) -> Table:
         tables.add_heading(result, tables.shape(shape))
         for each in own:
             times = [tables.seconds(each[name]) for name in ("median_s", "client_s", "scheduler_s", "workers_s")]
-            sizes = [size(each[name]) for name in ("argument_bytes", "node_bytes", "sent_by_workers_bytes")]
+            sizes = [tables.size(each[name]) for name in ("argument_bytes", "node_bytes", "sent_by_workers_bytes")]
             result.add_row(f"  {tables.counted(each['workers'], 'worker')}", *times, *sizes)
     return result
 
@@ -85,26 +85,20 @@ def model_table(model: Record) -> Table:
         detail = f"{1e3 * cost['s_per_task']:.2f} ms a task, {1e9 * cost['s_per_byte']:.2f} s a GB"
         result.add_row(f"  {name}, {detail}", tables.seconds(cost["s"]))
     result.add_row(f"  all, {100 * model['share_of_rows']:.0f} % of it for the rows", tables.seconds(model["pass_s"]))
-    result.add_row(f"  {model['nodes']} nodes to the client", size(model["node_bytes"]))
-    result.add_row("  arguments to the workers", size(model["argument_bytes"]))
+    result.add_row(f"  {model['nodes']} nodes to the client", tables.size(model["node_bytes"]))
+    result.add_row("  arguments to the workers", tables.size(model["argument_bytes"]))
     return result
 
 
 def out_of_core_table(record: Record) -> Table:
     """The times of fits from files, restarts, and the peak memory of the workers."""
-    title = f"X of {size(record['x_bytes'])}, {tables.times(record['x_in_memory'])} the workers' memory"
+    title = f"X of {tables.size(record['x_bytes'])}, {tables.times(record['x_in_memory'])} the workers' memory"
     result = tables.new_table(title, "fit", "one pass", "ratio", "restarts", "peak memory\nof a worker")
     tables.add_heading(result, record["title"])
     fit = record["from_files"]
     in_memory = [tables.seconds(record["memory_map"][name]) for name in ("fit_s", "pass_s")]
     result.add_row(f"  {tables.counted(record['workers'], 'thread')}, memory map", *in_memory)
-    peaks = "" if fit["peaks"] is None else f"{size(max(fit['peaks']))} of {size(record['memory_limit'])}"
+    peaks = "" if fit["peaks"] is None else f"{tables.size(max(fit['peaks']))} of {tables.size(record['memory_limit'])}"
     times = tables.seconds(fit["fit_s"]), tables.seconds(fit["pass_s"]), tables.times(record["ratio"])
     result.add_row(f"  {tables.counted(record['workers'], 'worker')}", *times, str(fit["restarts"]), peaks)
     return result
-
-
-def size(count: int) -> str:
-    """Return a number of bytes with its unit."""
-    factor, unit = (1e9, "GB") if count >= 1e9 else (1e6, "MB") if count >= 1e6 else (1e3, "kB")
-    return f"{tables.digits(count / factor, 3)} {unit}"

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
-    from rich.table import Table
 
     from benchmarks.peers import Peers
     from benchmarks.suites import Case, Record, Report
@@ -62,7 +61,7 @@ def summary(records: list[Record]) -> dict[str, Any]:
     """Every goal of the records, and whether it is reached; None where the system does not tell."""
     goals = []
     for record in records:
-        measured = {way["name"]: way.get("ratio", way.get("peak_bytes")) for way in record["variants"]}
+        measured = {way["name"]: way.get("ratio", way.get("peak_bytes")) for way in record.get("variants", ())}
         for goal in record["goals"]:
             value = measured.get(goal["peer"])
             name = f"{record['title']}: {goal['peer']}"
@@ -75,22 +74,8 @@ def table(report: Report) -> RenderableType:
     speed = [record for record in report["cases"] if "rounds" in record]
     peaks = [record for record in report["cases"] if "gradient_bytes" in record]
     return Group(
-        tables.speed_table(speed), "", _memory_table(peaks), "", *tables.goal_lines(report["summary"]["goals"])
+        tables.speed_table(speed), "", tables.memory_table(peaks), "", *tables.goal_lines(report["summary"]["goals"])
     )
-
-
-def _memory_table(records: list[Record]) -> Table:
-    result = tables.new_table("peak above what the process holds before", "", "in gradients", "goal")
-    for record in records:
-        tables.add_heading(result, record["title"], "" if record["variants"] else "not told by this system")
-        for variant in record["variants"]:
-            result.add_row(
-                tables.library_name(variant["name"]),
-                f"{tables.digits(max(variant['peak_bytes'] / 2**20, 0.1), 3)} MiB",
-                tables.times(max(variant["peak_bytes"] / record["gradient_bytes"], 0.01)),
-                tables.goal_cell(record["goals"][0] if variant["name"] == "softgrad" else None),
-            )
-    return result
 
 
 SUITE = Suite(peers=("torch",), rounds=12, cases=cases, notes=notes, table=table, summary=summary)

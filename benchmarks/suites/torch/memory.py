@@ -60,7 +60,7 @@ class LossMemoryCase:
             "gradient_bytes": self.gradient_bytes,
             "variants": variants,
             "goals": [{"peer": "softgrad", "text": self.text, "limit_bytes": self.limit_bytes, "reached": reached}],
-            "problems": _disagreements(variants),
+            "problems": disagreements(variants),
         }
 
 
@@ -93,7 +93,7 @@ def prepare_loss(function: str, library: str, shape: tuple[int, ...]) -> Callabl
     return run
 
 
-def _disagreements(variants: list[dict[str, Any]]) -> list[str]:
+def disagreements(variants: list[dict[str, Any]]) -> list[str]:
     """Losses that are not softgrad's: one of the two has not done the work."""
     return [
         f"the loss of {variant['name']} is {variant['loss']:.7g}, that of softgrad {variants[0]['loss']:.7g}"
