@@ -1,9 +1,12 @@
 """Worlds of a few ranks, as threads of this process or as processes with gloo, in which a test runs a function."""
 
 import datetime
+import functools
 import multiprocessing
 import os
 import pickle
+import queue
+import sys
 import tempfile
 import threading
 import time
@@ -20,13 +23,29 @@ from torch.testing._internal.distributed import multi_threaded_pg
 TIMEOUT = 30.0
 
 
+class _Rank(threading.Thread):
+    """The thread of a rank, in every world: DTensor caches what depends on the rank by the number of its thread."""
+
+    def __init__(self, rank):
+        super().__init__(name=f"rank {rank}", daemon=True)
+        self.tasks = queue.SimpleQueue()
+        self.start()
+
+    def run(self):
+        while True:
+            self.tasks.get()()
+
+
+_RANKS = []
+
+
 def threads(size, function, *arguments):
     """The results of function(rank, *arguments), run by every rank; ranks are threads, which takes a millisecond.
 
     Re-raises the first failure, with a note that names the rank. Ranks share this process: its default dtype, its
     random generator and its modules.
     """
-    store, outcomes = dist.HashStore(), [None] * size
+    store, outcomes, ended = dist.HashStore(), {}, queue.SimpleQueue()
     failures = []
 
     def work(rank):
@@ -37,34 +56,54 @@ def threads(size, function, *arguments):
             pass
         except BaseException as error:
             failures.append((rank, error))
-            multi_threaded_pg.ProcessLocalGroup.exception_handle(error)
+            _end_collectives()
         finally:
             if dist.is_initialized():
                 dist.destroy_process_group()
+            ended.put(rank)
 
+    hook = sys.excepthook  # which init_process_group replaces
     torch._C._distributed_c10d._set_thread_isolation_mode(True)
     multi_threaded_pg._install_threaded_pg()
     try:
-        ranks = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in range(size)]
-        deadline = time.monotonic() + TIMEOUT
-        for thread in ranks:
-            thread.start()
-        for thread in ranks:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        waiting = [rank for rank, thread in enumerate(ranks) if thread.is_alive()]
+        _RANKS.extend(map(_Rank, range(len(_RANKS), size)))
+        for rank in range(size):
+            _RANKS[rank].tasks.put(functools.partial(work, rank))
+        waiting = _waiting(set(range(size)), ended, TIMEOUT)
         if waiting:  # for a collective that others do not call
-            multi_threaded_pg.ProcessLocalGroup.exception_handle(None)
-            for thread in ranks:
-                thread.join(1.0)
+            _end_collectives()
+            if _waiting(waiting, ended, 1.0):
+                _RANKS.clear()  # and leave these
     finally:
+        sys.excepthook = hook
         multi_threaded_pg.ProcessLocalGroup.reset()
         multi_threaded_pg._uninstall_threaded_pg()
         torch._C._distributed_c10d._set_thread_isolation_mode(False)
     if failures:
         _raise(*failures[0], size)
     if waiting:
-        raise TimeoutError(f"ranks {waiting} of {size} have not returned after {TIMEOUT:.0f} s")
-    return outcomes
+        raise TimeoutError(f"ranks {sorted(waiting)} of {size} have not returned after {TIMEOUT:.0f} s")
+    return [outcomes[rank] for rank in range(size)]
+
+
+def _waiting(ranks, ended, timeout):
+    """The ranks that have not ended after some seconds."""
+    deadline, ranks = time.monotonic() + timeout, set(ranks)
+    while ranks:
+        try:
+            ranks.remove(ended.get(timeout=max(0.0, deadline - time.monotonic())))
+        except queue.Empty:
+            break
+    return ranks
+
+
+def _end_collectives():
+    """Make the ranks return that wait in a collective, or will."""
+    while True:
+        try:
+            return multi_threaded_pg.ProcessLocalGroup.exception_handle(None)
+        except RuntimeError:  # a rank has begun or ended a collective just now
+            pass
 
 
 def processes(size, function, *arguments):
