@@ -35,7 +35,6 @@ def named(group: Any) -> str:
     return group.group_name
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # lets compilers call it
 def rank_and_size(group: str) -> tuple[int, int]:
     """The rank of this process in a group, and the number of ranks."""
     from torch.distributed.distributed_c10d import _resolve_process_group  # noqa: PLC0415, which operators of torch use
@@ -46,8 +45,9 @@ def rank_and_size(group: str) -> tuple[int, int]:
 
 def all_gather(message: Tensor, group: str) -> Tensor:
     """The messages of all ranks, of one shape, stacked."""
-    _, size = rank_and_size(group)
-    collectives = torch.ops._c10d_functional
+    from torch.distributed.distributed_c10d import _get_group_size_by_name  # noqa: PLC0415, which compilers can call
+
+    size, collectives = _get_group_size_by_name(group), torch.ops._c10d_functional
     with _explained("all_gather", group):
         gathered = collectives.all_gather_into_tensor(message.contiguous().view(-1), size, group)
         return collectives.wait_tensor(gathered).view(size, *message.shape)
