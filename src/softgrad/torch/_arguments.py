@@ -96,6 +96,38 @@ def cross_entropy(
     return logits, target, weight, dim
 
 
+def is_distributed(value: Any) -> bool:
+    """Whether a value is a DTensor."""
+    if type(value) is torch.Tensor:
+        return False  # the usual case, at once
+    tensor = getattr(torch.distributed, "tensor", None)  # None: not imported, or not in this build
+    return tensor is not None and isinstance(value, tensor.DTensor)
+
+
+def are_distributed(input: Tensor, target: Tensor, weight: Tensor | None) -> bool:
+    """Whether the logits are a DTensor. The other tensors may be DTensors then, and only then."""
+    if type(input) is torch.Tensor and type(target) is torch.Tensor and weight is None:
+        return False  # the usual case, at once
+    return _are_distributed({"input": input}, {"target": target, "weight": weight})
+
+
+def is_head_distributed(input: Tensor, linear_weight: Tensor, **others: Tensor | None) -> bool:
+    """Whether features and coefficients are DTensors. The other tensors may be DTensors then, and only then."""
+    return _are_distributed({"input": input, "linear_weight": linear_weight}, others)
+
+
+def _are_distributed(required: dict[str, Tensor], others: dict[str, Tensor | None]) -> bool:
+    distributed = [name for name, value in {**required, **others}.items() if is_distributed(value)]
+    for name in required:
+        if distributed and name not in distributed:
+            raise TypeError(
+                f"{distributed[0]} is a DTensor and {name} a plain tensor; expected DTensors of one mesh; write "
+                f"torch.distributed.tensor.distribute_tensor({name}, mesh, placements), or DTensor.from_local(...) if "
+                f"{name} is the part of this rank"
+            )
+    return bool(distributed)
+
+
 def loss_spec(**options: Any) -> LossSpec:
     """The checked options of a loss; one shared object for those of the same values."""
     if is_compiling():

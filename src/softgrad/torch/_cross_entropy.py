@@ -79,6 +79,11 @@ def cross_entropy(
     derivatives; in eager mode, a reduced loss of at most 2²⁰ logits also computes and saves its gradient.
     Second derivatives are Hessian-vector products in one pass (`softgrad.cross_entropy_hvp`).
 
+    A DTensor as `input` may be sharded by classes along one dimension of its mesh, and by rows along others; `target`
+    and `weight` are then whole plain tensors, equal on all ranks, or DTensors of the same mesh. The results are
+    DTensors: a reduced loss is replicated, losses per row are sharded as the rows are, and gradients have the
+    placements of their tensors. See docs/torch.md.
+
     References
     ----------
     Goodfellow, Bengio & Courville, *Deep Learning*, 2016, §6.2.2.3. Label smoothing: Szegedy et al., CVPR 2016, §7.
@@ -105,7 +110,12 @@ def cross_entropy(
         ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing, z_loss=z_loss
     )
     logits, target, weight, dim = _arguments.cross_entropy(input, target, weight, spec)
-    loss = _autograd.loss(logits, target, weight, dim, spec)
+    if _arguments.are_distributed(logits, target, weight):
+        from softgrad.torch.parallel import _dtensor  # noqa: PLC0415, which needs torch.distributed
+
+        loss = _dtensor.loss(logits, target, weight, dim, spec)
+    else:
+        loss = _autograd.loss(logits, target, weight, dim, spec)
     return loss if loss.dtype is logits.dtype else narrowed(loss, logits.dtype, logits.device)
 
 

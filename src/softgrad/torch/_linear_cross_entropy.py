@@ -82,6 +82,10 @@ def linear_cross_entropy(
     or four chunks of a quarter of the size for Hessian-vector products; third derivatives, and derivatives with respect
     to `target` and `weight`, store the logits.
 
+    `input` and `linear_weight` may be DTensors of one mesh, the one sharded by rows, the other by classes, along any
+    dimensions; rows that are sharded along the dimension of the classes are gathered (sequence parallelism). See
+    `cross_entropy` and docs/torch.md.
+
     References
     ----------
     Hsu et al., "Liger Kernel", 2024, arXiv:2410.10989; softcap: Gemma Team, 2024, arXiv:2408.00118, §2.
@@ -111,16 +115,21 @@ def linear_cross_entropy(
     x, W = as_autocast(input), as_autocast(linear_weight)
     bias = None if linear_bias is None else as_autocast(linear_bias)
     target = _arguments.linear_target(target, weight, input.shape[:-1], input, W, spec)
-    if W.ndim > 2:
+    if W.ndim > 2 and not _arguments.is_distributed(W):
         bias = None if bias is None else bias.flatten()
         logits = torch.nn.functional.linear(kept_features(x, target, spec), W.flatten(0, -2), bias)
         logits = capped(logits, cap).unflatten(-1, W.shape[:-1])
         return cross_entropy(logits, target, weight, ignored, reduction, label_smoothing, z_loss=z_loss)
-    n = input.shape[:-1].numel()
-    x, target = x.reshape(n, x.shape[-1]), target.reshape(n, *target.shape[input.ndim - 1 :])
-    loss = linear_loss(x, W, bias, target, weight, spec, cap, rows)
-    if reduction == "none":
-        loss = loss.reshape(input.shape[:-1])
+    if _arguments.is_head_distributed(x, W, linear_bias=bias, target=target, weight=weight):
+        from softgrad.torch.parallel import _dtensor  # noqa: PLC0415, which needs torch.distributed
+
+        loss = _dtensor.linear_loss(x, W, bias, target, weight, spec, cap, rows)
+    else:
+        n = input.shape[:-1].numel()
+        x, target = x.reshape(n, x.shape[-1]), target.reshape(n, *target.shape[input.ndim - 1 :])
+        loss = linear_loss(x, W, bias, target, weight, spec, cap, rows)
+        if reduction == "none":
+            loss = loss.reshape(input.shape[:-1])
     factors = [t.dtype for t in (target, weight) if t is not None and t.is_floating_point()]
     dtype = functools.reduce(torch.promote_types, factors, input.dtype)
     return loss if loss.dtype == dtype else narrowed(loss, dtype, x.device)

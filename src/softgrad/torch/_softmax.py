@@ -10,6 +10,8 @@ from softgrad.torch import _arguments
 from softgrad.torch._autograd import operators
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from torch import Tensor
 
@@ -52,6 +54,8 @@ def softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Ten
 
     A logit of −inf is a mask: its probability is 0. Rows that contain NaN or +inf, or only −inf, give NaN.
 
+    A DTensor may be sharded along any dimension but `dim`; the result has its placements.
+
     References
     ----------
     Goodfellow, Bengio & Courville, *Deep Learning*, 2016, eq. 6.29.
@@ -66,6 +70,8 @@ def softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Ten
     if has_torch_function_unary(input):
         return handle_torch_function(softmax, (input,), input, dim, dtype=dtype)
     logits, dim = _arguments.logits(input, dim, dtype, "softmax")
+    if _arguments.is_distributed(logits):
+        return _of_distributed_rows(lambda rows: softmax(rows, dim), logits, (dim,))
     if not logits.ndim:
         return operators.softmax(logits.reshape(1), 0).reshape(())
     return operators.softmax(logits, dim)
@@ -114,6 +120,8 @@ def log_softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None) ->
     if has_torch_function_unary(input):
         return handle_torch_function(log_softmax, (input,), input, dim, dtype=dtype)
     logits, dim = _arguments.logits(input, dim, dtype, "log_softmax")
+    if _arguments.is_distributed(logits):
+        return _of_distributed_rows(lambda rows: log_softmax(rows, dim), logits, (dim,))
     if not logits.ndim:
         return operators.log_softmax(logits.reshape(1), 0).reshape(())
     return operators.log_softmax(logits, dim)
@@ -165,11 +173,20 @@ def logsumexp(input: Tensor, dim: int | tuple[int, ...], keepdim: bool = False) 
     if has_torch_function_unary(input):
         return handle_torch_function(logsumexp, (input,), input, dim, keepdim)
     logits, dims = _arguments.reduced(input, dim)
+    if _arguments.is_distributed(logits):
+        return _of_distributed_rows(lambda rows: logsumexp(rows, dims, keepdim), logits, dims)
     rows, class_dim = _one_class_dim(logits, dims)
     result = operators.logsumexp(rows, class_dim)
     if not keepdim:
         return result
     return result.reshape([1 if i in dims else n for i, n in enumerate(logits.shape)])
+
+
+def _of_distributed_rows(function: Callable[[Tensor], Tensor], logits: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """A function of the rows of a DTensor."""
+    from softgrad.torch.parallel import _dtensor  # noqa: PLC0415, which needs torch.distributed
+
+    return _dtensor.of_rows(function, logits, dims)
 
 
 def _one_class_dim(logits: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, int]:
