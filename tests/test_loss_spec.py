@@ -27,7 +27,14 @@ FUNCTIONS = [
     sg.linear_cross_entropy,
     sg.linear_cross_entropy_hvp,
 ]
-PUBLIC = ["softgrad", "softgrad.torch", "softgrad.linear_model", "softgrad.dask", "softgrad.checking"]
+PUBLIC = [
+    "softgrad",
+    "softgrad.torch",
+    "softgrad.torch.parallel",
+    "softgrad.linear_model",
+    "softgrad.dask",
+    "softgrad.checking",
+]
 Z, Y = np.zeros((2, 3)), [0, 1]
 
 

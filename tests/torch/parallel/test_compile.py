@@ -37,3 +37,59 @@ def traced(rank):
 @pytest.mark.slow
 def test_one_graph():
     assert worlds.processes(2, traced) == [True, True]
+
+
+def samples():
+    """Arguments of every operator, in a world of one rank."""
+    group = torch.distributed.group.WORLD.group_name
+    x = torch.randn(4, 5, requires_grad=True)
+    labels, probs, weight = torch.tensor([0, -100, 2, 4]), torch.rand(4, 5), torch.rand(5) + 0.5
+    for target, w, options in [(labels, None, (2, -100, 0.0, 0.0)), (probs, weight, (0, -100, 0.1, 0.3))]:
+        rows, place = (target, w, 1, *options, group), (0, 5)
+        message = torch.ops.softgrad.shard_statistics(x.detach(), *rows, *place)
+        gathered = torch.ops.softgrad.all_gather(message, group)
+        statistics, shard = torch.ops.softgrad.merge_shards(gathered, x.detach(), *rows, *place)
+        directions = torch.ops.softgrad.shard_directions(x.detach(), probs, statistics, 1)
+        s = torch.ones(4 if options[0] == 2 else (), requires_grad=True)
+        merged = (statistics, shard, *rows)
+        yield "shard_statistics", (x.detach(), *rows, *place)
+        yield "all_gather", (message, group)
+        yield "merge_shards", (gathered, x.detach(), *rows, *place)
+        yield "sharded_cross_entropy", (x, *merged)
+        yield "sharded_cross_entropy_grad", (x, s, *merged)
+        yield "shard_directions", (x.detach(), probs, statistics, 1)
+        yield "sharded_cross_entropy_hvp", (x, s, probs, directions[None], *merged)
+        for name in ("softmax", "log_softmax", "logsumexp"):
+            yield f"sharded_{name}", (x, statistics, 1, group)
+        head = (target, w, *options, 2.0, 0, group, *place)
+        features, W = torch.randn(4, 3, requires_grad=True), torch.randn(5, 3, requires_grad=True)
+        yield "sharded_linear_cross_entropy", (features, W, None, *head)
+        yield "sharded_linear_cross_entropy_grad", (features, W, None, s, *head, True, True)
+    for name in ("sum_over_shards", "for_every_shard"):
+        yield name, (x, group)
+    for name in ("gather_rows", "own_rows"):
+        yield name, (x, torch.tensor([4]), group, 4)
+
+
+def opchecked(rank):
+    names = set()
+    for name, arguments in samples():
+        tests = ["test_autograd_registration", "test_faketensor"]
+        if name != "sharded_linear_cross_entropy_grad":  # composed, with torch's wait_tensor, whose schema is wrong
+            tests.append("test_schema")
+        torch.library.opcheck(getattr(torch.ops.softgrad, name).default, arguments, test_utils=tests)
+        names.add(name)
+    return names
+
+
+# Those of class shards.
+OPERATORS = sorted(
+    str(name).removeprefix("softgrad::")
+    for name in torch._C._dispatch_get_all_op_names()
+    if "softgrad::" in name and any(word in name for word in ("shard", "gather", "own_rows"))
+)
+
+
+def test_opcheck():
+    (names,) = worlds.processes(1, opchecked)
+    assert names == set(OPERATORS)

@@ -112,16 +112,16 @@ def cross_entropy(
         place = _arguments.shard(first_class, num_classes, weight)
         logits, target, weight, dim = _arguments.cross_entropy(local_logits, target, weight, spec, place[1])
     except _shards.REJECTED as error:
-        expected = _statistics(local_logits, target, label_smoothing)
+        expected = _statistics(local_logits, target, is_smoothed=label_smoothing != 0)
         reject_together(error, {"input": "local_logits"}, expected, local_logits, name)
     loss = sharded_loss(logits, target, weight, dim, spec, name, *place)
     return loss if loss.dtype is logits.dtype else narrowed(loss, logits.dtype, logits.device)
 
 
-def _statistics(local_logits: Any, target: Any, label_smoothing: Any) -> int:
+def _statistics(local_logits: Any, target: Any, *, is_smoothed: bool) -> int:
     """How many numbers the other ranks expect in the message of this one."""
     if not isinstance(local_logits, torch.Tensor) or not local_logits.ndim:
         return 0
     rows = math.prod(without(local_logits.shape, 1 if local_logits.ndim > 1 else 0))
     has_labels = not (isinstance(target, torch.Tensor) and target.is_floating_point())
-    return rows * statistics_fields(local_logits, one_hot=has_labels and label_smoothing == 0)
+    return rows * statistics_fields(local_logits, one_hot=has_labels and not is_smoothed)
