@@ -3,6 +3,7 @@
 softmax, log_softmax, logsumexp                   as in torch.nn.functional
 cross_entropy, linear_cross_entropy               as there, and accurate for confident rows
 Softmax, LogSoftmax, CrossEntropyLoss, LinearCrossEntropyLoss            as in torch.nn
+parallel                                          the losses of classes that are divided over processes; its own import
 
 Needs PyTorch and array-api-compat: ``pip install "softgrad[torch]"``.
 """
