@@ -33,7 +33,7 @@ def cases(_peers: Peers, *, shrink: int = 1) -> Iterator[Case]:
     """The cases, each with its tensors, one at a time; `shrink` divides every shape (tests use it)."""
     rows, more_rows, features, classes = (max(2, size // shrink) for size in (256, 1024, 512, 50256))
     with World(RANKS) as world:
-        yield cross_entropy.gradient(world, (rows, classes), [faster(3)])
+        yield cross_entropy.gradient(world, (rows, classes), [faster(3), faster(3, cross_entropy.COMPILED)])
         yield linear_cross_entropy.gradient(
             world, (more_rows, features, classes), [at_most(1.15, linear_cross_entropy.BARE)]
         )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor.parallel import loss_parallel
@@ -20,9 +24,15 @@ from softgrad.torch import parallel
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import torch
+COMPILED = "torch compiled"
 
-WAYS = {"softgrad": "parallel.cross_entropy", "torch": "loss_parallel"}
+
+def ways() -> dict[str, str]:
+    """The libraries and their functions; torch compiles only where there is a C++ compiler."""
+    found = {"softgrad": "parallel.cross_entropy", "torch": "loss_parallel"}
+    if shutil.which(os.environ.get("CXX", "g++")):
+        found[COMPILED] = "loss_parallel"
+    return found
 
 
 def gradient(world: World, shape: tuple[int, int], goals: Sequence[Goal]) -> TimedCase:
@@ -49,7 +59,7 @@ def gradient(world: World, shape: tuple[int, int], goals: Sequence[Goal]) -> Tim
 
         return Variant(name, what, lambda: world.call(name), verdict)
 
-    variants = [variant(*way) for way in WAYS.items()]
+    variants = [variant(*way) for way in ways().items()]
     return TimedCase(f"loss + backward, {tables.shape(shape)}", "float32", shape, judge, variants, goals)
 
 
@@ -78,11 +88,21 @@ def _calls(share: torch.Tensor, target: torch.Tensor, size: int, whole: torch.Te
         loss.backward()
         return loss, plain.grad
 
-    def torchs() -> Any:
+    def torchs(loss_of: Any) -> Any:
         sharded.grad = None
         with loss_parallel():
-            loss = functional.cross_entropy(sharded, labels)
+            loss = loss_of(sharded, labels)
             loss.backward()
         return loss, sharded.grad
 
-    return {"softgrad": softgrad, "torch": torchs}
+    return {
+        "softgrad": softgrad,
+        "torch": lambda: torchs(functional.cross_entropy),
+        COMPILED: lambda: torchs(_compiled()),
+    }
+
+
+@functools.cache
+def _compiled() -> Any:
+    # The cache on disk cannot hold a process group, and warns of it.
+    return torch.compile(functional.cross_entropy, options={"fx_graph_cache": False})
