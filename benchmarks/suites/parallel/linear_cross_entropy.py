@@ -26,6 +26,8 @@ from softgrad.torch import parallel
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from softgrad._typing import Array
+
 BARE = "three GEMMs"
 WAYS = {
     "softgrad": "parallel.linear_cross_entropy",
@@ -37,14 +39,17 @@ WAYS = {
 def gradient(world: World, shape: tuple[int, int, int], goals: Sequence[Goal]) -> TimedCase:
     """The mean loss and backward(), N × D × C, each rank with the coefficients of its classes."""
     judge, _ = linear_cross_entropy.exact_results(*linear_cross_entropy.tensors(shape))
-    world.prepare(prepare, shape)
+    classes = judge.exact[-1].rows
+    world.prepare(prepare, shape, classes)
 
     def variant(name: str, what: str) -> Variant:
         def verdict(_: Any) -> Verdict:
             losses, of_x, of_W = zip(*world.results(), strict=True)
             if refused := differing(losses) or differing(of_x):
                 return Verdict(None, refused)
-            return judge((losses[0], of_x[0], np.concatenate(of_W)), ours=name == "softgrad")
+            whole = np.zeros((shape[2], shape[1]), np.float32)
+            whole[classes] = np.concatenate(of_W)
+            return judge((losses[0], of_x[0], whole), ours=name == "softgrad")
 
         return Variant(name, what, lambda: world.call(name), verdict)
 
@@ -52,15 +57,17 @@ def gradient(world: World, shape: tuple[int, int, int], goals: Sequence[Goal]) -
     return TimedCase(f"linear head, {tables.shape(shape)}", "float32", shape, judge, variants, goals, one_round_in=2)
 
 
-def prepare(rank: int, size: int, shape: tuple[int, int, int]) -> Work:
-    """The work of a rank."""
+def prepare(rank: int, size: int, shape: tuple[int, int, int], classes: Array) -> Work:
+    """The work of a rank; classes: those whose coefficients have gradients that are checked, ascending."""
     x, W, target = linear_cross_entropy.tensors(shape)
     upstream = _upstream(x, W, target).chunk(size, 1)[rank].contiguous()
     share = W.chunk(size)[rank]
+    first = rank * len(W.chunk(size)[0])
+    own = classes[(classes >= first) & (classes < first + len(share))] - first
 
     def checked(results: Any) -> Any:
-        parts = (t.to_local() if isinstance(t, DTensor) else t for t in results)
-        return tuple(None if part is None else part.detach().numpy() for part in parts)
+        loss, of_x, of_W = (t.to_local() if isinstance(t, DTensor) else t for t in results)
+        return None if loss is None else loss.detach().numpy(), of_x.numpy(), of_W[own].numpy()
 
     products = _products(x.clone(), share.clone(), upstream)
     return Work(_calls(x, share, target, size, W) | {BARE: products}, checked)
