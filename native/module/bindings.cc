@@ -9,6 +9,7 @@
 #include "module/arrays.h"
 #include "module/huge_pages.h"
 #include "module/isa.h"
+#include "module/jax_handlers.h"
 #include "module/loss_spec_caster.h"
 #include "module/plain_calls.h"
 #include "module/released_gil.h"
@@ -298,6 +299,13 @@ std::vector<std::string> instruction_sets() {
   return names;
 }
 
+nb::dict xla_handlers() {
+  nb::dict capsules;
+  for (const NamedHandler& named : jax_handlers())
+    capsules[named.name] = nb::capsule(reinterpret_cast<const void*>(named.handler));
+  return capsules;
+}
+
 }  // namespace
 }  // namespace softgrad
 
@@ -402,6 +410,8 @@ NB_MODULE(_core, m) {
         "finite sums.");
   m.def("prefer_huge_pages", &prefer_huge_pages, "address"_a, "bytes"_a, nb::call_guard<ReleasedGil>(),
         "Request huge pages for memory that has not been written yet, as long as they are quicker than small ones.");
+  m.def("xla_handlers", &xla_handlers, nb::sig("def xla_handlers() -> dict[str, typing.Any]"),
+        "Return capsules of the handlers of XLA's foreign function calls, by name, for jax.ffi.register_ffi_target.");
   m.def("exp_difference", &exp_difference, "dtype"_a, "z"_a, "m"_a, "out"_a,
         "Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out.");
   m.def("log1p", &log1p_of, "s"_a, "out"_a, "Write log(1 + s) of float64 s >= 0 into out.");

@@ -170,6 +170,11 @@ def prefer_huge_pages(address: int, bytes: int) -> None:
     Request huge pages for memory that has not been written yet, as long as they are quicker than small ones.
     """
 
+def xla_handlers() -> dict[str, Any]:
+    """
+    Return capsules of the handlers of XLA's foreign function calls, by name, for jax.ffi.register_ffi_target.
+    """
+
 def exp_difference(dtype: DType, z: object, m: float, out: object) -> None:
     """Write exp(z - m), times 2^64 (float32) or 2^512 (float64), into out."""
 
