@@ -25,13 +25,17 @@ inline std::string text_of_shape(const int64_t* dims, int64_t rank) {
 }
 
 template <class T>
-inline constexpr DataType data_type = DataType::f64;
+extern const DataType data_type;
 template <>
 inline constexpr DataType data_type<bool> = DataType::pred;
 template <>
 inline constexpr DataType data_type<int32_t> = DataType::s32;
 template <>
 inline constexpr DataType data_type<int64_t> = DataType::s64;
+template <>
+inline constexpr DataType data_type<float> = DataType::f32;
+template <>
+inline constexpr DataType data_type<double> = DataType::f64;
 
 // A dense array in row-major order.
 class Array {
