@@ -222,15 +222,11 @@ class Loss {
   const Reals weight_;
 };
 
-void write(const CrossEntropyArguments& args) {
-  if (args.logits.count) kernels_in_use().cross_entropy(args);
-}
-
 void loss(const Call& call) {
   Loss loss(call);
   CrossEntropyArguments args = loss.arguments();
   args.loss = loss.memory_of_losses(call.result(0, "loss"));
-  write(args);
+  kernels_in_use().cross_entropy(args);
 }
 
 void loss_and_gradient(const Call& call) {
@@ -238,7 +234,7 @@ void loss_and_gradient(const Call& call) {
   CrossEntropyArguments args = loss.arguments();
   args.loss = loss.memory_of_losses(call.result(0, "loss"));
   args.gradient = loss.logits.like(call.result(1, "gradient"));
-  write(args);
+  kernels_in_use().cross_entropy(args);
 }
 
 constexpr const char* row_factors = "factors of float32 or float64";
@@ -249,7 +245,7 @@ void gradient(const Call& call) {
   CrossEntropyArguments args = loss.arguments();
   args.row_scale = s.data();
   args.gradient = loss.logits.like(call.result(0, "gradient"));
-  write(args);
+  kernels_in_use().cross_entropy(args);
 }
 
 float to_float(uint16_t bits, DType dtype) {
@@ -308,7 +304,6 @@ void hvp(const Call& call) {
   args.out = loss.logits.like(call.result(0, "out"));
   args.row_scale = s.data();
   args.threads = loss.logits.threads();
-  if (!args.logits.count) return;
   std::vector<double> mass = mass_of_rows(loss);
   args.mass = mass.empty() ? nullptr : mass.data();
   kernels_in_use().hvp(args);

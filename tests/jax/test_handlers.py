@@ -1,9 +1,12 @@
 """The handlers of XLA's foreign function calls, under jit, against softgrad's NumPy functions bit for bit."""
 
+import functools
+
 import jax
 import ml_dtypes
 import numpy as np
 import pytest
+from jax.sharding import Mesh, PartitionSpec
 
 import softgrad as sg
 from softgrad import _core
@@ -25,7 +28,7 @@ TYPES = [
 ]
 OPTIONS = {
     "labels": {},
-    "weight": {"weight": True, "ignore_index": -1},
+    "weight": {"weight": True, "ignore_index": -(2**31)},
     "smoothing": {"weight": True, "ignore_index": 2, "label_smoothing": 0.25, "z_loss": 0.5},
     "probabilities": {"probabilities": True, "label_smoothing": 0.25, "z_loss": 0.5},
     "weighted probabilities": {"probabilities": True, "weight": True},
@@ -55,8 +58,8 @@ def attributes(ignore_index=None, label_smoothing=0.0, z_loss=0.0):
 
 
 def call(name, results, *arguments, **given):
-    """The results of one handler under jit."""
-    return jax.jit(lambda *arrays: jax.ffi.ffi_call(name, results)(*arrays, **given))(*arguments)
+    """The results of one handler under jit; with a side effect, because XLA drops calls without elements otherwise."""
+    return jax.jit(lambda *arrays: jax.ffi.ffi_call(name, results, has_side_effect=True)(*arrays, **given))(*arguments)
 
 
 def loss(z, target, weight=np.zeros(0, np.float32), **options):  # noqa: B008  # never written
@@ -138,12 +141,20 @@ def test_large_results():
 
 
 def test_two_devices_at_once(threads):
+    """Which divide the threads."""
     threads(2)
-    z = logits((2000, 100), np.float32)
-    run = jax.jit(lambda z: jax.ffi.ffi_call("softgrad_softmax", like(z))(z, kind=SOFTMAX))
-    on_devices = [jax.device_put(z, device) for device in jax.devices("cpu")]
-    assert len(on_devices) == 2
-    results = [run(z) for _ in range(20) for z in on_devices]
+    z = logits((4000, 100), np.float32)
+    mesh = Mesh(jax.devices("cpu")[:2], ("rows",))
+
+    @jax.jit
+    @functools.partial(
+        jax.shard_map, mesh=mesh, in_specs=PartitionSpec("rows"), out_specs=PartitionSpec("rows"), check_vma=False
+    )
+    def softmax(z):
+        return jax.ffi.ffi_call("softgrad_softmax", like(z))(z, kind=SOFTMAX)
+
+    results = [softmax(z) for _ in range(10)]
+    assert len(results[0].sharding.device_set) == 2
     for result in results:
         np.testing.assert_array_equal(result, sg.softmax(z))
 
