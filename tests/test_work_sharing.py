@@ -58,6 +58,7 @@ def test_children_forked_while_other_threads_compute():
 
 
 @needs_fork
+@pytest.mark.filterwarnings("ignore:os.fork")  # by JAX, if another test has used it
 def test_a_pool_of_forked_processes(threads):
     threads(2)
     z = families.normal(np.float32, 3.0, 1000, rows=100)

@@ -15,11 +15,10 @@ namespace softgrad {
 namespace {
 
 using xla::Array;
+using xla::bytes_of;
 using xla::Call;
 using xla::DataType;
 using xla::InvalidArgument;
-
-int64_t bytes_of(DType dtype) { return dtype == DType::float64 ? 8 : dtype == DType::float32 ? 4 : 2; }
 
 // `count` rows of neighbouring elements.
 Rows dense_rows(void* data, int64_t count, int64_t classes, int64_t element_bytes) {
@@ -148,18 +147,12 @@ LossSpec loss_spec(const Call& call) {
 // The arguments that all calls of a loss have, and its options.
 class Loss {
  public:
-  explicit Loss(const Call& call)
-      : logits(call.argument(0, "logits")),
-        spec(loss_spec(call)),
-        weight_(call.argument(2, "weight"), "class weights of float32 or float64") {
+  explicit Loss(const Call& call) : logits(call.argument(0, "logits")), spec(loss_spec(call)) {
     if (logits.rows.classes == 0)
       throw InvalidArgument("logits has shape " + logits.array.shape() + ": no classes along axis " +
                             std::to_string(logits.array.rank() - 1) + "; expected at least one");
     set_targets(call.argument(1, "target"));
-    Array weight = call.argument(2, "weight");
-    if (weight.rank() != 1 || (weight.dim(0) != 0 && weight.dim(0) != logits.rows.classes))
-      weight.reject("shape (" + std::to_string(logits.rows.classes) + ",), or (0,) for no weights");
-    if (weight.dim(0)) targets.class_weight = weight_.data();
+    set_class_weight(call.argument(2, "weight"));
   }
 
   CrossEntropyArguments arguments() const {
@@ -181,9 +174,9 @@ class Loss {
   }
 
   // A factor for every row.
-  Array row_factors(const Array& factors) const {
+  Reals row_factors(const Array& factors) const {
     logits.expect_row_shape(factors);
-    return factors;
+    return Reals(factors, "factors of float32 or float64");
   }
 
   const ClassRows logits;
@@ -206,6 +199,13 @@ class Loss {
     if (summary.bad_row >= 0) reject_label(target, summary.bad_row);
   }
 
+  void set_class_weight(const Array& weight) {
+    weight_.emplace(weight, "class weights of float32 or float64");
+    if (weight.rank() != 1 || (weight.dim(0) != 0 && weight.dim(0) != logits.rows.classes))
+      weight.reject("shape (" + std::to_string(logits.rows.classes) + ",), or (0,) for no weights");
+    if (weight.dim(0)) targets.class_weight = weight_->data();
+  }
+
   // The text is that of reject_label in src/softgrad/_validation.py.
   [[noreturn]] void reject_label(const Array& target, int64_t row) const {
     std::string label = std::to_string(targets.labels[row]), position;
@@ -219,7 +219,7 @@ class Loss {
   }
 
   std::optional<Labels> labels_;
-  const Reals weight_;
+  std::optional<Reals> weight_;
 };
 
 void loss(const Call& call) {
@@ -237,11 +237,9 @@ void loss_and_gradient(const Call& call) {
   kernels_in_use().cross_entropy(args);
 }
 
-constexpr const char* row_factors = "factors of float32 or float64";
-
 void gradient(const Call& call) {
   Loss loss(call);
-  Reals s(loss.row_factors(call.argument(3, "s")), row_factors);
+  Reals s = loss.row_factors(call.argument(3, "s"));
   CrossEntropyArguments args = loss.arguments();
   args.row_scale = s.data();
   args.gradient = loss.logits.like(call.result(0, "gradient"));
@@ -294,7 +292,7 @@ std::vector<double> mass_of_rows(const Loss& loss) {
 
 void hvp(const Call& call) {
   Loss loss(call);
-  Reals s(loss.row_factors(call.argument(3, "s")), row_factors);
+  Reals s = loss.row_factors(call.argument(3, "s"));
   HvpArguments args = {};
   args.spec = loss.spec;
   args.targets = loss.targets;

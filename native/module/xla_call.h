@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstring>
-#include <new>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -36,6 +35,8 @@ template <>
 inline constexpr DataType data_type<float> = DataType::f32;
 template <>
 inline constexpr DataType data_type<double> = DataType::f64;
+
+inline int64_t bytes_of(DType dtype) { return dtype == DType::float64 ? 8 : dtype == DType::float32 ? 4 : 2; }
 
 // A dense array in row-major order.
 class Array {
@@ -114,10 +115,10 @@ class Call {
 
   Array argument(int64_t i, const char* name) const { return array(frame_.arguments, i, name); }
 
-  // An array that the caller of this function overwrites: its memory is prepared for that.
+  // An array that must be overwritten: a request for huge pages writes zeros into it.
   Array result(int64_t i, const char* name) const {
     Array result = array(frame_.results, i, name);
-    int64_t bytes = result.size() * (result.dtype() == DataType::f64 ? 8 : result.dtype() == DataType::f32 ? 4 : 2);
+    int64_t bytes = result.size() * bytes_of(result.kernel_dtype());
     if (bytes >= huge_result_bytes && !is_argument(result.data<char>()))
       prefer_huge_pages(reinterpret_cast<uintptr_t>(result.data<char>()), static_cast<uintptr_t>(bytes));
     return result;
@@ -140,11 +141,10 @@ class Call {
 
  private:
   static Array array(const Buffers& buffers, int64_t i, const char* name) {
-    if (buffers.types[i] != BufferType::buffer) throw InvalidArgument(std::string(name) + " is no array");
     return {*static_cast<const Buffer*>(buffers.buffers[i]), name};
   }
 
-  // XLA may let a result overwrite an argument.
+  // The caller may let a result overwrite an argument.
   bool is_argument(const char* data) const {
     for (int64_t i = 0; i < frame_.arguments.size; ++i)
       if (array(frame_.arguments, i, "an argument").data<char>() == data) return true;
@@ -181,8 +181,6 @@ Error* handle(CallFrame* frame) {
     return nullptr;
   } catch (const InvalidArgument& error) {
     return create_error(*frame, ErrorCode::invalid_argument, error.what());
-  } catch (const std::bad_alloc&) {
-    return create_error(*frame, ErrorCode::resource_exhausted, "softgrad: not enough memory");
   } catch (const std::exception& error) {
     return create_error(*frame, ErrorCode::internal, error.what());
   }

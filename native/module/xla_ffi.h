@@ -41,7 +41,7 @@ struct MetadataExtension {
   Metadata* metadata;
 };
 
-enum class ErrorCode : int { invalid_argument = 3, resource_exhausted = 8, internal = 13 };
+enum class ErrorCode : int { invalid_argument = 3, internal = 13 };
 
 struct Error;  // XLA's
 
@@ -71,14 +71,12 @@ struct Buffer {
   int64_t* dims;
 };
 
-enum class BufferType : int { buffer = 1 };
-
 struct Buffers {
   size_t struct_size;
   Extension* extensions;
   int64_t size;
-  BufferType* types;
-  void** buffers;  // Buffer, if its type is buffer
+  void* types;  // in this version all the same
+  void** buffers;
 };
 
 enum class AttributeType : int { scalar = 3 };
@@ -102,14 +100,12 @@ struct Attributes {
   void** values;  // Scalar, if its type is scalar
 };
 
-enum class Stage : int { execute = 3 };
-
 struct CallFrame {
   size_t struct_size;
   Extension* extensions;
   const Api* api;
   void* context;
-  Stage stage;
+  int stage;
   Buffers arguments;
   Buffers results;
   Attributes attributes;

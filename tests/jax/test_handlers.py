@@ -184,6 +184,7 @@ LOSS = like(ROWS, (3,))
 REJECTED = [
     ("softgrad_softmax", like(ROWS), (ROWS,), {}, "no attribute kind, a scalar of XLA type 4"),
     ("softgrad_softmax", like(ROWS), (ROWS,), {"kind": 1.0}, "no attribute kind, a scalar of XLA type 4"),
+    ("softgrad_softmax", like(ROWS), (ROWS,), {"kind": "softmax"}, "no attribute kind, a scalar of XLA type 4"),
     ("softgrad_softmax", like(ROWS), (ROWS,), {"kind": np.int32(3)}, "kind is 3; expected 0, 1 or 2"),
     ("softgrad_softmax", like(ROWS), (ROWS, ROWS), {"kind": SOFTMAX}, "2 arguments and 1 results; expected 1 and 1"),
     ("softgrad_softmax", LOSS, (ROWS,), {"kind": SOFTMAX}, r"out has .* shape \(3,\); expected shape \(3, 4\)"),

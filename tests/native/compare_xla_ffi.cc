@@ -31,7 +31,6 @@ SAME_FIELD(xla::MetadataExtension, base, XLA_FFI_Metadata_Extension, extension_b
 SAME_FIELD(xla::MetadataExtension, metadata, XLA_FFI_Metadata_Extension, metadata);
 
 SAME_VALUE(xla::ErrorCode::invalid_argument, XLA_FFI_Error_Code_INVALID_ARGUMENT);
-SAME_VALUE(xla::ErrorCode::resource_exhausted, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);
 SAME_VALUE(xla::ErrorCode::internal, XLA_FFI_Error_Code_INTERNAL);
 
 static_assert(sizeof(xla::CreateErrorArguments) == sizeof(XLA_FFI_Error_Create_Args));
@@ -61,8 +60,6 @@ SAME_FIELD(xla::Buffer, data, XLA_FFI_Buffer, data);
 SAME_FIELD(xla::Buffer, rank, XLA_FFI_Buffer, rank);
 SAME_FIELD(xla::Buffer, dims, XLA_FFI_Buffer, dims);
 
-SAME_VALUE(xla::BufferType::buffer, XLA_FFI_ArgType_BUFFER);
-SAME_VALUE(xla::BufferType::buffer, XLA_FFI_RetType_BUFFER);
 static_assert(sizeof(xla::Buffers) == sizeof(XLA_FFI_Args) && sizeof(xla::Buffers) == sizeof(XLA_FFI_Rets));
 SAME_FIELD(xla::Buffers, struct_size, XLA_FFI_Args, struct_size);
 SAME_FIELD(xla::Buffers, extensions, XLA_FFI_Args, extension_start);
@@ -87,7 +84,6 @@ SAME_FIELD(xla::Attributes, types, XLA_FFI_Attrs, types);
 SAME_FIELD(xla::Attributes, names, XLA_FFI_Attrs, names);
 SAME_FIELD(xla::Attributes, values, XLA_FFI_Attrs, attrs);
 
-SAME_VALUE(xla::Stage::execute, XLA_FFI_ExecutionStage_EXECUTE);
 SAME_FIELD(xla::CallFrame, struct_size, XLA_FFI_CallFrame, struct_size);
 SAME_FIELD(xla::CallFrame, extensions, XLA_FFI_CallFrame, extension_start);
 SAME_FIELD(xla::CallFrame, api, XLA_FFI_CallFrame, api);
