@@ -7,6 +7,8 @@ import pytest
 
 # The workers of pytest-xdist share the cores: threads of scikit-learn and torch that wait for others must not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Before JAX starts: tests of sharded rows need two devices.
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
 import softgrad
 from softgrad import _core
@@ -20,6 +22,7 @@ IMPORTED = {
         "benchmarks/suites/test_torch.py",
         "benchmarks/suites/test_parallel.py",
     ),
+    "jax": ("jax/test_*.py", "benchmarks/suites/test_jax.py"),
     "dask": ("dask/test_*.py", "cli/dask/test_*.py", "benchmarks/suites/test_dask.py"),
     "onnx": ("linear_model/formats/test_onnx.py",),
 }

@@ -34,8 +34,8 @@ WITHIN_A_LEVEL = {
 # The packages beside the standard library and NumPy, and the modules that may import them.
 OWNERS = {
     "torch": {"torch"},
-    "array_api_compat": {"_arrays", "torch"},
-    "jax": {"jax"},
+    "array_api_compat": {"_arrays", "torch", "jax"},
+    "jax": {"_arrays", "jax"},
     "sklearn": {"linear_model", "dask", "cli"},
     "scipy": {"linear_model", "dask", "cli", "_linear_operators"},
     "dask": {"dask"},

@@ -31,6 +31,7 @@ PUBLIC = [
     "softgrad",
     "softgrad.torch",
     "softgrad.torch.parallel",
+    "softgrad.jax",
     "softgrad.linear_model",
     "softgrad.dask",
     "softgrad.checking",
@@ -78,7 +79,7 @@ def retyped_options(path, allowed=frozenset()):
 
 
 def test_no_parameter_or_field_is_an_option_of_the_loss():
-    for package in ("torch", "dask"):
+    for package in ("torch", "jax", "dask"):
         pytest.importorskip(package, reason=f"reads the public names of softgrad.{package}")
     allowed = set(public_signatures())
     found = []

@@ -1,6 +1,7 @@
 // A call from XLA: its arrays and attributes, checked as they are read, and its errors.
 #pragma once
 
+#include <cfenv>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -172,10 +173,26 @@ inline bool answer_metadata_query(const CallFrame& frame) {
   return false;
 }
 
+// Numbers as C++ has them: XLA's threads take subnormal numbers for 0.
+class UsualFloatingPoint {
+ public:
+  UsualFloatingPoint() {
+    std::fegetenv(&before_);
+    std::fesetenv(FE_DFL_ENV);
+  }
+  ~UsualFloatingPoint() { std::fesetenv(&before_); }
+  UsualFloatingPoint(const UsualFloatingPoint&) = delete;
+  UsualFloatingPoint& operator=(const UsualFloatingPoint&) = delete;
+
+ private:
+  std::fenv_t before_;
+};
+
 // The handler that runs a function of a call.
 template <int64_t arguments, int64_t results, void (*run)(const Call&)>
 Error* handle(CallFrame* frame) {
   if (answer_metadata_query(*frame)) return nullptr;
+  UsualFloatingPoint usual;
   try {
     run(Call(*frame, arguments, results));
     return nullptr;

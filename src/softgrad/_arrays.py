@@ -26,8 +26,23 @@ def namespace(array: Any) -> Any:
 
 
 def accumulator(array: Any) -> Any:
-    """Return the dtype for sums: float64 if the array's device supports it."""
+    """Return the dtype for sums: float64 if the array's device, and JAX's configuration, supports it."""
+    if is_jax(array):
+        import jax  # noqa: PLC0415, which has made the array
+
+        return np.float64 if jax.config.jax_enable_x64 else np.float32
     return array.dtype if str(array.device).startswith("mps") else namespace(array).float64
+
+
+def is_jax(array: Any) -> bool:
+    """Return whether an array is JAX's, or traced by it."""
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(array, jax.Array)
+
+
+def device_of(array: Any) -> Any:
+    """Return the device of an array, for arrays that are combined with it; None for JAX, which chooses it."""
+    return None if is_jax(array) else array.device
 
 
 def row_sums(array: Any, factors: Any, axis: int) -> Any:

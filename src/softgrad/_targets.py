@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from softgrad._arrays import accumulator, along, namespace, row_sums
+from softgrad._arrays import accumulator, along, device_of, namespace, row_sums
 from softgrad._loss_spec import Reduction
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Targets(NamedTuple):
         """A mask of the labels, of the shape of the logits."""
         xp = namespace(like)
         first, count = self.first_class or 0, like.shape[self.axis]
-        classes = xp.arange(first, first + count, dtype=self.labels.dtype, device=like.device)
+        classes = xp.arange(first, first + count, dtype=self.labels.dtype, device=device_of(like))
         return xp.expand_dims(self.labels, axis=self.axis) == along(classes, like.ndim, self.axis)
 
 

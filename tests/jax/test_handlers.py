@@ -10,10 +10,9 @@ from jax.sharding import Mesh, PartitionSpec
 
 import softgrad as sg
 from softgrad import _core
+from softgrad.jax import _lowering
 
-jax.config.update("jax_num_cpu_devices", 2)  # before the first array
-for target, capsule in _core.xla_handlers().items():
-    jax.ffi.register_ffi_target(target, capsule, platform="cpu")
+_lowering.register_handlers()
 
 SHAPE = (2, 3, 7)
 BFLOAT16 = ml_dtypes.bfloat16

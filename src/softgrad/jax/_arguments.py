@@ -1,0 +1,144 @@
+"""Checks of users' arguments, which are arrays, NumPy arrays, numbers or tracers, at the time of tracing."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from softgrad import _loss_spec, _validation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from softgrad._loss_spec import LossSpec
+
+_FLOATING = "float16, bfloat16, float32 or float64"
+
+
+def loss_spec(function: str, options: Mapping[str, Any]) -> LossSpec:
+    """The options of a loss, static numbers."""
+    for name, value in options.items():
+        if isinstance(value, jax.Array):
+            kind = "traced" if isinstance(value, jax.core.Tracer) else f"a {type(value).__name__}"
+            raise TypeError(
+                f"{name} is {kind}; expected a static Python number; write jax.jit(…, static_argnames={name!r}), or "
+                f"pass float({name}) from outside of the transform"
+            )
+    return _loss_spec.loss_spec(function, options)
+
+
+def logits(value: Any, name: str = "logits") -> jax.Array:
+    """Logits in one of the dtypes of the kernels; integers are converted as JAX converts them."""
+    array = as_array(value, name)
+    if jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == jnp.bool_:
+        return array.astype(jnp.result_type(float))
+    if array.dtype not in (jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64):
+        raise TypeError(f"{name} has dtype {array.dtype}; expected {_FLOATING}; write {name}.astype(jnp.float32)")
+    return array
+
+
+def as_array(value: Any, name: str) -> jax.Array:
+    """A value as an array of JAX."""
+    if isinstance(value, jax.Array):
+        return value
+    if isinstance(value, list | tuple):
+        value = np.asarray(value)
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is a {type(value).__name__}; expected an array; write jnp.asarray({name})") from None
+
+
+def one_axis(axis: Any, ndim: int) -> int:
+    """An axis counted from the front."""
+    try:
+        if isinstance(axis, bool):
+            raise TypeError
+        index = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"axis={axis!r}; expected an integer") from None
+    if not -ndim <= index < ndim:
+        raise ValueError(f"axis={axis}; expected from {-ndim} to {ndim - 1} for an array with {ndim} axes")
+    return index % ndim
+
+
+def axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """One axis, several, or for None all, counted from the front."""
+    if axis is None:
+        return tuple(range(ndim))
+    found = tuple(one_axis(a, ndim) for a in (axis if isinstance(axis, tuple | list) else (axis,)))
+    if len(set(found)) != len(found):
+        raise ValueError(f"axis={axis!r} names an axis twice; name every axis once")
+    return found
+
+
+class ClassesLast(NamedTuple):
+    """How to move some axes, whose elements are the classes, to the end, as one axis."""
+
+    axes: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    def move(self, array: jax.Array) -> jax.Array:
+        """An array of that shape, with the classes last."""
+        last = tuple(range(-len(self.axes), 0))
+        moved = jnp.moveaxis(jnp.broadcast_to(array, self.shape), self.axes, last)
+        return moved.reshape(*moved.shape[: array_rows(self)], -1) if len(self.axes) != 1 else moved
+
+    def move_back(self, array: jax.Array) -> jax.Array:
+        """The reverse."""
+        last = tuple(range(-len(self.axes), 0))
+        rows = [n for i, n in enumerate(self.shape) if i not in self.axes]
+        return jnp.moveaxis(array.reshape(*rows, *(self.shape[a] for a in self.axes)), last, self.axes)
+
+
+def array_rows(classes: ClassesLast) -> int:
+    """The number of axes that are rows."""
+    return len(classes.shape) - len(classes.axes)
+
+
+def target(value: Any, logits: jax.Array, axis: int, spec: LossSpec) -> jax.Array:
+    """Labels, one for each row, or class probabilities with the classes last."""
+    y = as_array(value, "target")
+    rows = (*logits.shape[:axis], *logits.shape[axis + 1 :])
+    if jnp.issubdtype(y.dtype, jnp.integer):
+        if y.shape != rows:
+            raise ValueError(
+                f"target has shape {y.shape} beside logits of shape {logits.shape}; expected {rows}, one class index "
+                f"for each row, or a floating dtype and shape {logits.shape} for class probabilities"
+            )
+        return labels(y)
+    if not jnp.issubdtype(y.dtype, jnp.floating):
+        raise TypeError(f"target has dtype {y.dtype}; expected an integer dtype, or a floating one for probabilities")
+    if y.shape != logits.shape:
+        raise ValueError(
+            f"target has dtype {y.dtype} and shape {y.shape}; expected {logits.shape}, that of logits, for class "
+            f"probabilities; write target.astype(int) for class indices"
+        )
+    if spec.ignore_index is not None:
+        raise ValueError(
+            f"ignore_index={spec.ignore_index} needs class indices, but target holds class probabilities; set the rows "
+            "to drop to zeros instead"
+        )
+    return jnp.moveaxis(y, axis, -1)
+
+
+def labels(y: jax.Array) -> jax.Array:
+    """Labels in a dtype of the handlers: the default one of integers."""
+    return y if y.dtype in (jnp.int32, jnp.int64) else y.astype(jnp.result_type(int))
+
+
+def class_weight(value: Any, classes: int, like: jax.Array) -> jax.Array:
+    """One weight for each class in the dtype of a loss; an empty array for None. Values are checked unless traced."""
+    dtype = jnp.promote_types(like.dtype, jnp.float32)
+    if value is None:
+        return jnp.zeros(0, dtype)
+    weight = as_array(value, "weight")
+    if weight.shape != (classes,):
+        raise ValueError(f"weight has shape {weight.shape}; expected ({classes},), one weight for each class")
+    if not isinstance(weight, jax.core.Tracer):
+        _validation.class_weight(np.asarray(weight, np.float64), classes, "jax.cross_entropy")
+    return weight.astype(dtype)

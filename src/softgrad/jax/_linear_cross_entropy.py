@@ -1,0 +1,162 @@
+"""Cross-entropy of a linear head by chunks of rows: a scan whose body is computed again for every derivative."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from softgrad import _closed_forms, _validation
+from softgrad._loss_spec import per_row, shows_loss_options
+from softgrad._targets import Targets
+from softgrad.jax import _arguments
+from softgrad.jax._primitives import loss_p
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from jax.typing import ArrayLike
+
+    from softgrad._loss_spec import LossOptions
+
+# A chunk holds this many bytes of logits: enough rows for products at full speed.
+_CHUNK_BYTES = 32 << 20
+
+
+@shows_loss_options
+def linear_cross_entropy(
+    x: ArrayLike,
+    W: ArrayLike,
+    target: ArrayLike,
+    *,
+    bias: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    softcap: float | None = None,
+    chunk_rows: int | None = None,
+    **options: Unpack[LossOptions],
+) -> jax.Array:
+    r"""Cross-entropy of logits x Wᵀ + bias, which are never stored whole.
+
+    .. math:: \ell = \sum_n \operatorname{CE}(W x_n + b,\; y_n)
+
+    Parameters
+    ----------
+    x : array_like of shape (D,), (N, D) or (…, D), float16, bfloat16, float32 or float64
+        Features, one row per target.
+    W : array_like of shape (C, D)
+        Coefficients, one row per class.
+    target : array_like
+        Class indices of the shape of `x` without D, or class probabilities of that shape with C instead of D.
+    bias : array_like of shape (C,), optional
+        Added to the logits.
+    weight, ignore_index, label_smoothing, z_loss, reduction
+        As for `cross_entropy`.
+    softcap : float, optional
+        Bound of the logits z, which are replaced by softcap · tanh(z / softcap).
+    chunk_rows : int, optional
+        Number of rows whose logits are in memory at a time; by default as many as fit into 32 MiB.
+
+    Returns
+    -------
+    Array
+        Loss in nats: a scalar, or for "none" of the shape of `x` without D; float64 for float64 logits, otherwise
+        float32. Differentiable to any order.
+
+    Raises
+    ------
+    TypeError, ValueError, jax.errors.JaxRuntimeError
+        As for `cross_entropy`; also if the shapes of `x`, `W` and `bias` do not match.
+
+    Notes
+    -----
+    The products are JAX's, with its accuracy and `jax.default_matmul_precision`; 16-bit operands give float32 logits.
+    Derivatives compute the logits of a chunk again: one more product for a gradient. Gradients and Hessian-vector
+    products store no logits either.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from softgrad.jax import linear_cross_entropy
+    >>> features, coefficients = jnp.eye(2), jnp.array([[2.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    >>> linear_cross_entropy(features, coefficients, jnp.array([0, 2]), reduction="none")
+    Array([0.40760598, 1.0986123 ], dtype=float32)
+    """
+    spec = _arguments.loss_spec("linear_cross_entropy", options)
+    features, coefficients = _arguments.logits(x, "x"), _arguments.logits(W, "W")
+    b = None if bias is None else _arguments.logits(bias, "bias")
+    _check_head(features, coefficients, b)
+    cap, classes = _softcap(softcap), len(coefficients)
+    rows = features.shape[:-1]
+    shaped = jax.ShapeDtypeStruct((*rows, classes), _dtype(features, coefficients, b))
+    y = _arguments.target(target, shaped, len(rows), spec)
+    w = _arguments.class_weight(weight, classes, shaped)
+    n = math.prod(rows)
+    most = _chunk_rows(chunk_rows) or max(1, _CHUNK_BYTES // max(1, classes * shaped.dtype.itemsize))
+    has_labels = jnp.issubdtype(y.dtype, jnp.integer)
+    flat = features.reshape(n, features.shape[-1]), y.reshape((n,) if has_labels else (n, classes))
+
+    def losses_of(x: jax.Array, y: jax.Array) -> jax.Array:
+        return loss_p.bind(_logits(x, coefficients, b, cap, shaped.dtype), y, w, spec=per_row(spec))
+
+    losses = _by_chunks(jax.checkpoint(losses_of), flat, n, min(most, max(n, 1))).reshape(rows)
+    labels, probabilities = (flat[1].reshape(rows), None) if has_labels else (None, y)
+    targets = Targets(classes, labels, probabilities, len(rows), w if w.size else None)
+    return _closed_forms.reduced(losses, targets, spec)
+
+
+def _by_chunks(losses_of: Any, arrays: tuple[jax.Array, ...], n: int, size: int) -> jax.Array:
+    """The losses of all rows, one chunk after the other; the last one may be shorter."""
+    whole = n // size * size
+    parts = []
+    if whole:
+        chunks = [a[:whole].reshape(whole // size, size, *a.shape[1:]) for a in arrays]
+        parts.append(jax.lax.map(lambda chunk: losses_of(*chunk), chunks).reshape(-1))
+    if whole < n or not n:
+        parts.append(losses_of(*(a[whole:] for a in arrays)))
+    return jnp.concatenate(parts)
+
+
+def _logits(x: jax.Array, W: jax.Array, bias: jax.Array | None, cap: float, dtype: Any) -> jax.Array:
+    z = jnp.matmul(x, W.T, preferred_element_type=dtype)
+    if bias is not None:
+        z = z + bias.astype(dtype)
+    return cap * jnp.tanh(z / cap) if cap else z
+
+
+def _dtype(*arrays: jax.Array | None) -> Any:
+    return jnp.result_type(jnp.float32, *(a.dtype for a in arrays if a is not None))
+
+
+def _check_head(x: jax.Array, W: jax.Array, bias: jax.Array | None) -> None:
+    if W.ndim != 2:
+        raise ValueError(f"W has shape {W.shape}; expected (C, D): a row for each class")
+    if not x.ndim or x.shape[-1] != W.shape[1]:
+        raise ValueError(
+            f"x has shape {x.shape} and W {W.shape}; expected (*, D) and (C, D): logits = x @ W.T; write W.T if it is "
+            "(D, C)"
+        )
+    if not len(W):
+        raise ValueError("W has no rows: no classes; expected at least one")
+    if bias is not None and bias.shape != W.shape[:1]:
+        raise ValueError(f"bias has shape {bias.shape}; expected {W.shape[:1]}, one value for each class")
+
+
+def _softcap(value: float | None) -> float:
+    if value is None:
+        return 0.0
+    cap = _validation.real(value, "softcap")
+    if not 0 < cap < math.inf:
+        raise ValueError(f"softcap={value}; expected a positive number or None")
+    return cap
+
+
+def _chunk_rows(value: int | None) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"chunk_rows={value!r}; expected a positive integer or None")
+    if value < 1:
+        raise ValueError(f"chunk_rows={value}; expected a positive integer or None")
+    return value

@@ -1,0 +1,107 @@
+"""How the primitives are compiled: native handlers on the CPU, closed forms on every other device.
+
+Handlers compute whole rows. A sharding rule tells XLA so: rows that are sharded stay where they are, and classes that
+are sharded are gathered first.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.custom_partitioning import SdyShardingRule, custom_partitioning
+from jax.interpreters import mlir
+from jax.sharding import NamedSharding, PartitionSpec
+
+from softgrad import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jax.extend.core import Primitive
+
+    from softgrad._loss_spec import LossSpec
+
+# The lowering of custom_partitioning needs the devices of the program, and JAX gives them only to programs with one of
+# these primitives. It has no public way to say so.
+_NEED_DEVICES = jax._src.dispatch.prim_requires_devices_during_lowering
+# The arguments of the handlers: logits z, targets y, class weights w, scales of rows s, vectors v.
+_ARGUMENTS = {
+    "softmax": "z", "log_softmax": "z", "logsumexp": "z", "loss": "zyw", "gradient": "zyws", "hvp": "zywsv",
+}  # fmt: skip
+_KINDS = {name: np.int32(kind) for kind, name in enumerate(("softmax", "log_softmax", "logsumexp"))}
+_WITHOUT_CLASSES = {"loss", "logsumexp"}
+
+
+@functools.cache
+def register_handlers() -> None:
+    """Tell XLA of the native handlers, once.
+
+    The first program to use them does so, not the import: if XLA refused a handler before JAX has started the CPU,
+    JAX would not start it at all.
+    """
+    jax.devices("cpu")
+    for name, handler in _core.xla_handlers().items():
+        jax.ffi.register_ffi_target(name, handler, platform="cpu")
+
+
+def register(
+    primitive: Primitive, name: str, closed_form: Callable[..., Any], on_cpu: Callable[..., Any] | None = None
+) -> None:
+    """Lower a primitive to the native handler of its name on the CPU, or to a function of other primitives."""
+    mlir.register_lowering(primitive, mlir.lower_fun(closed_form, multiple_results=False))
+    if on_cpu is None:
+
+        def on_cpu(*arrays: Any, **options: Any) -> Any:
+            return _native(name, tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays), **options)(*arrays)
+
+    mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=False), platform="cpu")
+    _NEED_DEVICES.add(primitive)
+
+
+@functools.lru_cache(maxsize=1024)
+def _native(name: str, shapes: tuple[jax.ShapeDtypeStruct, ...], spec: LossSpec | None = None) -> Callable[..., Any]:
+    """A handler as a function of arrays of these shapes, with its sharding rule."""
+    rows = tuple(f"r{i}" for i in range(shapes[0].ndim - 1))
+    operands = [rows if argument == "s" else (*rows, "c") for argument in _ARGUMENTS[name]]
+    if spec is not None:
+        operands[1] = operands[0] if shapes[1].ndim == shapes[0].ndim else rows
+        operands[2] = ("c",) if shapes[2].size else ("nothing",)
+    result = rows if name in _WITHOUT_CLASSES else (*rows, "c")
+    call = custom_partitioning(functools.partial(_call, name, spec))
+
+    def partition(mesh: Any, arrays: Any, _: Any) -> Any:
+        """Every device has whole rows, those that it has of the logits."""
+        placed = arrays[0].sharding.spec
+        sharded = {f"r{i}": axis for i, axis in enumerate(placed[: len(rows)])}
+
+        def sharding(factors: tuple[str, ...]) -> NamedSharding:
+            return NamedSharding(mesh, PartitionSpec(*map(sharded.get, factors)))
+
+        return mesh, functools.partial(_call, name, spec), sharding(result), tuple(map(sharding, operands))
+
+    call.def_partition(
+        partition=partition,
+        sharding_rule=SdyShardingRule(tuple(operands), (result,)),
+    )
+    return call
+
+
+def _call(name: str, spec: LossSpec | None, *arrays: Any) -> Any:
+    """Call a handler."""
+    register_handlers()
+    logits = arrays[0]
+    dtype = jnp.promote_types(logits.dtype, jnp.float32) if name == "loss" else logits.dtype
+    shape = jax.ShapeDtypeStruct(logits.shape[:-1] if name in _WITHOUT_CLASSES else logits.shape, dtype)
+    if spec is None:
+        return jax.ffi.ffi_call("softgrad_softmax", shape)(*arrays, kind=_KINDS[name])
+    return jax.ffi.ffi_call(f"softgrad_{name}", shape)(
+        *arrays,
+        ignore_index=np.int64(spec.ignore_index or 0),
+        has_ignore_index=spec.ignore_index is not None,
+        label_smoothing=np.float64(spec.label_smoothing),
+        z_loss=np.float64(spec.z_loss),
+    )

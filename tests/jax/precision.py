@@ -1,0 +1,20 @@
+"""JAX with and without float64, and what both must reach."""
+
+from contextlib import contextmanager
+
+import jax
+import numpy as np
+import pytest
+
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+
+
+@contextmanager
+def x64(dtype=np.float64):
+    """Enable float64 where the dtype is that."""
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", np.dtype(dtype) == np.float64)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_x64", before)
