@@ -82,7 +82,17 @@ def _targets(z: Any, y: Any, w: Any) -> Targets:
 
 
 def _loss_form(z: Any, y: Any, w: Any, *, spec: LossSpec) -> Any:
-    return _closed_forms.cross_entropy(z, _targets(z, y, w), spec)
+    return _marked(_closed_forms.cross_entropy(z, _targets(z, y, w), spec), z, y, spec)
+
+
+def _marked(rows: Any, z: Any, y: Any, spec: LossSpec) -> Any:
+    """Losses or gradients, NaN where the label is no class: only the handlers can raise an error."""
+    if jnp.issubdtype(y.dtype, jnp.floating):
+        return rows
+    is_class = (y >= 0) & (y < z.shape[-1])
+    if spec.ignore_index is not None:
+        is_class |= y == spec.ignore_index
+    return jnp.where(is_class if rows.ndim == y.ndim else is_class[..., None], rows, jnp.nan)
 
 
 def _push_form(z: Any, y: Any, w: Any, t: Any, *, spec: LossSpec) -> Any:
@@ -97,7 +107,7 @@ def _push(gradient: Callable[..., Any], z: Any, y: Any, w: Any, t: Any, *, spec:
 
 
 def _gradient_form(z: Any, y: Any, w: Any, s: Any, *, spec: LossSpec) -> Any:
-    return _closed_forms.cross_entropy_grad(z, s, _targets(z, y, w), spec)
+    return _marked(_closed_forms.cross_entropy_grad(z, s, _targets(z, y, w), spec), z, y, spec)
 
 
 def _hvp_form(z: Any, y: Any, w: Any, s: Any, v: Any, *, spec: LossSpec) -> Any:
