@@ -79,6 +79,7 @@ def test_16_bits(dtype):
     assert jax.grad(sj.cross_entropy)(z, y).dtype == dtype
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype, wide", [(np.float32, False), (np.float32, True), (np.float64, True)], ids=str)
 def test_closed_forms(dtype, wide):
     """What other devices compute, here by XLA on the CPU, which flushes subnormal numbers; largest seen: 4.82 ULP."""
