@@ -20,6 +20,8 @@ torch
     ``softgrad.torch`` beside torch's own functions, through autograd: time and memory.
 parallel
     ``softgrad.torch.parallel`` on two ranks beside torch's ``loss_parallel``: time, memory and bytes on the wire.
+jax
+    ``softgrad.jax`` beside the functions of jax.nn and the loss as Optax writes it, compiled: time and memory.
 load
     several threads beside one, also while another process keeps a core busy, and from which size they pay.
 dask

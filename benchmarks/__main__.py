@@ -43,6 +43,7 @@ class SuiteName(StrEnum):
     REGRESSION = "regression"
     TORCH = "torch"
     PARALLEL = "parallel"
+    JAX = "jax"
     LOAD = "load"
     DASK = "dask"
 
@@ -53,8 +54,8 @@ def bench(
         typer.Option(
             help="core, curvature: speed; accuracy: errors in units in the last place; regression: fits beside "
             "scikit-learn; torch: softgrad.torch beside torch; parallel: softgrad.torch.parallel beside torch's "
-            "loss_parallel; load: several threads beside one on a busy machine; dask: softgrad.dask beside memory and "
-            "dask-ml. The last five take minutes."
+            "loss_parallel; jax: softgrad.jax beside jax.nn; load: several threads beside one on a busy machine; dask: "
+            "softgrad.dask beside memory and dask-ml. The last six take minutes."
         ),
     ] = SuiteName.CORE,
     rounds: Annotated[
@@ -62,7 +63,7 @@ def bench(
         typer.Option(
             min=1,
             help="Timings of every variant, or draws of rows. (default: 20; curvature: 10; accuracy: 4; regression: 3; "
-            "torch, parallel: 12; load: 4; dask: 3)",
+            "torch, parallel, jax: 12; load: 4; dask: 3)",
         ),
     ] = None,
     threads: Annotated[

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,7 @@ def loaded(names: Collection[str], threads: int) -> Iterator[Peers]:
     SciPy's softmax always uses one thread. JAX reads its limit from the environment when it first computes, and
     keeps it. The suite "regression" limits scikit-learn's threads fit by fit.
     """
-    if "JAX" in names and "jax" not in sys.modules:
+    if "JAX" in names:
         os.environ["NPROC"] = str(threads)  # the size of XLA's thread pool on the CPU
         os.environ["JAX_PLATFORMS"] = "cpu"
     peers = {}

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 
 from benchmarks import tables
+from benchmarks.speed_and_memory import summary
 from benchmarks.suites import Suite
 from benchmarks.suites.parallel import cross_entropy, linear_cross_entropy, wire
 from benchmarks.suites.parallel.memory import MemoryCase
 from benchmarks.suites.parallel.world import World
-from benchmarks.suites.torch import summary
 from benchmarks.timing import at_most, faster
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import memory, tables
+from benchmarks.memory import disagreements
 from benchmarks.suites.parallel import cross_entropy
 from benchmarks.suites.parallel.world import World
-from benchmarks.suites.torch.memory import disagreements
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,11 +6,10 @@ written to memory that the system has just given, as in training.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from rich.console import Group
+from typing import TYPE_CHECKING
 
 from benchmarks import tables
+from benchmarks.speed_and_memory import summary, table
 from benchmarks.suites import Suite
 from benchmarks.suites.torch import cross_entropy, linear_cross_entropy, memory
 from benchmarks.timing import at_most, faster
@@ -18,10 +17,8 @@ from benchmarks.timing import at_most, faster
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import RenderableType
-
     from benchmarks.peers import Peers
-    from benchmarks.suites import Case, Record, Report
+    from benchmarks.suites import Case, Report
 
 
 def cases(_peers: Peers, *, shrink: int = 1) -> Iterator[Case]:
@@ -55,27 +52,6 @@ def notes(report: Report) -> list[str]:
         "results checked against float64.",
         *tables.load_warning(report),
     ]
-
-
-def summary(records: list[Record]) -> dict[str, Any]:
-    """Every goal of the records, and whether it is reached; None where the system does not tell."""
-    goals = []
-    for record in records:
-        measured = {way["name"]: way.get("ratio", way.get("peak_bytes")) for way in record.get("variants", ())}
-        for goal in record["goals"]:
-            value = measured.get(goal["peer"])
-            name = f"{record['title']}: {goal['peer']}"
-            goals.append({"name": name, "value": value, "text": goal["text"], "reached": goal["reached"]})
-    return {"goals": goals}
-
-
-def table(report: Report) -> RenderableType:
-    """Times, memory, and the goals that are missed."""
-    speed = [record for record in report["cases"] if "rounds" in record]
-    peaks = [record for record in report["cases"] if "gradient_bytes" in record]
-    return Group(
-        tables.speed_table(speed), "", tables.memory_table(peaks), "", *tables.goal_lines(report["summary"]["goals"])
-    )
 
 
 SUITE = Suite(peers=("torch",), rounds=12, cases=cases, notes=notes, table=table, summary=summary)
