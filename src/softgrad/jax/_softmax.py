@@ -54,7 +54,7 @@ def softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -> ja
     >>> import jax.numpy as jnp
     >>> from softgrad.jax import softmax
     >>> softmax(jnp.array([0.0, 40.0, 0.0]))
-    Array([4.2483541e-18, 1.0000000e+00, 4.2483541e-18], dtype=float32)
+    Array([4.248354e-18, 1.000000e+00, 4.248354e-18], dtype=float32)
     """
     return _like_logits(softmax_p, x, axis, where, 0)
 
