@@ -106,3 +106,5 @@ def test_closed_forms_mark_labels_that_are_no_classes():
     np.testing.assert_array_equal(np.isnan(losses), [False, True, True, False])
     gradient = _primitives._gradient_form(z, y, jnp.zeros(0), jnp.ones(4), spec=spec)
     np.testing.assert_array_equal(np.isnan(gradient).all(1), [False, True, True, False])
+    product = _primitives._hvp_form(z, y, jnp.zeros(0), jnp.ones(4), z, spec=spec)
+    np.testing.assert_array_equal(np.isnan(product).all(1), [False, True, True, False])

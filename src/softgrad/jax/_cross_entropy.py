@@ -72,8 +72,9 @@ def cross_entropy(
         If an argument has the wrong type, or an option is an array.
     ValueError
         If shapes do not match, there are no classes, or a weight or an option is out of range.
-    jax.errors.JaxRuntimeError
-        On the CPU, if a label is not a class; the message names the first such row. On other devices its loss is NaN.
+    ValueError, jax.errors.JaxRuntimeError
+        On the CPU, if a label is not a class, when the program runs: the one if JAX waits for it, as for small
+        programs, else the other. The message names the first such row. On other devices its loss is NaN.
 
     Notes
     -----

@@ -107,19 +107,25 @@ def linear_cross_entropy(
 
 
 def _by_chunks(losses_of: Any, arrays: tuple[jax.Array, ...], n: int, size: int) -> jax.Array:
-    """The losses of all rows, one chunk after the other; the last one may be shorter."""
-    whole = n // size * size
-    parts = []
-    if whole:
-        chunks = [a[:whole].reshape(whole // size, size, *a.shape[1:]) for a in arrays]
-        parts.append(jax.lax.map(lambda chunk: losses_of(*chunk), chunks).reshape(-1))
-    if whole < n or not n:
-        parts.append(losses_of(*(a[whole:] for a in arrays)))
-    return jnp.concatenate(parts)
+    """The losses of all rows, in as few equal chunks as have at most `size` rows.
+
+    The last one is padded with zeros: a shorter one outside of the loop would take a gradient of W of its own.
+    """
+    count = -(-n // size)
+    if count <= 1:
+        return losses_of(*arrays)
+    rows = -(-n // count)
+    padded = [jnp.pad(a, [(0, count * rows - n)] + [(0, 0)] * (a.ndim - 1)) for a in arrays]
+    chunks = [a.reshape(count, rows, *a.shape[1:]) for a in padded]
+    return jax.lax.map(lambda chunk: losses_of(*chunk), chunks).reshape(-1)[:n]
 
 
 def _logits(x: jax.Array, W: jax.Array, bias: jax.Array | None, cap: float, dtype: Any) -> jax.Array:
-    z = jnp.matmul(x, W.T, preferred_element_type=dtype)
+    operand = jnp.promote_types(x.dtype, W.dtype)
+    x, W = x.astype(operand), W.astype(operand)
+    # Not x @ W.T, for which XLA copies W.
+    along_features = (((x.ndim - 1,), (1,)), ((), ()))
+    z = jax.lax.dot_general(x, W, along_features, preferred_element_type=dtype)
     if bias is not None:
         z = z + bias.astype(dtype)
     return cap * jnp.tanh(z / cap) if cap else z

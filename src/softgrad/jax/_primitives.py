@@ -86,7 +86,7 @@ def _loss_form(z: Any, y: Any, w: Any, *, spec: LossSpec) -> Any:
 
 
 def _marked(rows: Any, z: Any, y: Any, spec: LossSpec) -> Any:
-    """Losses or gradients, NaN where the label is no class: only the handlers can raise an error."""
+    """Losses, gradients or products, NaN where the label is no class: only the handlers can raise an error."""
     if jnp.issubdtype(y.dtype, jnp.floating):
         return rows
     is_class = (y >= 0) & (y < z.shape[-1])
@@ -111,7 +111,7 @@ def _gradient_form(z: Any, y: Any, w: Any, s: Any, *, spec: LossSpec) -> Any:
 
 
 def _hvp_form(z: Any, y: Any, w: Any, s: Any, v: Any, *, spec: LossSpec) -> Any:
-    return _closed_forms.cross_entropy_hvp(z, s, v, _targets(z, y, w), spec)
+    return _marked(_closed_forms.cross_entropy_hvp(z, s, v, _targets(z, y, w), spec), z, y, spec)
 
 
 loss_p = _primitive("loss", _loss_form)
