@@ -108,7 +108,7 @@ def test_bound_that_softgrad_breaks_is_a_wrong_result():
     assert command.wrong_results([{"title": "fit", "problems": ["not reached"]}]) == ["fit: not reached"]
 
 
-@pytest.mark.parametrize("name", [name for name in SuiteName if name not in {"torch", "parallel", "dask"}])
+@pytest.mark.parametrize("name", [name for name in SuiteName if name not in {"torch", "parallel", "jax", "dask"}])
 def test_suites_have_peers_rounds_and_a_line_in_the_docstring(name):
     suite = command._load(name)
     assert (suite.peers == ()) == (name == "load")  # it compares softgrad with itself
