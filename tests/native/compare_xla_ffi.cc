@@ -14,9 +14,10 @@ namespace xla = softgrad::xla;
 static_assert(xla::api_major == XLA_FFI_API_MAJOR && xla::api_minor <= XLA_FFI_API_MINOR);
 
 SAME_VALUE(xla::ExtensionType::metadata, XLA_FFI_Extension_Metadata);
-SAME_FIELD(xla::Extension, struct_size, XLA_FFI_Extension_Base, struct_size);
-SAME_FIELD(xla::Extension, type, XLA_FFI_Extension_Base, type);
-SAME_FIELD(xla::Extension, next, XLA_FFI_Extension_Base, next);
+using Extension = decltype(XLA_FFI_Metadata_Extension::extension_base);  // whose name jaxlib has changed
+SAME_FIELD(xla::Extension, struct_size, Extension, struct_size);
+SAME_FIELD(xla::Extension, type, Extension, type);
+SAME_FIELD(xla::Extension, next, Extension, next);
 
 SAME_FIELD(xla::ApiVersion, struct_size, XLA_FFI_Api_Version, struct_size);
 SAME_FIELD(xla::ApiVersion, extensions, XLA_FFI_Api_Version, extension_start);
