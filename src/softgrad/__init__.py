@@ -10,8 +10,8 @@ softmax_jacobian, log_softmax_jacobian, cross_entropy_hessian         operators:
 get_num_threads, set_num_threads
 
 Derivations, step by step: `softgrad.derivation`. Checks of derivatives: `softgrad.checking`.
-For tensors: `softgrad.torch`, on several devices `softgrad.torch.parallel`. For JAX: `softgrad.jax`. Softmax regression:
-`softgrad.linear_model`, on a cluster `softgrad.dask`. The command: ``softgrad --help``.
+For tensors: `softgrad.torch`, on several devices `softgrad.torch.parallel`. For JAX: `softgrad.jax`.
+Softmax regression: `softgrad.linear_model`, on a cluster `softgrad.dask`. The command: ``softgrad --help``.
 """
 
 from softgrad._cross_entropy import cross_entropy, cross_entropy_grad, cross_entropy_value_and_grad
