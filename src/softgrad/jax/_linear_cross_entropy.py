@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from softgrad._loss_spec import LossOptions
 
-# A chunk holds this many bytes of logits: enough rows for products at full speed.
-_CHUNK_BYTES = 32 << 20
+# A chunk holds this many bytes of logits: the head of 100000 classes stays below 250 MiB, most of it gradients of W.
+_CHUNK_BYTES = 16 << 20
 
 
 @shows_loss_options
@@ -56,7 +56,7 @@ def linear_cross_entropy(
     softcap : float, optional
         Bound of the logits z, which are replaced by softcap · tanh(z / softcap).
     chunk_rows : int, optional
-        Number of rows whose logits are in memory at a time; by default as many as fit into 32 MiB.
+        Number of rows whose logits are in memory at a time; by default as many as fit into 16 MiB.
 
     Returns
     -------
