@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ import softgrad
 from softgrad import _core
 from tests import browser
 
+NODE_PACKAGES = {"axe-core", "prettier", "typescript"}
 # Test files that import such a package as they are read; single tests are marked with `needs`.
 IMPORTED = {
     "torch": (
@@ -48,9 +51,14 @@ def threads():
 
 
 def absence(name):
-    """Why tests that need a package, or Chromium, cannot run here, or None."""
+    """Why tests that need a package, Chromium, Node or a package of npm cannot run here, or None."""
     if name == "chromium":
         return None if browser.CHROMIUM else "no Chromium on PATH"
+    if name == "node":
+        return None if shutil.which("node") else "no node on PATH"
+    if name in NODE_PACKAGES:
+        installed = (Path(__file__).parent / "explorer" / "node_modules" / name).is_dir()
+        return None if installed else f"{name} is not installed; write npm ci --prefix tests/explorer"
     return None if importlib.util.find_spec(name) else f'{name} is not installed; write pip install ".[dev]"'
 
 

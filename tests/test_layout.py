@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "softgrad"
 # Imports point down this list only.
 LEVELS = [
     {"cli"},
-    {"dask"},
+    {"dask", "explorer"},
     {"linear_model", "derivation", "checking", "torch", "jax"},
     {"_softmax", "_cross_entropy", "_linear_cross_entropy", "_hvp", "_linear_operators", "_threads"},
     {"_closed_forms"},

@@ -36,7 +36,7 @@ def test_a_value_that_is_missing_is_an_error(page):
 
 def test_every_template_parses():
     files = {path.name for path in Path(_pages.__file__).parent.glob("*.html")}
-    assert files == {"derivation.html", "notebook.html", "page.html", "report.html"}
+    assert files == {"derivation.html", "explorer.html", "notebook.html", "page.html", "report.html"}
     for name in files:
         _pages._environment().get_template(name)
 

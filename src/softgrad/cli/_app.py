@@ -12,6 +12,7 @@ from softgrad.cli._commands._check import check
 from softgrad.cli._commands._dask_option import DaskCommand
 from softgrad.cli._commands._derive import derive
 from softgrad.cli._commands._evaluate import evaluate
+from softgrad.cli._commands._explore import explore
 from softgrad.cli._commands._fit import fit
 from softgrad.cli._commands._info import info
 from softgrad.cli._commands._predict import predict
@@ -46,5 +47,6 @@ app.command(cls=DaskCommand)(fit)
 app.command(cls=DaskCommand)(predict)
 app.command(cls=DaskCommand)(evaluate)
 app.command()(derive)
+app.command()(explore)
 app.command()(check)
 app.command()(info)

@@ -1,0 +1,202 @@
+/** The logits: names, sliders, number fields and bars of softmax, presets and the temperature. */
+
+import { choice, html } from "#elements.js";
+import { format, parse } from "#numbers.js";
+import { PRESETS, presetState } from "#presets.js";
+import { MAX_CLASSES, MIN_CLASSES, withClass, withoutClass } from "#state.js";
+
+/** @typedef {import("#store.js").Model} Model */
+/** @typedef {import("#store.js").Store} Store */
+
+const REACH = 15; // of a slider, to both sides of its centre
+const LOG_REACH = 20; // decades that a bar on the logarithmic scale shows
+const PAUSE = 600; // milliseconds without a change until the probabilities are read out
+
+/**
+ * @param {Store} store
+ * @returns {import("#store.js").View}
+ */
+export function logitsView(store) {
+  const list = html("ul", { class: "classes" });
+  const add = html("button", { type: "button", onclick: () => store.set(withClass(store.state)) }, "Add a class");
+  const presets = html("select", { id: "preset", onchange: () => choosePreset() });
+  presets.append(
+    html("option", { value: "" }, "choose…"),
+    ...PRESETS.map(([name, meaning], i) => html("option", { value: i }, `${name}: ${meaning}`)),
+  );
+  const scale = choice(
+    "Bars",
+    [
+      ["linear", "linear"],
+      ["log", "logarithmic"],
+    ],
+    (value) => store.set({ scale: value }),
+  );
+  const temperature = temperatureControl(store);
+  const spoken = html("p", { class: "unseen", "aria-live": "polite" });
+  const element = html(
+    "section",
+    { class: "panel logits", "aria-labelledby": "logits-title" },
+    html("h2", { id: "logits-title" }, "Logits and probabilities"),
+    html("div", { class: "field" }, html("label", { for: "preset" }, "Preset"), presets),
+    list,
+    html("div", { class: "controls" }, add, scale.element),
+    temperature.element,
+    spoken,
+  );
+  /** @type {ReturnType<typeof classRow>[]} */
+  let rows = [];
+  let centre = 0;
+  let timer = 0;
+
+  function choosePreset() {
+    if (presets.value === "") return;
+    const [, , scores, label] = PRESETS[Number(presets.value)];
+    const entry = /** @type {[number, number]} */ ([0, 1]);
+    store.set({ ...presetState(scores, label), entry });
+    presets.value = "";
+  }
+
+  /** @param {Model} model */
+  function update(model) {
+    const { state, row } = model;
+    const finite = state.scores.filter(Number.isFinite);
+    if (finite.some((score) => Math.abs(score - centre) > REACH)) {
+      centre = finite.every((score) => Math.abs(score) <= REACH) ? 0 : Math.round(Math.max(...finite));
+    }
+    if (rows.length !== state.scores.length) {
+      rows = state.scores.map((_, j) => classRow(store, j));
+      list.replaceChildren(...rows.map(({ element }) => element));
+    }
+    rows.forEach((part) => part.update(model, centre));
+    add.disabled = state.scores.length >= MAX_CLASSES;
+    scale.set(state.scale);
+    temperature.update(model);
+    clearTimeout(timer);
+    timer = window.setTimeout(() => {
+      spoken.textContent = state.names.map((name, j) => `${name}: ${format(row.p[j])}`).join(", ");
+    }, PAUSE);
+  }
+
+  return { element, update };
+}
+
+/**
+ * The name, score, bar and buttons of class j.
+ * @param {Store} store
+ * @param {number} j
+ */
+function classRow(store, j) {
+  /** @param {number} value */
+  const setScore = (value) => store.set({ scores: store.state.scores.with(j, value) });
+  const name = html("input", {
+    class: "name",
+    type: "text",
+    maxlength: 12,
+    oninput: () => store.set({ names: store.state.names.with(j, name.value) }),
+  });
+  const slider = html("input", { type: "range", step: 0.01, oninput: () => setScore(Number(slider.value)) });
+  const number = html("input", { class: "number", type: "text", inputmode: "decimal", onchange: () => readNumber() });
+  const mask = html("button", { type: "button", class: "small", onclick: () => toggleMask() }, "−∞");
+  const remove = html(
+    "button",
+    { type: "button", class: "small", onclick: () => store.set(withoutClass(store.state, j)) },
+    "✕",
+  );
+  const bar = html("div", { class: "fill", style: `--class: var(--class-${j})` });
+  const probability = html("span", { class: "value" });
+  const element = html(
+    "li",
+    {},
+    html(
+      "div",
+      { class: "line" },
+      html("i", { class: "swatch", style: `--class: var(--class-${j})` }),
+      name,
+      number,
+      mask,
+      remove,
+    ),
+    slider,
+    html("div", { class: "line" }, html("div", { class: "bar", "aria-hidden": "true" }, bar), probability),
+  );
+
+  function readNumber() {
+    const value = parse(number.value);
+    const masked = store.state.scores.with(j, -Infinity);
+    const valid = value !== null && Math.abs(value) <= 1e6;
+    if (valid) setScore(value);
+    else if (value === -Infinity && masked.some(Number.isFinite)) setScore(value);
+    else number.setCustomValidity(`expected a number from −1000000 to 1000000, or -inf; received ${number.value}`);
+    number.reportValidity();
+  }
+
+  function toggleMask() {
+    setScore(store.state.scores[j] === -Infinity ? 0 : -Infinity);
+  }
+
+  /** @param {Model} model @param {number} centre */
+  function update({ state, row }, centre) {
+    const score = state.scores[j];
+    const masked = score === -Infinity;
+    const label = state.names[j] || `class ${j + 1}`;
+    const others = state.scores.filter((_, i) => i !== j);
+    if (name.value !== state.names[j]) name.value = state.names[j];
+    name.setAttribute("aria-label", `name of class ${j + 1}`);
+    slider.min = String(centre - REACH);
+    slider.max = String(centre + REACH);
+    slider.value = String(masked ? centre - REACH : score);
+    slider.disabled = masked;
+    slider.setAttribute("aria-label", `logit of ${label}`);
+    number.setAttribute("aria-label", `logit of ${label}, as a number`);
+    number.setCustomValidity("");
+    number.value = masked ? "−∞" : String(score).replace("-", "−");
+    mask.setAttribute("aria-pressed", String(masked));
+    mask.setAttribute("aria-label", `mask ${label} by a logit of −∞`);
+    mask.disabled = !masked && !others.some(Number.isFinite);
+    remove.disabled = state.scores.length <= MIN_CLASSES;
+    remove.setAttribute("aria-label", `remove ${label}`);
+    bar.style.width = `${100 * barLength(row.p[j], row.logP[j], state.scale)}%`;
+    probability.textContent = format(row.p[j]);
+  }
+
+  return { element, update };
+}
+
+/** @param {number} p @param {number} logP @param {"linear" | "log"} scale */
+function barLength(p, logP, scale) {
+  return scale === "linear" ? p : Math.max(0, 1 + logP / Math.LN10 / LOG_REACH);
+}
+
+/** @param {Store} store */
+function temperatureControl(store) {
+  const slider = html("input", {
+    id: "temperature",
+    type: "range",
+    min: -1,
+    max: 1,
+    step: 0.01,
+    oninput: () => store.set({ temperature: Number((10 ** Number(slider.value)).toPrecision(3)) }),
+  });
+  const value = html("output", { for: "temperature", class: "value" });
+  const note = html("p", { class: "note" });
+  const element = html(
+    "div",
+    { class: "temperature" },
+    html("div", { class: "field" }, html("label", { for: "temperature" }, "Temperature T"), slider, value),
+    note,
+  );
+  return {
+    element,
+    /** @param {Model} model */
+    update({ state, z }) {
+      slider.value = String(Math.log10(state.temperature));
+      slider.setAttribute("aria-valuetext", String(state.temperature));
+      value.textContent = String(state.temperature);
+      note.hidden = state.temperature === 1;
+      note.textContent =
+        `The sliders are divided by T: z = (${z.map((logit) => format(logit, 2)).join(", ")}). ` +
+        "Derivatives are with respect to z.";
+    },
+  };
+}

@@ -1,0 +1,46 @@
+/** The page: the logits beside one of five views, and the address that holds their state. */
+
+import { html } from "#elements.js";
+import { logitsView } from "#logits_view.js";
+import { softmaxView } from "#softmax_view.js";
+import { fragment, parseFragment } from "#state.js";
+import { Store } from "#store.js";
+import { tabs } from "#tabs.js";
+
+const read = parseFragment(location.hash.slice(1));
+const store = new Store(read.state);
+const logits = logitsView(store);
+const views = tabs(store, [["softmax", "Softmax", softmaxView()]]);
+/** Browsers limit how often the address may change, so it follows when the state has rested. */
+let timer = 0;
+const problems = html("div", { class: "problems", role: "alert" });
+
+document.getElementById("explorer")?.append(problems, logits.element, views.element);
+showProblems(read.problems);
+store.subscribe((model) => {
+  logits.update(model);
+  views.update(model);
+  writeAddress();
+});
+addEventListener("hashchange", () => {
+  const { state, problems: found } = parseFragment(location.hash.slice(1));
+  if (fragment(state) !== fragment(store.state)) store.set(state);
+  showProblems(found);
+});
+
+function writeAddress() {
+  clearTimeout(timer);
+  timer = window.setTimeout(() => {
+    const text = fragment(store.state);
+    history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+  }, 200);
+}
+
+/** @param {string[]} found parts of the address that could not be read */
+function showProblems(found) {
+  problems.hidden = found.length === 0;
+  problems.replaceChildren(
+    html("p", {}, "Part of this link could not be read; the page shows its usual value instead."),
+    html("ul", {}, ...found.map((problem) => html("li", {}, problem))),
+  );
+}

@@ -1,0 +1,42 @@
+/** Softmax: its formula, and a table of every number in it. */
+
+import { html, table } from "#elements.js";
+import { format } from "#numbers.js";
+import { formula } from "#formulas.js";
+
+/** @returns {import("#store.js").View} */
+export function softmaxView() {
+  const numbers = html("div", { class: "scroll" });
+  const element = html(
+    "div",
+    {},
+    html("p", {}, "Softmax turns logits, which may be any numbers, into probabilities: positive, with the sum 1."),
+    html("div", { class: "formula" }, formula("softmax")),
+    numbers,
+    html(
+      "p",
+      {},
+      "Only differences of logits matter: move all sliders by the same amount, and no probability changes. So the ",
+      "largest logit m may be subtracted first, and no exponential overflows.",
+    ),
+  );
+  return {
+    element,
+    update({ state, z, row }) {
+      const rows = state.names.map((name, j) => [
+        name,
+        format(z[j], 2),
+        format(Math.exp(z[j] - row.max)),
+        format(row.p[j]),
+        format(row.logP[j]),
+      ]);
+      numbers.replaceChildren(
+        table(
+          "Softmax of every class",
+          ["class", "logit z", "exp(z − m)", "softmax σ", "log σ"],
+          [...rows, ["sum", "", format(1 + row.excess), "1", ""]],
+        ),
+      );
+    },
+  };
+}

@@ -1,0 +1,215 @@
+/** The state of the page, and its form in the fragment of the address, which makes every picture a link. */
+
+/** @typedef {"softmax" | "jacobian" | "cross-entropy" | "descent" | "precision"} ViewName */
+/** @typedef {"gradient" | "diagonal" | "newton"} Method */
+
+/**
+ * @typedef {object} State
+ * @property {string[]} names of the classes
+ * @property {number[]} scores of the classes; −∞ masks a class
+ * @property {number} temperature T; the logits are z = scores/T
+ * @property {number[]} target class probabilities q, whose sum need not be 1
+ * @property {number} smoothing ε of label smoothing
+ * @property {number} zLoss ζ
+ * @property {ViewName} view
+ * @property {[number, number]} entry the chosen entry (j, k) of the Jacobian
+ * @property {number} step h, by which the nudge changes z_k
+ * @property {boolean} diagonalOnly whether the Jacobian is only its diagonal, which is wrong
+ * @property {"linear" | "log"} scale of the bars
+ * @property {Method} method of descent
+ * @property {number} rate of gradient descent
+ * @property {number} damping λ of Newton's method
+ * @property {number} lesson from 1 to 5; 0 for none
+ */
+
+export const MIN_CLASSES = 2;
+export const MAX_CLASSES = 8;
+export const LETTERS = "ABCDEFGH";
+
+/** @type {State} */
+export const INITIAL = {
+  names: ["A", "B", "C"],
+  scores: [2, 1, 0],
+  temperature: 1,
+  target: [1, 0, 0],
+  smoothing: 0,
+  zLoss: 0,
+  view: "softmax",
+  entry: [0, 1],
+  step: 0.1,
+  diagonalOnly: false,
+  scale: "linear",
+  method: "gradient",
+  rate: 0.5,
+  damping: 0.1,
+  lesson: 0,
+};
+
+/** @type {ViewName[]} */
+const VIEWS = ["softmax", "jacobian", "cross-entropy", "descent", "precision"];
+
+/** @param {number} low @param {number} high @returns {(text: string) => number | undefined} */
+const between = (low, high) => (text) => {
+  const value = text.trim() === "" ? NaN : Number(text);
+  return value >= low && value <= high ? value : undefined;
+};
+
+/** @template {string} Value @param {Value[]} values @returns {(text: string) => Value | undefined} */
+const oneOf = (values) => (text) => values.find((value) => value === text);
+
+/** @param {(text: string) => number | undefined} read @returns {(text: string) => number[] | undefined} */
+const list = (read) => (text) => {
+  const values = text.split(",").map(read);
+  const size = values.length >= MIN_CLASSES && values.length <= MAX_CLASSES;
+  return size && values.every((value) => value !== undefined) ? /** @type {number[]} */ (values) : undefined;
+};
+
+/** @param {string} text */
+const score = (text) => (text === "-inf" ? -Infinity : between(-1e6, 1e6)(text));
+
+/**
+ * The keys of the fragment: how each part of the state is written and read; `read` gives undefined for what it refuses.
+ * @type {{[key: string]: {part: keyof State, read: (text: string) => any, expected: string, write?: (value: any) => string}}}
+ */
+const KEYS = {
+  z: {
+    part: "scores",
+    read: (text) => list(score)(text),
+    write: (scores) => scores.map((/** @type {number} */ value) => (value === -Infinity ? "-inf" : value)).join(","),
+    expected: "2 to 8 numbers from −10⁶ to 10⁶, or -inf",
+  },
+  names: {
+    part: "names",
+    read: (text) => text.split(",").map(decodeURIComponent),
+    write: (names) => names.map(encodeURIComponent).join(","),
+    expected: "one name for each class",
+  },
+  T: { part: "temperature", read: between(0.01, 100), expected: "a number from 0.01 to 100" },
+  y: { part: "target", read: list(between(0, 10)), expected: "one number from 0 to 10 for each class" },
+  smoothing: { part: "smoothing", read: between(0, 1), expected: "a number from 0 to 1" },
+  zloss: { part: "zLoss", read: between(0, 1), expected: "a number from 0 to 1" },
+  view: { part: "view", read: oneOf(VIEWS), expected: VIEWS.join(", ") },
+  entry: {
+    part: "entry",
+    read: (text) => list(between(1, MAX_CLASSES))(text)?.map((value) => value - 1),
+    write: (entry) => entry.map((/** @type {number} */ value) => value + 1).join(","),
+    expected: "two class numbers",
+  },
+  h: { part: "step", read: between(1e-8, 2), expected: "a number from 10⁻⁸ to 2" },
+  diagonal: {
+    part: "diagonalOnly",
+    read: (text) => oneOf(["0", "1"])(text) && text === "1",
+    write: (value) => (value ? "1" : "0"),
+    expected: "0 or 1",
+  },
+  scale: { part: "scale", read: oneOf(["linear", "log"]), expected: "linear or log" },
+  method: {
+    part: "method",
+    read: oneOf(["gradient", "diagonal", "newton"]),
+    expected: "gradient, diagonal or newton",
+  },
+  rate: { part: "rate", read: between(0.001, 100), expected: "a number from 0.001 to 100" },
+  damping: { part: "damping", read: between(1e-6, 100), expected: "a number from 10⁻⁶ to 100" },
+  lesson: { part: "lesson", read: oneOf(["0", "1", "2", "3", "4", "5"]), expected: "0 to 5" },
+};
+
+/**
+ * The fragment of a state, without "#": the parts that differ from the initial ones.
+ * @param {State} state
+ */
+export function fragment(state) {
+  return Object.entries(KEYS)
+    .map(([key, { part, write = String }]) => [key, write(state[part]), write(INITIAL[part])])
+    .filter(([, value, initial]) => value !== initial)
+    .map(([key, value]) => `${key}=${value}`)
+    .join("&");
+}
+
+/**
+ * The state that a fragment describes. A part that cannot be read keeps its initial value, and is reported.
+ * @param {string} text without "#"
+ * @returns {{state: State, problems: string[]}}
+ */
+export function parseFragment(text) {
+  const problems = [];
+  /** @type {any} */
+  const state = structuredClone(INITIAL);
+  for (const field of text.split("&").filter(Boolean)) {
+    const [key, value = ""] = field.split(/=(.*)/s);
+    const known = Object.hasOwn(KEYS, key) ? KEYS[key] : undefined;
+    const read = known && attempt(() => known.read(value));
+    if (known && read !== undefined) state[known.part] = known.part === "lesson" ? Number(read) : read;
+    else if (known) problems.push(`${key}=${value}: expected ${known.expected}`);
+    else problems.push(`${key} is not a part of this page; expected ${Object.keys(KEYS).join(", ")}`);
+  }
+  return { state: consistent(state, problems), problems };
+}
+
+/** @template T @param {() => T} read @returns {T | undefined} */
+function attempt(read) {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof URIError) return undefined; // a percent sign that is not an escape
+    throw error;
+  }
+}
+
+/**
+ * Parts that belong to other numbers of classes than the scores are replaced.
+ * @param {State} state
+ * @param {string[]} problems
+ * @returns {State}
+ */
+function consistent(state, problems) {
+  const count = state.scores.length;
+  if (!state.scores.some(Number.isFinite)) {
+    problems.push("z=-inf for every class: one class at least needs a number");
+    state.scores = state.scores.map(() => 0);
+  }
+  if (state.names.length !== count) {
+    if (state.names.join() !== INITIAL.names.join()) problems.push(`names: expected ${count} names`);
+    state.names = [...LETTERS].slice(0, count);
+  }
+  if (state.target.length !== count) {
+    if (state.target.join() !== INITIAL.target.join()) problems.push(`y: expected ${count} numbers`);
+    state.target = oneHot(0, count);
+  }
+  if (state.entry.length !== 2 || state.entry.some((index) => !Number.isInteger(index) || index >= count)) {
+    problems.push(`entry: expected two class numbers from 1 to ${count}`);
+    state.entry = [0, 1];
+  }
+  return state;
+}
+
+/** @param {number} label @param {number} count */
+export function oneHot(label, count) {
+  return Array.from({ length: count }, (_, j) => (j === label ? 1 : 0));
+}
+
+/** @param {State} state @returns {State} */
+export function withClass(state) {
+  const name = [...LETTERS].find((letter) => !state.names.includes(letter)) ?? "?";
+  return {
+    ...state,
+    names: [...state.names, name],
+    scores: [...state.scores, 0],
+    target: [...state.target, 0],
+  };
+}
+
+/** @param {State} state @param {number} index @returns {State} */
+export function withoutClass(state, index) {
+  /** @template T @param {T[]} values */
+  const without = (values) => values.filter((_, j) => j !== index);
+  const last = state.names.length - 2;
+  const scores = without(state.scores);
+  const target = without(state.target);
+  return {
+    ...state,
+    names: without(state.names),
+    scores: scores.some(Number.isFinite) ? scores : scores.map(() => 0),
+    target: target.some(Boolean) ? target : oneHot(0, target.length),
+    entry: [Math.min(state.entry[0], last), Math.min(state.entry[1], last)],
+  };
+}
