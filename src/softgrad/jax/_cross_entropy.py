@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -71,10 +71,12 @@ def cross_entropy(
     TypeError
         If an argument has the wrong type, or an option is an array.
     ValueError
-        If shapes do not match, there are no classes, or a weight or an option is out of range.
+        If shapes do not match, there are no classes, a weight or an option is out of range, or `ignore_index` is given
+        with class probabilities.
     ValueError, jax.errors.JaxRuntimeError
-        On the CPU, if a label is not a class, when the program runs: the one if JAX waits for it, as for small
-        programs, else the other. The message names the first such row. On other devices its loss is NaN.
+        On the CPU, if a label is not a class: raised when the program runs, ValueError if JAX waits for its result, as
+        for small programs, otherwise JaxRuntimeError. The message names the first such row. On other devices the loss
+        of the row is NaN.
 
     Notes
     -----
@@ -82,7 +84,15 @@ def cross_entropy(
     included, and so is the gradient; on other devices the same formulas run as JAX operations. The logits are read once
     for the loss and once for the gradient; Hessian-vector products (`jax.jvp` of `jax.grad`) take one pass.
 
-    Under jax.vmap and jax.jit leading axes are more rows of the same call. Rows that are sharded stay sharded.
+    Under jax.vmap the batch becomes more rows of the same call. Rows that are sharded stay sharded.
+
+    NaN in a row makes its loss NaN. Logits of −inf are masked classes: with y = 0 they add nothing, with y > 0 the loss
+    is +inf. Rows that contain +inf, or only −inf, have the loss NaN. The mean over no rows is NaN.
+
+    References
+    ----------
+    Goodfellow, Bengio & Courville, *Deep Learning*, 2016, §6.2.2.3. Label smoothing: Szegedy et al., CVPR 2016, §7.
+    z-loss: Chowdhery et al., "PaLM", JMLR 24, 2023, §5.
 
     Examples
     --------
@@ -112,61 +122,107 @@ def softmax_cross_entropy(
 ) -> jax.Array:
     r"""Cross-entropy of class probabilities, one per row; a replacement for optax.softmax_cross_entropy.
 
-    .. math:: \ell = -\sum_j q_j \log p_j
+    .. math:: \ell = -\sum_j q_j \log p_j, \quad p = \operatorname{softmax}(z)
 
     Parameters
     ----------
-    logits : array_like, floating
-        Logits.
-    labels : array_like, floating
-        Class probabilities, broadcast with `logits`.
+    logits : array_like, float16, bfloat16, float32 or float64
+        Logits z, of any shape.
+    labels : array_like
+        Class probabilities q, broadcast with `logits`; rows need not sum to one.
     axis : int, tuple of int or None
-        The axes of the classes; None for all.
+        The axes of the classes; several axes are treated as one, None means all axes.
     where : array_like of bool, optional
-        Elements to include, of the shape of `logits`, or rows, of that shape without `axis`. Rows without elements have
-        loss 0, whatever their labels.
+        Elements to include, of the shape of `logits`; or rows to include, of that shape without `axis`. Rows without
+        elements have loss 0, whatever their labels.
 
     Returns
     -------
     Array
-        Losses in nats, of the shape of `logits` without `axis`.
+        Losses in nats, of the shape of `logits` without `axis` and of the dtype of `logits`. Differentiable to any
+        order with respect to `logits` and `labels`, in forward and reverse mode.
+
+    Raises
+    ------
+    TypeError
+        If `logits` does not have a floating dtype, or `labels`, `axis` or `where` has the wrong type.
+    ValueError
+        If shapes cannot be broadcast, or `axis` is out of range or contains an axis twice.
 
     Notes
     -----
-    Accuracy and derivatives as for `cross_entropy`. An element with probability 0 adds nothing, also at −inf.
+    Accuracy, passes over the logits and special values as for `cross_entropy`. An element with q = 0 adds nothing,
+    even if its logit is −inf.
+
+    References
+    ----------
+    Optax 0.2.8, ``optax.losses.softmax_cross_entropy``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from softgrad.jax import softmax_cross_entropy
+    >>> softmax_cross_entropy(jnp.array([[2.0, 1.0, 0.0]]), jnp.array([[0.5, 0.5, 0.0]]))
+    Array([0.90760595], dtype=float32)
     """
-    z, q, mask = _broadcast(_floating(logits, "logits"), _arguments.as_array(labels, "labels"), axis, where)
-    q = q.astype(jnp.promote_types(q.dtype, z.dtype))
-    if mask is not None:
-        z, q = _masked(z, mask), jnp.where(mask, q, 0)
-    return loss_p.bind(z, q, jnp.zeros(0, jnp.float32), spec=per_row(DEFAULT)).astype(z.dtype)
+    x, q = _floating(logits, "logits"), _arguments.as_array(labels, "labels")
+    shape = jnp.broadcast_shapes(x.shape, q.shape)
+    classes = ClassesLast(_arguments.axes(axis, len(shape)), shape)
+    z, mask = _included(x, where, classes)
+    q = classes.move(q.astype(jnp.promote_types(q.dtype, z.dtype)))
+    return _losses(z, q if mask is None else jnp.where(mask, q, 0))
 
 
 def softmax_cross_entropy_with_integer_labels(
     logits: ArrayLike, labels: ArrayLike, axis: int | tuple[int, ...] = -1, where: ArrayLike | None = None
 ) -> jax.Array:
-    """Cross-entropy of labels, one per row; replaces optax.softmax_cross_entropy_with_integer_labels.
+    r"""Cross-entropy of labels, one per row; replaces optax.softmax_cross_entropy_with_integer_labels.
+
+    .. math:: \ell = -\log p_y, \quad p = \operatorname{softmax}(z)
 
     Parameters
     ----------
-    logits : array_like, floating
-        Logits.
+    logits : array_like, float16, bfloat16, float32 or float64
+        Logits z, of any shape.
     labels : array_like, integer
-        Class indices, of the shape of `logits` without `axis`. If `axis` is a tuple, indices into its axes, flattened.
+        Class indices y, of the shape of `logits` without `axis`. If `axis` is a tuple, y counts the elements along
+        these axes in row-major order.
     axis : int or tuple of int
-        The axes of the classes.
-    where : array_like of bool, optional
-        Elements to include, of the shape of `logits`, or rows, of that shape without `axis`. Rows without elements have
-        loss 0, whatever their labels.
+        The axes of the classes; several axes are treated as one.
+    where
+        As for `softmax_cross_entropy`.
 
     Returns
     -------
     Array
-        Losses in nats, of the shape of `logits` without `axis`.
+        Losses as of `softmax_cross_entropy`. Differentiable to any order with respect to `logits`.
+
+    Raises
+    ------
+    TypeError
+        If `logits` does not have a floating dtype or `labels` an integer one, or `axis` or `where` has the wrong type.
+    ValueError
+        If shapes do not match, or `axis` is out of range or contains an axis twice.
+    ValueError, jax.errors.JaxRuntimeError
+        If a label is not a class, as for `cross_entropy`.
 
     Notes
     -----
-    Accuracy, derivatives and errors as for `cross_entropy`.
+    Accuracy, passes over the logits and special values as for `cross_entropy`.
+
+    References
+    ----------
+    Optax 0.2.8, ``optax.losses.softmax_cross_entropy_with_integer_labels``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from softgrad.jax import softmax_cross_entropy_with_integer_labels
+    >>> logits = jnp.array([[0.0, 40.0, 0.0], [2.0, 1.0, 0.0]])
+    >>> softmax_cross_entropy_with_integer_labels(logits, jnp.array([1, 0]))
+    Array([8.4967083e-18, 4.0760598e-01], dtype=float32)
+    >>> softmax_cross_entropy_with_integer_labels(logits, jnp.array([1, -100]), where=jnp.array([True, False]))
+    Array([8.496708e-18, 0.000000e+00], dtype=float32)
     """
     if axis is None:
         raise TypeError("axis=None; expected an integer or a tuple of integers")
@@ -174,15 +230,14 @@ def softmax_cross_entropy_with_integer_labels(
     if not jnp.issubdtype(y.dtype, jnp.integer):
         raise TypeError(f"labels has dtype {y.dtype}; expected an integer dtype; for probabilities write "
                         "softmax_cross_entropy")  # fmt: skip
-    z, _, mask = _broadcast(x, None, axis, where)
+    z, mask = _included(x, where, ClassesLast(_arguments.axes(axis, x.ndim), x.shape))
     if y.shape != z.shape[:-1]:
         raise ValueError(f"labels has shape {y.shape} beside logits of shape {x.shape}; expected {z.shape[:-1]}")
-    kept = None
-    if mask is not None:
-        kept = jnp.any(mask, axis=-1)
-        z, y = _masked(z, mask), jnp.where(kept, y, 0)
-    losses = loss_p.bind(z, _arguments.labels(y), jnp.zeros(0, jnp.float32), spec=per_row(DEFAULT)).astype(z.dtype)
-    return losses if kept is None else jnp.where(kept, losses, 0)
+    if mask is None:
+        return _losses(z, _arguments.labels(y))
+    has_elements = jnp.any(mask, axis=-1)
+    losses = _losses(z, _arguments.labels(jnp.where(has_elements, y, 0)))
+    return jnp.where(has_elements, losses, 0)
 
 
 def _floating(value: ArrayLike, name: str) -> jax.Array:
@@ -192,20 +247,22 @@ def _floating(value: ArrayLike, name: str) -> jax.Array:
     return array
 
 
-def _broadcast(z: jax.Array, q: Any, axis: Any, where: Any) -> tuple[Any, Any, Any]:
-    """Logits, probabilities and mask of one shape, with the classes last."""
-    shape = z.shape if q is None else jnp.broadcast_shapes(z.shape, q.shape)
-    found = _arguments.axes(axis, len(shape))
-    classes = ClassesLast(found, shape)
-    mask = None
-    if where is not None:
-        mask = _arguments.as_array(where, "where")
-        if mask.ndim != len(shape):
-            mask = jnp.expand_dims(mask, found)
-        mask = classes.move(mask)
-    return classes.move(z), None if q is None else classes.move(q), mask
+def _included(logits: jax.Array, where: ArrayLike | None, classes: ClassesLast) -> tuple[jax.Array, jax.Array | None]:
+    """Move the classes of logits last and set elements that `where` excludes to −inf; also return the mask, moved."""
+    z = classes.move(logits)
+    if where is None:
+        return z, None
+    mask = _arguments.as_array(where, "where")
+    if mask.ndim != len(classes.shape):
+        mask = jnp.expand_dims(mask, classes.axes)
+    mask = classes.move(mask)
+    has_elements = jnp.any(mask, axis=-1, keepdims=True)
+    # 0 in rows without elements, because the loss of a row of only −inf is NaN.
+    excluded = jnp.where(has_elements, -jnp.inf, 0).astype(z.dtype)
+    return jnp.where(mask, z, excluded), mask
 
 
-def _masked(z: jax.Array, mask: jax.Array) -> jax.Array:
-    """Logits of −inf where the mask is false; of 0 in a row without elements, whose loss would be NaN."""
-    return jnp.where(mask, z, jnp.where(jnp.any(mask, axis=-1, keepdims=True), -jnp.inf, 0).astype(z.dtype))
+def _losses(z: jax.Array, target: jax.Array) -> jax.Array:
+    """Losses without options, in the dtype of the logits, as Optax returns them."""
+    no_weight = jnp.zeros(0, jnp.float32)
+    return loss_p.bind(z, target, no_weight, spec=per_row(DEFAULT)).astype(z.dtype)
