@@ -62,18 +62,24 @@ def linear_cross_entropy(
     -------
     Array
         Loss in nats: a scalar, or for "none" of the shape of `x` without D; float64 for float64 logits, otherwise
-        float32. Differentiable to any order.
+        float32. Differentiable to any order with respect to `x`, `W`, `bias`, class probabilities and `weight`, in
+        forward and reverse mode.
 
     Raises
     ------
     TypeError, ValueError, jax.errors.JaxRuntimeError
-        As for `cross_entropy`; also if the shapes of `x`, `W` and `bias` do not match.
+        As for `cross_entropy`; also if the shapes of `x`, `W` and `bias` do not match, or `softcap` or `chunk_rows` is
+        not a positive number.
 
     Notes
     -----
     The products are JAX's, with its accuracy and `jax.default_matmul_precision`; 16-bit operands give float32 logits.
-    Derivatives compute the logits of a chunk again: one more product for a gradient. Gradients and Hessian-vector
-    products store no logits either.
+    The loss of these logits is as accurate as in `cross_entropy`. Derivatives compute the logits of a chunk again: one
+    more product for a gradient. Gradients and Hessian-vector products store no logits either.
+
+    References
+    ----------
+    Hsu et al., "Liger Kernel", 2024, arXiv:2410.10989; softcap: Gemma Team, 2024, arXiv:2408.00118, §2.
 
     Examples
     --------

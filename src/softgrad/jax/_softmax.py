@@ -41,13 +41,20 @@ def softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -> ja
     TypeError
         If `x` is not numeric, or is complex.
     ValueError
-        If `axis` is out of range or names an axis twice.
+        If `axis` is out of range or contains an axis twice, or `where` cannot be broadcast.
 
     Notes
     -----
     On the CPU at most 2 ULP from the exact result for float32 and float64, in one native pass, under jax.jit and
-    outside. On other devices the same formulas run as JAX operations. A row of only −inf, and every row with +inf or
-    NaN, is NaN.
+    outside. On other devices the same formulas run as JAX operations. Only the result is allocated, and copies with the
+    classes last if they are not.
+
+    A logit of −inf has probability 0. Rows that contain NaN or +inf, or only −inf, give NaN. A single class has
+    probability 1. An empty class axis gives an empty result.
+
+    References
+    ----------
+    Goodfellow, Bengio & Courville, *Deep Learning*, 2016, eq. 6.29.
 
     Examples
     --------
@@ -76,11 +83,30 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -
     Returns
     -------
     Array
-        Log-probabilities in nats, of the shape and dtype of `x`. Differentiable to any order.
+        Log-probabilities in nats, of the shape and dtype of `x`. Differentiable to any order, in forward and reverse
+        mode.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `softmax`.
 
     Notes
     -----
-    Accuracy and errors as for `softmax`: log p near 0 is as accurate as any other.
+    Accuracy, memory and special values as for `softmax`, even if the probability is nearly one and its logarithm nearly
+    zero. A logit of −inf has log-probability −inf.
+
+    References
+    ----------
+    Blanchard, Higham & Higham, "Accurately computing the log-sum-exp and softmax functions", IMA J. Numer. Anal. 41,
+    2021, eq. 1.3.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from softgrad.jax import log_softmax
+    >>> log_softmax(jnp.array([0.0, 40.0]))
+    Array([-4.000000e+01, -4.248354e-18], dtype=float32)
     """
     return _like_logits(log_softmax_p, x, axis, where, -jnp.inf)
 
@@ -93,7 +119,9 @@ def logsumexp(
     return_sign: bool = False,
     where: ArrayLike | None = None,
 ) -> jax.Array | tuple[jax.Array, jax.Array]:
-    r"""Log Σ b exp(a) along one axis or several; a replacement for jax.scipy.special.logsumexp.
+    r"""Logarithm of a sum of exponentials along one axis or several; a replacement for jax.scipy.special.logsumexp.
+
+    .. math:: \operatorname{lse}(a) = \log \sum_j b_j e^{a_j}
 
     Parameters
     ----------
@@ -113,11 +141,32 @@ def logsumexp(
     Returns
     -------
     Array, or with `return_sign` a tuple of two
-        In nats, of the dtype of `a`; −inf for a sum over nothing. Differentiable to any order.
+        In nats, of the dtype of `a` and its shape without `axis`; with `return_sign` also the signs. Differentiable to
+        any order, in forward and reverse mode.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `softmax`.
 
     Notes
     -----
-    At most 2 ULP of max(|lse|, max |a|) from the exact result on the CPU.
+    On the CPU at most 2 ULP of max(abs(lse), max(abs(a))) from the exact result for float32 and float64. The array is
+    read once, and only the result is written.
+
+    Rows that are empty or contain only −inf give −inf; rows with +inf give +inf, unless they also contain NaN.
+
+    References
+    ----------
+    Blanchard, Higham & Higham, "Accurately computing the log-sum-exp and softmax functions", IMA J. Numer. Anal. 41,
+    2021, eq. 1.2.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from softgrad.jax import logsumexp
+    >>> logsumexp(jnp.array([1000.0, 1000.0]))
+    Array(1000.6932, dtype=float32)
     """
     if b is not None or return_sign:
         return jax.scipy.special.logsumexp(a, axis, b, keepdims, return_sign, where)
