@@ -38,7 +38,9 @@ def test_signs_and_factors():
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("shape, axis", [((0, 3), 1), ((3, 0), 1), ((0,), 0), ((), None), ((2, 1), 1)], ids=str)
+@pytest.mark.parametrize(
+    "shape, axis", [((0, 3), 1), ((3, 0), 1), ((0,), 0), ((), None), ((2, 1), 1), ((0, 3, 4), (1, 2))], ids=str
+)
 def test_shapes_with_little(shape, axis):
     x = np.ones(shape, np.float32)
     for name in ("softmax", "log_softmax"):

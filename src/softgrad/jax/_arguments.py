@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,27 +78,28 @@ def axes(axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 class ClassesLast(NamedTuple):
-    """How to move some axes, whose elements are the classes, to the end, as one axis."""
+    """Arrays of one shape with the axes of the classes moved to the end, as one axis."""
 
     axes: tuple[int, ...]
     shape: tuple[int, ...]
 
     def move(self, array: jax.Array) -> jax.Array:
-        """An array of that shape, with the classes last."""
-        last = tuple(range(-len(self.axes), 0))
-        moved = jnp.moveaxis(jnp.broadcast_to(array, self.shape), self.axes, last)
-        return moved.reshape(*moved.shape[: array_rows(self)], -1) if len(self.axes) != 1 else moved
+        """Broadcast an array to the shape, and move its classes to the last axis."""
+        moved = jnp.moveaxis(jnp.broadcast_to(array, self.shape), self.axes, self._last())
+        return moved.reshape(*self._rows(), math.prod(self._classes()))
 
     def move_back(self, array: jax.Array) -> jax.Array:
-        """The reverse."""
-        last = tuple(range(-len(self.axes), 0))
-        rows = [n for i, n in enumerate(self.shape) if i not in self.axes]
-        return jnp.moveaxis(array.reshape(*rows, *(self.shape[a] for a in self.axes)), last, self.axes)
+        """Restore the shape of an array with the classes on its last axis."""
+        return jnp.moveaxis(array.reshape(*self._rows(), *self._classes()), self._last(), self.axes)
 
+    def _last(self) -> tuple[int, ...]:
+        return tuple(range(-len(self.axes), 0))
 
-def array_rows(classes: ClassesLast) -> int:
-    """The number of axes that are rows."""
-    return len(classes.shape) - len(classes.axes)
+    def _rows(self) -> tuple[int, ...]:
+        return tuple(n for i, n in enumerate(self.shape) if i not in self.axes)
+
+    def _classes(self) -> tuple[int, ...]:
+        return tuple(self.shape[axis] for axis in self.axes)
 
 
 def target(value: Any, logits: jax.Array, axis: int, spec: LossSpec) -> jax.Array:
