@@ -9,10 +9,9 @@ import jax.numpy as jnp
 
 from softgrad import _closed_forms
 from softgrad._loss_spec import DEFAULT, per_row, shows_loss_options
-from softgrad._targets import Targets
 from softgrad.jax import _arguments
 from softgrad.jax._arguments import ClassesLast
-from softgrad.jax._primitives import loss_p
+from softgrad.jax._primitives import loss_p, targets
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -111,10 +110,9 @@ def cross_entropy(
         raise ValueError(f"logits has shape {z.shape}; expected at least one class along axis={axis}")
     y = _arguments.target(target, z, along, spec)
     w = _arguments.class_weight(weight, z.shape[along], z)
-    losses = loss_p.bind(jnp.moveaxis(z, along, -1), y, w, spec=per_row(spec))
-    labels, probabilities = (y, None) if jnp.issubdtype(y.dtype, jnp.integer) else (None, y)
-    targets = Targets(z.shape[along], labels, probabilities, z.ndim - 1, w if w.size else None)
-    return _closed_forms.reduced(losses, targets, spec)
+    z = jnp.moveaxis(z, along, -1)
+    losses = loss_p.bind(z, y, w, spec=per_row(spec))
+    return _closed_forms.reduced(losses, targets(z, y, w), spec)
 
 
 def softmax_cross_entropy(

@@ -33,15 +33,21 @@ _ARGUMENTS = {
     "softmax": "z", "log_softmax": "z", "logsumexp": "z", "loss": "zyw", "gradient": "zyws", "hvp": "zywsv",
 }  # fmt: skip
 _KINDS = {name: np.int32(kind) for kind, name in enumerate(("softmax", "log_softmax", "logsumexp"))}
-_WITHOUT_CLASSES = {"loss", "logsumexp"}
+# Results with one element for each row. All others have the shape of the logits.
+WITHOUT_CLASSES = {"loss", "push", "logsumexp"}
+
+
+def result_dtype(name: str, logits_dtype: Any) -> Any:
+    """The dtype of a primitive's result: at least float32 for sums over the classes, else that of the logits."""
+    return jnp.promote_types(logits_dtype, jnp.float32) if name in ("loss", "push") else logits_dtype
 
 
 @functools.cache
 def register_handlers() -> None:
-    """Tell XLA of the native handlers, once.
+    """Register the native handlers with XLA, once.
 
-    The first program to use them does so, not the import: if XLA refused a handler before JAX has started the CPU,
-    JAX would not start it at all.
+    The first program that uses them does so, not the import: if XLA refused a handler before JAX has started its CPU
+    backend, JAX could not start that at all.
     """
     jax.devices("cpu")
     for name, handler in _core.xla_handlers().items():
@@ -70,11 +76,11 @@ def _native(name: str, shapes: tuple[jax.ShapeDtypeStruct, ...], spec: LossSpec 
     if spec is not None:
         operands[1] = operands[0] if shapes[1].ndim == shapes[0].ndim else rows
         operands[2] = ("c",) if shapes[2].size else ("nothing",)
-    result = rows if name in _WITHOUT_CLASSES else (*rows, "c")
+    result = rows if name in WITHOUT_CLASSES else (*rows, "c")
     call = custom_partitioning(functools.partial(_call, name, spec))
 
     def partition(mesh: Any, arrays: Any, _: Any) -> Any:
-        """Every device has whole rows, those that it has of the logits."""
+        """Place the rows of every array where those of the logits are, each with all of its classes."""
         placed = arrays[0].sharding.spec
         sharded = {f"r{i}": axis for i, axis in enumerate(placed[: len(rows)])}
 
@@ -94,11 +100,11 @@ def _call(name: str, spec: LossSpec | None, *arrays: Any) -> Any:
     """Call a handler."""
     register_handlers()
     logits = arrays[0]
-    dtype = jnp.promote_types(logits.dtype, jnp.float32) if name == "loss" else logits.dtype
-    shape = jax.ShapeDtypeStruct(logits.shape[:-1] if name in _WITHOUT_CLASSES else logits.shape, dtype)
+    shape = logits.shape[:-1] if name in WITHOUT_CLASSES else logits.shape
+    result = jax.ShapeDtypeStruct(shape, result_dtype(name, logits.dtype))
     if spec is None:
-        return jax.ffi.ffi_call("softgrad_softmax", shape)(*arrays, kind=_KINDS[name])
-    return jax.ffi.ffi_call(f"softgrad_{name}", shape)(
+        return jax.ffi.ffi_call("softgrad_softmax", result)(*arrays, kind=_KINDS[name])
+    return jax.ffi.ffi_call(f"softgrad_{name}", result)(
         *arrays,
         ignore_index=np.int64(spec.ignore_index or 0),
         has_ignore_index=spec.ignore_index is not None,

@@ -30,11 +30,9 @@ if TYPE_CHECKING:
 
     from softgrad._loss_spec import LossSpec
 
-_KEEPS_CLASSES = {"gradient", "hvp", "softmax", "log_softmax"}
-
 
 def _primitive(name: str, closed_form: Callable[..., Any], on_cpu: Callable[..., Any] | None = None) -> Primitive:
-    """A primitive whose result has the rows of its first argument, with the classes or without."""
+    """A primitive whose result has the rows of the logits, its first argument, with the classes or without."""
     primitive = Primitive(f"softgrad_{name}")
 
     @functools.cache
@@ -42,7 +40,7 @@ def _primitive(name: str, closed_form: Callable[..., Any], on_cpu: Callable[...,
         return jax.jit(lambda *arrays: primitive.bind(*arrays, **options))
 
     def aval(z: Any, *_: Any, **__: Any) -> Any:
-        return _aval(z, name in _KEEPS_CLASSES, name in ("loss", "push"))
+        return _aval(name, z)
 
     primitive.def_impl(lambda *arrays, **options: jitted(**options)(*arrays))
     primitive.def_abstract_eval(aval)
@@ -51,38 +49,38 @@ def _primitive(name: str, closed_form: Callable[..., Any], on_cpu: Callable[...,
     return primitive
 
 
-def _aval(z: Any, keeps_classes: bool, is_loss: bool) -> Any:
-    """From the abstract value of the logits, whose sharding it keeps."""
-    dtype = jnp.promote_types(z.dtype, jnp.float32) if is_loss else z.dtype
-    if keeps_classes:
+def _aval(name: str, z: Any) -> Any:
+    """The abstract value of a result: that of the logits, with their sharding, in its own shape and dtype."""
+    dtype = _lowering.result_dtype(name, z.dtype)
+    if name not in _lowering.WITHOUT_CLASSES:
         return z.update(dtype=dtype, weak_type=False)
     spec = jax.sharding.PartitionSpec(*z.sharding.spec[: z.ndim - 1])
     return z.update(shape=z.shape[:-1], dtype=dtype, weak_type=False, sharding=z.sharding.update(spec=spec))
 
 
 def _batched(primitive: Primitive, arrays: Any, dims: Any, **options: Any) -> Any:
-    """Leading axes are rows: every argument gets the batch in front."""
+    """The rule of vmap: the batch becomes the first axis of every argument, and so more rows."""
     size = next(a.shape[d] for a, d in zip(arrays, dims, strict=True) if d is not None)
     moved = [
         jnp.broadcast_to(a, (size, *a.shape)) if d is None else jnp.moveaxis(a, d, 0)
         for a, d in zip(arrays, dims, strict=True)
     ]
-    if len(arrays) > 2:  # class weights: one for all rows, or one per element of the batch
-        if dims[2] is None:
-            moved[2] = arrays[2]
-        else:
+    if len(arrays) > 2:  # losses: class weights have no rows, and one call takes one set of them
+        if dims[2] is not None:
             return jax.lax.map(lambda a: primitive.bind(*a, **options), tuple(moved)), 0
+        moved[2] = arrays[2]
     return primitive.bind(*moved, **options), 0
 
 
-def _targets(z: Any, y: Any, w: Any) -> Targets:
+def targets(z: Any, y: Any, w: Any) -> Targets:
+    """The arguments of a loss as targets of logits z, of which only the shape is read."""
     labels, probabilities = (None, y) if jnp.issubdtype(y.dtype, jnp.floating) else (y, None)
     weight = w if w.size else None
     return Targets(z.shape[-1], labels, probabilities, z.ndim - 1, weight)
 
 
 def _loss_form(z: Any, y: Any, w: Any, *, spec: LossSpec) -> Any:
-    return _marked(_closed_forms.cross_entropy(z, _targets(z, y, w), spec), z, y, spec)
+    return _marked(_closed_forms.cross_entropy(z, targets(z, y, w), spec), z, y, spec)
 
 
 def _marked(rows: Any, z: Any, y: Any, spec: LossSpec) -> Any:
@@ -103,15 +101,15 @@ def _push(gradient: Callable[..., Any], z: Any, y: Any, w: Any, t: Any, *, spec:
     """Σ g t from the gradient; 0 in ignored rows, whatever t holds."""
     one = jnp.ones(z.shape[:-1], _wide(z))
     product = gradient(z, y, w, one, spec=spec).astype(_wide(z)) * t
-    return jnp.sum(_closed_forms.kept_rows(product, _targets(z, y, w), spec), axis=-1)
+    return jnp.sum(_closed_forms.kept_rows(product, targets(z, y, w), spec), axis=-1)
 
 
 def _gradient_form(z: Any, y: Any, w: Any, s: Any, *, spec: LossSpec) -> Any:
-    return _marked(_closed_forms.cross_entropy_grad(z, s, _targets(z, y, w), spec), z, y, spec)
+    return _marked(_closed_forms.cross_entropy_grad(z, s, targets(z, y, w), spec), z, y, spec)
 
 
 def _hvp_form(z: Any, y: Any, w: Any, s: Any, v: Any, *, spec: LossSpec) -> Any:
-    return _marked(_closed_forms.cross_entropy_hvp(z, s, v, _targets(z, y, w), spec), z, y, spec)
+    return _marked(_closed_forms.cross_entropy_hvp(z, s, v, targets(z, y, w), spec), z, y, spec)
 
 
 loss_p = _primitive("loss", _loss_form)
@@ -142,24 +140,25 @@ def _wide(z: Any) -> Any:
 
 def _composed_loss(z: Any, y: Any, w: Any, spec: LossSpec) -> Any:
     """The loss in operations that JAX differentiates in y and w."""
-    targets = _targets(z, y, w)
     log_p = log_softmax_p.bind(z.astype(_wide(z)))
     lse = logsumexp_p.bind(z.astype(_wide(z))) if spec.z_loss else None
-    return _closed_forms.loss_of_log_softmax(log_p, lse, targets, spec)
+    return _closed_forms.loss_of_log_softmax(log_p, lse, targets(z, y, w), spec)
+
+
+def _composed_gradient(z: Any, y: Any, w: Any, s: Any, spec: LossSpec) -> Any:
+    _, vjp = jax.vjp(lambda z: _composed_loss(z, y, w, spec).astype(s.dtype), z)
+    return vjp(s)[0]
 
 
 def _change_in_targets(function: Callable[..., Any], y: Any, w: Any, dy: Any, dw: Any) -> list[Any]:
-    """The change of function(y, w) with those of class probabilities and class weights, if there are any."""
+    """The derivative of function(y, w) along the tangents of y and w, in a list that is empty if both are 0."""
     if _is_zero(dy) and _is_zero(dw):
         return []
-    moved = [(value, change) for value, change in ((y, dy), (w, dw)) if not _is_zero(change)]
-
-    def of_moved(*values: Any) -> Any:
-        given = iter(values)
-        return function(*(value if _is_zero(change) else next(given) for value, change in ((y, dy), (w, dw))))
-
-    primals, tangents = zip(*moved, strict=True)
-    return [jax.jvp(of_moved, primals, tangents)[1]]
+    if _is_zero(dw):
+        return [jax.jvp(lambda y: function(y, w), (y,), (dy,))[1]]
+    if _is_zero(dy):
+        return [jax.jvp(lambda w: function(y, w), (w,), (dw,))[1]]
+    return [jax.jvp(function, (y, w), (dy, dw))[1]]
 
 
 def _loss_jvp(primals: Any, tangents: Any, *, spec: LossSpec) -> Any:
@@ -193,12 +192,7 @@ def _gradient_jvp(primals: Any, tangents: Any, *, spec: LossSpec) -> Any:
     changes = [] if _is_zero(ds) else [gradient_p.bind(z, y, w, ds, spec=spec)]
     if not _is_zero(dz):
         changes.append(hvp_p.bind(z, y, w, s, dz, spec=spec))
-
-    def composed(y: Any, w: Any) -> Any:
-        _, vjp = jax.vjp(lambda z: _composed_loss(z, y, w, spec).astype(s.dtype), z)
-        return vjp(s)[0]
-
-    changes += _change_in_targets(composed, y, w, dy, dw)
+    changes += _change_in_targets(lambda y, w: _composed_gradient(z, y, w, s, spec), y, w, dy, dw)
     return result, _summed(changes, result)
 
 
@@ -211,32 +205,30 @@ def _hvp_jvp(primals: Any, tangents: Any, *, spec: LossSpec) -> Any:
         changes.append(hvp_p.bind(z, y, w, s, dv, spec=spec))
     if not _is_zero(dz):
         changes.append(_third_derivative(z, y, w, s, v, dz, spec))
-
-    def composed(y: Any, w: Any) -> Any:
-        def gradient(z: Any) -> Any:
-            _, vjp = jax.vjp(lambda z: _composed_loss(z, y, w, spec).astype(s.dtype), z)
-            return vjp(s)[0]
-
-        return jax.jvp(gradient, (z,), (v,))[1]
-
-    changes += _change_in_targets(composed, y, w, dy, dw)
+    changes += _change_in_targets(
+        lambda y, w: jax.jvp(lambda z: _composed_gradient(z, y, w, s, spec), (z,), (v,))[1], y, w, dy, dw
+    )
     return result, _summed(changes, result)
 
 
 def _third_derivative(z: Any, y: Any, w: Any, s: Any, v: Any, dz: Any, spec: LossSpec) -> Any:
-    wide, targets = z.astype(_wide(z)), _targets(z, y, w)
+    wide = z.astype(_wide(z))
     p = softmax_p.bind(wide)
     lse = logsumexp_p.bind(wide) if spec.z_loss else None
     result = _closed_forms.third_derivative(
-        p, lse, v.astype(wide.dtype), dz.astype(wide.dtype), targets, spec, _softmax_product
+        p, lse, v.astype(wide.dtype), dz.astype(wide.dtype), targets(z, y, w), spec, _softmax_product
     )
     return (result * s[..., None]).astype(z.dtype)
 
 
-def _softmax_product(p: Any, v: Any) -> Any:
-    """J v = p ∘ (v − pᵀv), from differences with v at a largest p."""
+def _centred(p: Any, v: Any) -> Any:
+    """V − pᵀv, from differences with v at a largest p, which do not cancel."""
     difference = v - jnp.take_along_axis(v, jnp.argmax(p, axis=-1, keepdims=True), axis=-1)
-    return p * (difference - jnp.sum(p * difference, axis=-1, keepdims=True))
+    return difference - jnp.sum(p * difference, axis=-1, keepdims=True)
+
+
+def _softmax_product(p: Any, v: Any) -> Any:
+    return p * _centred(p, v)
 
 
 def _push_transpose(ct: Any, z: Any, y: Any, w: Any, t: Any, *, spec: LossSpec) -> Any:
@@ -269,11 +261,8 @@ def _softmax_jvp(primals: Any, tangents: Any) -> Any:
 
 
 def _log_softmax_jvp(primals: Any, tangents: Any) -> Any:
-    """L v = v − 1 pᵀv, from differences with v at a largest p."""
     (z,), (v,) = primals, tangents
-    p = softmax_p.bind(z)
-    difference = v - jnp.take_along_axis(v, jnp.argmax(p, axis=-1, keepdims=True), axis=-1)
-    return log_softmax_p.bind(z), difference - jnp.sum(p * difference, axis=-1, keepdims=True)
+    return log_softmax_p.bind(z), _centred(softmax_p.bind(z), v)
 
 
 def _logsumexp_jvp(primals: Any, tangents: Any) -> Any:
