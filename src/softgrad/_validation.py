@@ -6,6 +6,7 @@ before anything is written.
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -378,6 +379,29 @@ def linear_head(x: Array, weights: Array, bias: Array | None) -> None:
         if bias.shape != weights.shape[:1]:
             raise ValueError(f"bias has shape {bias.shape}; expected {weights.shape[:1]}, one value for each class")
         same_dtype(x, "x", bias, "bias")
+
+
+def softcap(value: float | None) -> float:
+    """The bound of cap · tanh(logits / cap); 0 for None."""
+    if value is None:
+        return 0.0
+    cap = real(value, "softcap")
+    if not 0 < cap < math.inf:
+        raise ValueError(f"softcap={value}; expected a positive number or None")
+    return cap
+
+
+def chunk_rows(value: int | None) -> int:
+    """The number of rows whose logits are in memory at a time; 0 for None: as many as fit."""
+    if value is None:
+        return 0
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"chunk_rows={value!r}; expected a positive integer or None") from None
+    if count < 1:
+        raise ValueError(f"chunk_rows={value}; expected a positive integer or None")
+    return count
 
 
 def linear_direction(value: ArrayLike, weights: Array, bias: Array | None, function: str) -> Array:

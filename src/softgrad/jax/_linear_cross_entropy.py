@@ -10,9 +10,8 @@ import jax.numpy as jnp
 
 from softgrad import _closed_forms, _validation
 from softgrad._loss_spec import per_row, shows_loss_options
-from softgrad._targets import Targets
 from softgrad.jax import _arguments
-from softgrad.jax._primitives import loss_p
+from softgrad.jax._primitives import loss_p, targets
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -93,29 +92,26 @@ def linear_cross_entropy(
     features, coefficients = _arguments.logits(x, "x"), _arguments.logits(W, "W")
     b = None if bias is None else _arguments.logits(bias, "bias")
     _check_head(features, coefficients, b)
-    cap, classes = _softcap(softcap), len(coefficients)
+    cap, classes = _validation.softcap(softcap), len(coefficients)
     rows = features.shape[:-1]
-    shaped = jax.ShapeDtypeStruct((*rows, classes), _dtype(features, coefficients, b))
-    y = _arguments.target(target, shaped, len(rows), spec)
-    w = _arguments.class_weight(weight, classes, shaped)
+    logits = jax.ShapeDtypeStruct((*rows, classes), _dtype(features, coefficients, b))
+    y = _arguments.target(target, logits, len(rows), spec)
+    w = _arguments.class_weight(weight, classes, logits)
     n = math.prod(rows)
-    most = _chunk_rows(chunk_rows) or max(1, _CHUNK_BYTES // max(1, classes * shaped.dtype.itemsize))
-    has_labels = jnp.issubdtype(y.dtype, jnp.integer)
-    flat = features.reshape(n, features.shape[-1]), y.reshape((n,) if has_labels else (n, classes))
+    size = _validation.chunk_rows(chunk_rows) or max(1, _CHUNK_BYTES // (classes * logits.dtype.itemsize))
+    flat = features.reshape(n, features.shape[-1]), y.reshape(n, *y.shape[len(rows) :])
 
     def losses_of(x: jax.Array, y: jax.Array) -> jax.Array:
-        return loss_p.bind(_logits(x, coefficients, b, cap, shaped.dtype), y, w, spec=per_row(spec))
+        return loss_p.bind(_logits(x, coefficients, b, cap, logits.dtype), y, w, spec=per_row(spec))
 
-    losses = _by_chunks(jax.checkpoint(losses_of), flat, n, min(most, max(n, 1))).reshape(rows)
-    labels, probabilities = (flat[1].reshape(rows), None) if has_labels else (None, y)
-    targets = Targets(classes, labels, probabilities, len(rows), w if w.size else None)
-    return _closed_forms.reduced(losses, targets, spec)
+    losses = _by_chunks(jax.checkpoint(losses_of), flat, n, size).reshape(rows)
+    return _closed_forms.reduced(losses, targets(logits, y, w), spec)
 
 
 def _by_chunks(losses_of: Any, arrays: tuple[jax.Array, ...], n: int, size: int) -> jax.Array:
     """The losses of all rows, in as few equal chunks as have at most `size` rows.
 
-    The last one is padded with zeros: a shorter one outside of the loop would take a gradient of W of its own.
+    The last one is padded with zeros: a shorter one after the loop would need memory for another gradient of W.
     """
     count = -(-n // size)
     if count <= 1:
@@ -153,22 +149,3 @@ def _check_head(x: jax.Array, W: jax.Array, bias: jax.Array | None) -> None:
         raise ValueError("W has no rows: no classes; expected at least one")
     if bias is not None and bias.shape != W.shape[:1]:
         raise ValueError(f"bias has shape {bias.shape}; expected {W.shape[:1]}, one value for each class")
-
-
-def _softcap(value: float | None) -> float:
-    if value is None:
-        return 0.0
-    cap = _validation.real(value, "softcap")
-    if not 0 < cap < math.inf:
-        raise ValueError(f"softcap={value}; expected a positive number or None")
-    return cap
-
-
-def _chunk_rows(value: int | None) -> int:
-    if value is None:
-        return 0
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"chunk_rows={value!r}; expected a positive integer or None")
-    if value < 1:
-        raise ValueError(f"chunk_rows={value}; expected a positive integer or None")
-    return value

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 from torch.compiler import is_compiling
 
-from softgrad import _loss_spec, _validation
+from softgrad import _loss_spec
 from softgrad.torch._kernels import DTYPES, without
 
 if TYPE_CHECKING:
@@ -308,29 +308,6 @@ def _no_ignored_row(spec: LossSpec) -> None:
             f"ignore_index={spec.ignore_index} needs class indices, but target holds class probabilities; set the rows "
             "to drop to zeros instead"
         )
-
-
-def softcap(value: float | None) -> float:
-    """The bound of cap · tanh(logits / cap); 0 for None."""
-    if value is None:
-        return 0.0
-    cap = _validation.real(value, "softcap")
-    if not 0 < cap < float("inf"):
-        raise ValueError(f"softcap={value}; expected a positive number or None")
-    return cap
-
-
-def chunk_rows(value: int | None) -> int:
-    """The number of rows whose logits are in memory at a time; 0 for None: as many as fit."""
-    if value is None:
-        return 0
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"chunk_rows={value!r}; expected a positive integer or None") from None
-    if count < 1:
-        raise ValueError(f"chunk_rows={value}; expected a positive integer or None")
-    return count
 
 
 def _require_tensor(value: Any, name: str, function: str) -> None:

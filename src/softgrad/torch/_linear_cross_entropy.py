@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.overrides import handle_torch_function, has_torch_function
 
+from softgrad import _validation
 from softgrad.torch import _arguments
 from softgrad.torch._autograd import kept_features, linear_loss
 from softgrad.torch._cross_entropy import cross_entropy, narrowed
@@ -111,7 +112,7 @@ def linear_cross_entropy(
     spec = _arguments.loss_spec(
         ignore_index=ignored, reduction=reduction, label_smoothing=label_smoothing, z_loss=z_loss
     )
-    cap, rows = _arguments.softcap(softcap), _arguments.chunk_rows(chunk_rows)
+    cap, rows = _validation.softcap(softcap), _validation.chunk_rows(chunk_rows)
     x, W = as_autocast(input), as_autocast(linear_weight)
     bias = None if linear_bias is None else as_autocast(linear_bias)
     target = _arguments.linear_target(target, weight, input.shape[:-1], input, W, spec)

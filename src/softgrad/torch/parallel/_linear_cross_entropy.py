@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.overrides import handle_torch_function, has_torch_function
 
+from softgrad import _validation
 from softgrad.torch import _arguments, _shards
 from softgrad.torch._autograd import all_rows, sharded_linear_loss
 from softgrad.torch._cross_entropy import narrowed
@@ -108,7 +109,7 @@ def linear_cross_entropy(
             ignore_index=-100 if ignore_index is None else ignore_index, reduction=reduction,
             label_smoothing=label_smoothing, z_loss=z_loss,
         )  # fmt: skip
-        cap, rows = _arguments.softcap(softcap), _arguments.chunk_rows(chunk_rows)
+        cap, rows = _validation.softcap(softcap), _validation.chunk_rows(chunk_rows)
         if local_weight.ndim > 2:
             raise RuntimeError(f"local_weight has shape {tuple(local_weight.shape)}; expected (C_r, D)")
         if sequence_parallel:
