@@ -4,14 +4,13 @@ Both start from the same coefficients and see the same batches. Then both losses
 tells which is right about the rows that the network is sure of.
 """
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import digits
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,8 +19,7 @@ from jax import Array
 import softgrad.jax
 
 LAYERS = 64, 128, 64, 10  # pixels, hidden units, classes
-TRAINING_ROWS, BATCH_ROWS, LEARNING_RATE = 1347, 64, 3e-3
-WHOLE_BATCHES = TRAINING_ROWS // BATCH_ROWS * BATCH_ROWS
+BATCH_ROWS, LEARNING_RATE = 64, 3e-3
 FIGURES = "  {:>8} {:>8}"  # of the two networks
 Rows = tuple[Array, Array]  # pixels and labels
 State = tuple[Any, Any, Any, Array]  # coefficients, Adam's means of gradients and of their squares, steps
@@ -90,7 +88,8 @@ def train(training: Rows, held_out: Rows, epochs: int, seed: int) -> dict[str, S
     print(f"{'training loss':>24}{'held-out loss':>19}{'held-out accuracy':>19}")
     print("epoch" + FIGURES.format(*LOSSES) * 3)
     for epoch in range(1, epochs + 1):
-        batches = shuffle.permutation(TRAINING_ROWS)[:WHOLE_BATCHES].reshape(-1, BATCH_ROWS)
+        whole_batches = shuffle.permutation(digits.TRAINING_ROWS)[: digits.TRAINING_ROWS // BATCH_ROWS * BATCH_ROWS]
+        batches = whole_batches.reshape(-1, BATCH_ROWS)
         for name, loss in LOSSES.items():
             begin = perf_counter()
             states[name] = jax.block_until_ready(epoch_of_steps(loss, states[name], training, batches))
@@ -111,38 +110,13 @@ def loss_and_slope(loss: Loss, logits: Array, labels: Array) -> tuple[np.ndarray
     return np.asarray(losses), np.asarray(gradients)[np.arange(len(labels)), labels]
 
 
-def compare(logits: Array, labels: Array) -> None:
-    z, at_label = np.asarray(logits, np.float64), (np.arange(len(labels)), labels)
-    margins = np.exp(z - z[at_label][:, None])
-    margins[at_label] = 0
-    others = margins.sum(1)
-    exact, exact_slope = np.log1p(others), -others / (1 + others)
-    optax, optax_slope = loss_and_slope(LOSSES["optax"], logits, labels)
-    loss, slope = loss_and_slope(LOSSES["softgrad"], logits, labels)
-    print(f"\nSome held-out rows, the surest first:\n{'loss':>18}{'derivative by the logit of the label':>49}")
-    print("      optax   softgrad    float64" * 2)
-    for row in exact.argsort()[[int(len(labels) * q) for q in (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)]]:
-        columns = optax, loss, exact, optax_slope, slope, exact_slope
-        print("".join(f"{column[row]:z11.2e}" for column in columns))
-    print(f"\nAll {len(labels)} held-out rows:")
-    for name, losses, slopes in (("optax", optax, optax_slope), ("softgrad", loss, slope)):
-        zeros = f"{(losses == 0).sum()} losses and {(slopes == 0).sum()} derivatives are 0"
-        print(f"{name:>10}: {zeros}, largest relative error {(abs(losses - exact) / exact).max():.1g}")
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=60, help="passes over the training rows (default: 60)")
-    parser.add_argument("--seed", type=int, default=0, help="of coefficients, split and batches (default: 0)")
-    options = parser.parse_args()
-    if options.epochs < 1:
-        parser.error(f"--epochs {options.epochs}: expected at least 1")
-    table = np.loadtxt(Path(__file__).with_name("digits.csv"), np.float32, delimiter=",", skiprows=1)
-    table = np.random.default_rng(options.seed).permutation(table)
-    pixels, labels = jnp.asarray(table[:, :-1] / 16), jnp.asarray(table[:, -1].astype(np.int32))
-    training, held_out = ((pixels[part], labels[part]) for part in (slice(TRAINING_ROWS), slice(TRAINING_ROWS, None)))
+    options = digits.options(__doc__)
+    training, held_out = (tuple(map(jnp.asarray, rows)) for rows in digits.read(options.seed))
     states = train(training, held_out, options.epochs, options.seed)
-    compare(logits_of(states["optax"][0], held_out[0]), held_out[1])
+    logits, labels = logits_of(states["optax"][0], held_out[0]), held_out[1]
+    results = {name: loss_and_slope(loss, logits, labels) for name, loss in LOSSES.items()}
+    digits.print_comparison(np.asarray(logits), np.asarray(labels), results)
 
 
 if __name__ == "__main__":
