@@ -100,17 +100,6 @@ void softmax(const Call& call) {
   kernels_in_use().softmax(args);
 }
 
-void softmax_vjp(const Call& call) {
-  ClassRows probs(call.argument(0, "probs"));
-  SoftmaxVjpArguments args = {};
-  args.dtype = probs.dtype;
-  args.probs = probs.rows;
-  args.v = probs.like(call.argument(1, "v"));
-  args.out = probs.like(call.result(0, "out"));
-  args.threads = probs.threads();
-  if (!probs.empty()) kernels_in_use().softmax_vjp(args);
-}
-
 // The elements of an array as T: in place, or widened from Narrow.
 template <class T, class Narrow>
 class Widened {
@@ -229,14 +218,6 @@ void loss(const Call& call) {
   kernels_in_use().cross_entropy(args);
 }
 
-void loss_and_gradient(const Call& call) {
-  Loss loss(call);
-  CrossEntropyArguments args = loss.arguments();
-  args.loss = loss.memory_of_losses(call.result(0, "loss"));
-  args.gradient = loss.logits.like(call.result(1, "gradient"));
-  kernels_in_use().cross_entropy(args);
-}
-
 void gradient(const Call& call) {
   Loss loss(call);
   Reals s = loss.row_factors(call.argument(3, "s"));
@@ -309,10 +290,8 @@ void hvp(const Call& call) {
 
 constexpr NamedHandler handlers[] = {
     {"softgrad_softmax", xla::handle<1, 1, softmax>},
-    {"softgrad_softmax_vjp", xla::handle<2, 1, softmax_vjp>},
     {"softgrad_loss", xla::handle<3, 1, loss>},
     {"softgrad_gradient", xla::handle<4, 1, gradient>},
-    {"softgrad_loss_and_gradient", xla::handle<3, 2, loss_and_gradient>},
     {"softgrad_hvp", xla::handle<5, 1, hvp>},
 };
 

@@ -116,7 +116,7 @@ class Call {
 
   Array argument(int64_t i, const char* name) const { return array(frame_.arguments, i, name); }
 
-  // An array that must be overwritten: a request for huge pages writes zeros into it.
+  // An array that the handler must overwrite: the request for huge pages may zero it.
   Array result(int64_t i, const char* name) const {
     Array result = array(frame_.results, i, name);
     int64_t bytes = result.size() * bytes_of(result.kernel_dtype());
@@ -173,16 +173,16 @@ inline bool answer_metadata_query(const CallFrame& frame) {
   return false;
 }
 
-// Numbers as C++ has them: XLA's threads take subnormal numbers for 0.
-class UsualFloatingPoint {
+// The default floating-point environment while it lives: that of XLA's threads flushes subnormal numbers to 0.
+class DefaultFloatingPoint {
  public:
-  UsualFloatingPoint() {
+  DefaultFloatingPoint() {
     std::fegetenv(&before_);
     std::fesetenv(FE_DFL_ENV);
   }
-  ~UsualFloatingPoint() { std::fesetenv(&before_); }
-  UsualFloatingPoint(const UsualFloatingPoint&) = delete;
-  UsualFloatingPoint& operator=(const UsualFloatingPoint&) = delete;
+  ~DefaultFloatingPoint() { std::fesetenv(&before_); }
+  DefaultFloatingPoint(const DefaultFloatingPoint&) = delete;
+  DefaultFloatingPoint& operator=(const DefaultFloatingPoint&) = delete;
 
  private:
   std::fenv_t before_;
@@ -192,7 +192,7 @@ class UsualFloatingPoint {
 template <int64_t arguments, int64_t results, void (*run)(const Call&)>
 Error* handle(CallFrame* frame) {
   if (answer_metadata_query(*frame)) return nullptr;
-  UsualFloatingPoint usual;
+  DefaultFloatingPoint default_floating_point;
   try {
     run(Call(*frame, arguments, results));
     return nullptr;

@@ -29,7 +29,7 @@ struct ApiVersion {
   int minor_version;
 };
 
-// What XLA asks of a handler when it is registered.
+// XLA queries it when a handler is registered.
 struct Metadata {
   size_t struct_size;
   ApiVersion api_version;
@@ -43,12 +43,12 @@ struct MetadataExtension {
 
 enum class ErrorCode : int { invalid_argument = 3, internal = 13 };
 
-struct Error;  // XLA's
+struct Error;  // opaque: created by XLA
 
 struct CreateErrorArguments {
   size_t struct_size;
   Extension* extensions;
-  const char* message;  // is copied
+  const char* message;  // copied by XLA
   ErrorCode code;
 };
 
@@ -75,7 +75,7 @@ struct Buffers {
   size_t struct_size;
   Extension* extensions;
   int64_t size;
-  void* types;  // in this version all the same
+  void* types;  // version 0.1 has one type, a buffer
   void** buffers;
 };
 
