@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import softgrad as sg
-from benchmarks import reference, tables
+from benchmarks import inputs, reference, tables
 from benchmarks.peers import jax_cross_entropy
 from benchmarks.suites import Suite
 from benchmarks.timing import Goal, TimedCase, Variant, at_most, faster
@@ -67,9 +67,7 @@ SUITE = Suite(
 def _loss_and_gradient(
     peers: Peers, shape: tuple[int, int], goals: Sequence[Goal], *, out: bool = False, copy: bool = False
 ) -> TimedCase:
-    rng = np.random.default_rng(0)
-    logits = _logits(rng, shape)
-    target = rng.integers(shape[1], size=shape[0])
+    logits, target = inputs.labelled_logits(shape)
     result = np.empty_like(logits) if out else None
     rows = reference.sampled_rows(*shape)
     gradient = reference.gradient(logits[rows], target[rows], np.float64) / shape[0]
@@ -108,7 +106,7 @@ def _jax_gradient(jax: Any, logits: Array, target: Array) -> Call:
 
 
 def _softmax(peers: Peers, shape: tuple[int, int], goals: Sequence[Goal], *, out: bool = False) -> TimedCase:
-    logits = _logits(np.random.default_rng(0), shape)
+    logits = inputs.logits(shape)
     result = np.empty_like(logits) if out else None
     rows = reference.sampled_rows(*shape)
     judge = Judge([Exact(reference.softmax(logits[rows], np.float64), rows)])
@@ -145,10 +143,6 @@ def _copy(array: Array) -> Variant:
         return Verdict(None, None if np.array_equal(result, array) else "different from the logits")
 
     return Variant("one copy", "numpy.copyto", lambda: np.copyto(result, array), judge)
-
-
-def _logits(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
-    return 3 * rng.standard_normal(shape, np.float32)
 
 
 def _title(work: str, shape: tuple[int, int], out: bool) -> str:

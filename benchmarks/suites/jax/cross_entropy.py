@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import softgrad.jax
-from benchmarks import reference, tables
+from benchmarks import inputs, reference, tables
 from benchmarks.suites.jax.softmax import compiled
 from benchmarks.timing import Goal, TimedCase, Variant
 from benchmarks.verdict import Exact, Judge
@@ -42,7 +42,7 @@ def _of_logsumexp(z: Any, labels: Any) -> Any:
 
 def gradient(shape: tuple[int, ...], goals: Sequence[Goal] = ()) -> TimedCase:
     """value_and_grad of the mean loss."""
-    z, labels = arrays(shape)
+    z, labels = inputs.labelled_logits(shape)
     rows = reference.sampled_rows(*shape)
     exact = reference.gradient(z[rows], labels[rows], np.float64) / shape[0]
     judge = Judge([Exact(reference.mean_loss(z, labels)), Exact(exact, rows)])
@@ -51,9 +51,8 @@ def gradient(shape: tuple[int, ...], goals: Sequence[Goal] = ()) -> TimedCase:
 
 def hessian_product(shape: tuple[int, ...], goals: Sequence[Goal] = ()) -> TimedCase:
     """H v of the mean loss: the derivative of its gradient along v."""
-    z, labels = arrays(shape)
-    rng: Any = np.random.default_rng(1)
-    v = rng.standard_normal(shape, np.float32)
+    z, labels = inputs.labelled_logits(shape)
+    v = np.random.default_rng(1).standard_normal(shape, np.float32)
     rows = reference.sampled_rows(*shape)
     exact, _ = reference.hessian_product(z[rows], v[rows])
     judge = Judge([Exact(exact / shape[0], rows)], allowed_ulp=None)
@@ -76,10 +75,3 @@ def _case(
         Variant(name, what, compiled(derivative(loss_of), *arguments)) for name, (what, loss_of) in losses().items()
     ]
     return TimedCase(f"{work}, {tables.shape(shape)}", "float32", shape, judge, variants, goals)
-
-
-def arrays(shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """Logits and labels, the same in every call."""
-    rng: Any = np.random.default_rng(0)
-    z = 3 * rng.standard_normal(shape, np.float32)
-    return z, rng.integers(shape[1], size=shape[0])

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 import softgrad.jax
-from benchmarks import tables
+from benchmarks import inputs, tables
 from benchmarks.memory import LossMemoryCase
 from benchmarks.suites.jax import cross_entropy
 
@@ -58,18 +57,14 @@ def prepare_loss(function: str, library: str, shape: tuple[int, ...]) -> Callabl
 
 def logits_arguments(library: str, shape: tuple[int, ...]) -> tuple[list[Array], Array, Callable[..., Any]]:
     """Logits, labels and a loss of both."""
-    z, labels = cross_entropy.arrays(shape)
+    z, labels = inputs.labelled_logits(shape)
     _, loss_of = cross_entropy.losses()[library]
     return [z], labels, loss_of
 
 
 def head_arguments(library: str, shape: tuple[int, ...]) -> tuple[list[Array], Array, Callable[..., Any]]:
     """Features and coefficients, labels, and a loss of all three."""
-    rows, features, classes = shape
-    rng: Any = np.random.default_rng(0)
-    x = rng.standard_normal((rows, features), np.float32)
-    W = rng.standard_normal((classes, features), np.float32) * np.float32(3 / np.sqrt(features))
-    labels = rng.integers(classes, size=rows)
+    x, W, labels = inputs.linear_head(shape)
     if library == "softgrad":
         return [x, W], labels, softgrad.jax.linear_cross_entropy
     _, loss_of = cross_entropy.losses()[library]

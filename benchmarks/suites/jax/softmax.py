@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 import softgrad.jax
-from benchmarks import reference, tables
+from benchmarks import inputs, reference, tables
 from benchmarks.timing import Goal, TimedCase, Variant
 from benchmarks.verdict import Exact, Judge, Verdict
 
@@ -23,14 +23,14 @@ LEAST_CALL = "x + 1"
 
 def speed(shape: tuple[int, ...], goals: Sequence[Goal] = ()) -> TimedCase:
     """Probabilities of rows."""
-    z = _logits(shape)
+    z = inputs.logits(shape)
     variants = [_ours(z), Variant("JAX", "nn.softmax", compiled(jax.nn.softmax, z))]
     return TimedCase(f"softmax, {tables.shape(shape)}", "float32", shape, _judge(z), variants, goals)
 
 
 def overhead(goals: Sequence[Goal] = ()) -> TimedCase:
     """A call with next to no arithmetic, beside one with the least that JAX can compile."""
-    z = _logits(SMALL)
+    z = inputs.logits(SMALL)
 
     def judge(result: Any) -> Verdict:
         return Verdict(None, None if np.array_equal(result, z + 1) else f"not {LEAST_CALL}")
@@ -52,8 +52,3 @@ def _ours(z: Array) -> Variant:
 def _judge(z: Array) -> Judge:
     rows = reference.sampled_rows(*z.shape)
     return Judge([Exact(reference.softmax(z[rows], np.float64), rows)])
-
-
-def _logits(shape: tuple[int, ...]) -> Array:
-    rng: Any = np.random.default_rng(0)
-    return 3 * rng.standard_normal(shape, np.float32)

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 import softgrad.torch
-from benchmarks import reference, tables
+from benchmarks import inputs, reference, tables
 from benchmarks.timing import Goal, TimedCase, Variant
 from benchmarks.verdict import Exact, Judge
 
@@ -119,7 +119,6 @@ def _forward(
 
 
 def tensors(shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits and labels, the same in every call."""
-    rng: Any = np.random.default_rng(0)
-    logits = 3 * rng.standard_normal(shape, np.float32)
-    return torch.from_numpy(logits), torch.from_numpy(rng.integers(shape[1], size=shape[0]))
+    """Logits and labels."""
+    logits, labels = inputs.labelled_logits(shape)
+    return torch.from_numpy(logits), torch.from_numpy(labels)
