@@ -116,10 +116,11 @@ def cross_entropy(
         loss = _dtensor.loss(logits, target, weight, dim, spec)
     else:
         loss = _autograd.loss(logits, target, weight, dim, spec)
-    return loss if loss.dtype is logits.dtype else narrowed(loss, logits.dtype, logits.device)
+    return in_dtype(loss, logits.dtype)
 
 
-def narrowed(loss: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The float32 loss of 16-bit logits in their own dtype; under autocast in float32."""
-    autocast = dtype.itemsize < 4 and _arguments.under_autocast(device)
-    return loss if autocast else loss.to(dtype)
+def in_dtype(loss: Tensor, dtype: torch.dtype) -> Tensor:
+    """The loss in the dtype of the logits; under autocast that of 16-bit logits stays in float32."""
+    if loss.dtype is dtype or (dtype.itemsize < 4 and _arguments.under_autocast(loss.device)):
+        return loss
+    return loss.to(dtype)

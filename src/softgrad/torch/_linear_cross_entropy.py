@@ -11,7 +11,7 @@ from torch.overrides import handle_torch_function, has_torch_function
 from softgrad import _validation
 from softgrad.torch import _arguments
 from softgrad.torch._autograd import kept_features, linear_loss
-from softgrad.torch._cross_entropy import cross_entropy, narrowed
+from softgrad.torch._cross_entropy import cross_entropy, in_dtype
 from softgrad.torch._linear import capped
 
 if TYPE_CHECKING:
@@ -131,9 +131,13 @@ def linear_cross_entropy(
         loss = linear_loss(x, W, bias, target, weight, spec, cap, rows)
         if reduction == "none":
             loss = loss.reshape(input.shape[:-1])
+    return in_dtype(loss, promoted(input, target, weight))
+
+
+def promoted(input: Tensor, target: Tensor, weight: Tensor | None) -> torch.dtype:
+    """The dtype of the loss: that of the features, promoted with those of class probabilities and class weights."""
     factors = [t.dtype for t in (target, weight) if t is not None and t.is_floating_point()]
-    dtype = functools.reduce(torch.promote_types, factors, input.dtype)
-    return loss if loss.dtype == dtype else narrowed(loss, dtype, x.device)
+    return functools.reduce(torch.promote_types, factors, input.dtype)
 
 
 def as_autocast(operand: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch.overrides import handle_torch_function, has_torch_function_variadic
 
 from softgrad.torch import _arguments, _shards
 from softgrad.torch._autograd import sharded_loss
-from softgrad.torch._cross_entropy import narrowed
+from softgrad.torch._cross_entropy import in_dtype
 from softgrad.torch._kernels import statistics_fields, without
 from softgrad.torch.parallel._rejection import reject_together
 
@@ -115,7 +115,7 @@ def cross_entropy(
         expected = _statistics(local_logits, target, is_smoothed=label_smoothing != 0)
         reject_together(error, {"input": "local_logits"}, expected, local_logits, name)
     loss = sharded_loss(logits, target, weight, dim, spec, name, *place)
-    return loss if loss.dtype is logits.dtype else narrowed(loss, logits.dtype, logits.device)
+    return in_dtype(loss, logits.dtype)
 
 
 def _statistics(local_logits: Any, target: Any, *, is_smoothed: bool) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,8 +10,8 @@ from torch.overrides import handle_torch_function, has_torch_function
 from softgrad import _validation
 from softgrad.torch import _arguments, _shards
 from softgrad.torch._autograd import all_rows, sharded_linear_loss
-from softgrad.torch._cross_entropy import narrowed
-from softgrad.torch._linear_cross_entropy import as_autocast
+from softgrad.torch._cross_entropy import in_dtype
+from softgrad.torch._linear_cross_entropy import as_autocast, promoted
 from softgrad.torch.parallel._rejection import reject_together
 
 if TYPE_CHECKING:
@@ -128,9 +127,7 @@ def linear_cross_entropy(
     loss = sharded_linear_loss(x, W, bias, target, weight, spec, cap, rows, name, *place)
     if reduction == "none":
         loss = loss.reshape(batch)
-    factors = [t.dtype for t in (target, weight) if t is not None and t.is_floating_point()]
-    dtype = functools.reduce(torch.promote_types, factors, input.dtype)
-    return loss if loss.dtype == dtype else narrowed(loss, dtype, x.device)
+    return in_dtype(loss, promoted(input, target, weight))
 
 
 def _require_own_rows(input: Tensor, target: Tensor) -> None:

@@ -14,8 +14,6 @@ from softgrad.torch.parallel._linear_cross_entropy import linear_cross_entropy
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-    from softgrad._loss_spec import ReductionName
-
 
 class CrossEntropyLoss(Loss):
     """`cross_entropy` of class shards with fixed options.
@@ -79,20 +77,15 @@ class LinearCrossEntropyLoss(Loss):
         *,
         bias: bool = False,
         weight: torch.Tensor | None = None,
-        ignore_index: int = -100,
-        reduction: ReductionName = "mean",
-        label_smoothing: float = 0.0,
-        z_loss: float = 0.0,
         softcap: float | None = None,
         chunk_rows: int | None = None,
         sequence_parallel: bool = False,
         group: ProcessGroup | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing, z_loss=z_loss
-        )
+        super().__init__(weight, **options)
         rank, size = _shards.rank_and_size(_shards.named(group))
         share = -(-num_classes // size)
         self.first_class = min(rank * share, num_classes)
