@@ -16,7 +16,7 @@ def namespace(array: Any) -> Any:
         return np
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(array, torch.Tensor):
-        # At once, since torch.compile warns of the caches in array_namespace.
+        # Imported directly, because torch.compile warns about the caches in array_namespace.
         from array_api_compat import torch as xp  # noqa: PLC0415
 
         return xp
@@ -41,7 +41,7 @@ def is_jax(array: Any) -> bool:
 
 
 def device_of(array: Any) -> Any:
-    """Return the device of an array, for arrays that are combined with it; None for JAX, which chooses it."""
+    """Return the device on which to make arrays to combine with this one; None for JAX, which chooses it."""
     return None if is_jax(array) else array.device
 
 

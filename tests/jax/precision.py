@@ -1,4 +1,4 @@
-"""JAX with and without float64, and what both must reach."""
+"""JAX with and without float64."""
 
 from contextlib import contextmanager
 
@@ -11,7 +11,7 @@ DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float3
 
 @contextmanager
 def x64(dtype=np.float64):
-    """Enable float64 where the dtype is that."""
+    """Enable float64 if that is the dtype, otherwise disable it."""
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", np.dtype(dtype) == np.float64)
     try:

@@ -82,7 +82,7 @@ def test_16_bits(dtype):
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype, wide", [(np.float32, False), (np.float32, True), (np.float64, True)], ids=str)
 def test_closed_forms(dtype, wide):
-    """What other devices compute, here by XLA on the CPU, which flushes subnormal numbers; largest seen: 4.82 ULP."""
+    """The formulas for other devices, compiled for the CPU by XLA, which flushes subnormal numbers; seen: 4.82 ULP."""
     with x64(np.float64 if wide else np.float32):
         spec, no_weight = per_row(DEFAULT), jnp.zeros(0, dtype)
         forms = [

@@ -119,7 +119,7 @@ def test_losses(options, dtype, real, integer, wide):
 
 
 def test_large_results():
-    """In huge pages; if the result overwrites its argument, requesting them would erase the argument."""
+    """Large results are in huge pages, unless they overwrite an argument, which requesting these would erase."""
     z = logits((1100, 1000), np.float32)
     np.testing.assert_array_equal(call("softgrad_softmax", like(z), z, kind=SOFTMAX), sg.softmax(z))
     in_place = jax.ffi.ffi_call("softgrad_softmax", like(z), input_output_aliases={0: 0})
@@ -130,7 +130,7 @@ def test_large_results():
 
 
 def test_two_devices_at_once(threads):
-    """Which divide the threads."""
+    """Devices that compute at the same time divide the threads."""
     threads(2)
     z = logits((4000, 100), np.float32)
     mesh = Mesh(jax.devices("cpu")[:2], ("rows",))

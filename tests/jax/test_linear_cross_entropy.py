@@ -1,4 +1,4 @@
-"""The linear head by chunks: the results of whole logits, which are in memory one chunk at a time."""
+"""The loss of a linear head by chunks equals that of whole logits, and needs memory for one chunk of them."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Checks of users' arguments, which are arrays, NumPy arrays, numbers or tracers, at the time of tracing."""
+"""Checks of users' arguments (JAX and NumPy arrays, numbers, tracers) while a function is traced."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FLOATING = "float16, bfloat16, float32 or float64"
 
 
 def loss_spec(function: str, options: Mapping[str, Any]) -> LossSpec:
-    """The options of a loss, static numbers."""
+    """Check the options of a loss, which must be static numbers."""
     for name, value in options.items():
         if isinstance(value, jax.Array):
             kind = "traced" if isinstance(value, jax.core.Tracer) else f"a {type(value).__name__}"
@@ -43,7 +43,7 @@ def logits(value: Any, name: str = "logits") -> jax.Array:
 
 
 def as_array(value: Any, name: str) -> jax.Array:
-    """A value as an array of JAX."""
+    """Convert a value to a JAX array."""
     if isinstance(value, jax.Array):
         return value
     if isinstance(value, list | tuple):
@@ -129,7 +129,7 @@ def target(value: Any, logits: jax.Array, axis: int, spec: LossSpec) -> jax.Arra
 
 
 def labels(y: jax.Array) -> jax.Array:
-    """Labels in a dtype of the handlers: the default one of integers."""
+    """Convert labels to a dtype that the handlers read."""
     return y if y.dtype in (jnp.int32, jnp.int64) else y.astype(jnp.result_type(int))
 
 

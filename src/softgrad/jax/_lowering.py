@@ -57,7 +57,7 @@ def register_handlers() -> None:
 def register(
     primitive: Primitive, name: str, closed_form: Callable[..., Any], on_cpu: Callable[..., Any] | None = None
 ) -> None:
-    """Lower a primitive to the native handler of its name on the CPU, or to a function of other primitives."""
+    """Lower a primitive to its closed form; on the CPU to `on_cpu`, or by default to the native handler of its name."""
     mlir.register_lowering(primitive, mlir.lower_fun(closed_form, multiple_results=False))
     if on_cpu is None:
 
