@@ -396,6 +396,8 @@ def chunk_rows(value: int | None) -> int:
     if value is None:
         return 0
     try:
+        if isinstance(value, bool):
+            raise TypeError
         count = operator.index(value)
     except TypeError:
         raise TypeError(f"chunk_rows={value!r}; expected a positive integer or None") from None

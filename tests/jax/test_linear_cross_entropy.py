@@ -42,7 +42,7 @@ def hessian_product(function, tangents):
 def test_shapes():
     losses = sj.linear_cross_entropy(X.reshape(7, 1, 4), W, LABELS.reshape(7, 1) % 5, reduction="none", chunk_rows=2)
     assert losses.shape == (7, 1)
-    assert sj.linear_cross_entropy(X[0], W, 3).shape == ()
+    assert sj.linear_cross_entropy(X[0], W, 3, chunk_rows=np.int64(2)).shape == ()
     assert sj.linear_cross_entropy(X[:0], W, LABELS[:0], reduction="sum") == 0
     for other in (jnp.bfloat16, jnp.float32):
         loss = sj.linear_cross_entropy(X.astype(jnp.bfloat16), W.astype(other), LABELS % 5)
@@ -76,6 +76,7 @@ def test_logits_are_not_stored():
         (lambda: sj.linear_cross_entropy(X, W, LABELS, softcap=-1), ValueError, "softcap=-1"),
         (lambda: sj.linear_cross_entropy(X, W, LABELS, chunk_rows=0), ValueError, "chunk_rows=0"),
         (lambda: sj.linear_cross_entropy(X, W, LABELS, chunk_rows=1.5), TypeError, r"chunk_rows=1\.5"),
+        (lambda: sj.linear_cross_entropy(X, W, LABELS, chunk_rows=True), TypeError, "chunk_rows=True"),
     ],
 )
 def test_errors(call, kind, text):

@@ -222,7 +222,7 @@ def _third_derivative(z: Any, y: Any, w: Any, s: Any, v: Any, dz: Any, spec: Los
 
 
 def _centred(p: Any, v: Any) -> Any:
-    """V − pᵀv, from differences with v at a largest p, which do not cancel."""
+    """Subtract pᵀv from v, by way of differences with v at a largest p, so that digits do not cancel."""
     difference = v - jnp.take_along_axis(v, jnp.argmax(p, axis=-1, keepdims=True), axis=-1)
     return difference - jnp.sum(p * difference, axis=-1, keepdims=True)
 
