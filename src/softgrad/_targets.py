@@ -81,7 +81,8 @@ class Targets(NamedTuple):
         if weight is None:
             weight = self.kept(spec)
         if weight is None:
-            return float(math.prod(shape if axis is None else (shape[i] for i in axis))), 0.0
+            count = math.prod(shape if axis is None else (shape[i] for i in axis))
+            return float(count) if isinstance(count, int) else count, 0.0  # JAX has symbolic dimensions
         xp = namespace(weight)
         return xp.sum(weight, axis=axis, dtype=accumulator(weight)), 0.0
 

@@ -45,6 +45,46 @@ def test_integer_dtypes(dtype):
     np.testing.assert_array_equal(sj.cross_entropy(z, LABELS.astype(dtype)), expected)
 
 
+@pytest.mark.parametrize("labels", [np.array([2**32, 1]), [2**32, 1], np.array([2**32 - 7, 1], np.uint32)], ids=str)
+def test_labels_beyond_32_bits_do_not_wrap_around(labels):
+    """2**32 is not class 0, nor 2**32 - 7 the ignored label."""
+    with pytest.raises((jax.errors.JaxRuntimeError, ValueError), match=r"target\[0\] is 2147483647; expected a class"):
+        jax.block_until_ready(sj.cross_entropy(Z[0, :2].astype(np.float32), labels, ignore_index=-7))
+
+
+def test_other_forms_of_arrays():
+    """Big-endian, and lists of tracers."""
+    z = Z[0].astype(np.float32)
+    expected = sj.cross_entropy(z, LABELS[0])
+    np.testing.assert_array_equal(sj.cross_entropy(z.astype(">f4"), LABELS[0].astype(">i8")), expected)
+    np.testing.assert_array_equal(jax.jit(lambda *rows: sj.cross_entropy(list(rows), LABELS[0]))(*z), expected)
+
+
+@pytest.mark.parametrize("mode", [jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise")], ids=str)
+def test_modes_in_which_jax_converts_or_broadcasts_nothing(mode):
+    z, w = jax.ShapeDtypeStruct((3, 6), jnp.bfloat16), jax.ShapeDtypeStruct((6,), jnp.float32)
+
+    def third_derivative(z):
+        return jax.jacfwd(jax.hessian(lambda z: sj.cross_entropy(z, LABELS[0], z_loss=0.1)))(z)
+
+    def of_weight(w):
+        return jax.grad(lambda w: sj.cross_entropy(Z[0], LABELS[0], weight=w, label_smoothing=0.1))(w)
+
+    def head(z):
+        return jax.grad(lambda W: sj.linear_cross_entropy(z, W, LABELS[0], bias=W[0], chunk_rows=2))(z[:1].repeat(6, 0))
+
+    with mode:
+        assert jax.eval_shape(third_derivative, z).shape == (3, 6) * 3
+        assert jax.eval_shape(of_weight, w).shape == (6,)
+        assert jax.eval_shape(head, z).shape == (6, 6)
+
+
+def test_without_jit():
+    expected = sj.softmax(Z[0])
+    with jax.disable_jit():
+        np.testing.assert_array_equal(sj.softmax(Z[0]), expected)
+
+
 def test_a_label_that_is_no_class_is_an_error_under_jit():
     z, y = Z.astype(np.float32), LABELS.copy()
     y[1, 2] = 6
@@ -79,7 +119,16 @@ ERRORS = [
     (lambda: sj.cross_entropy(None, LABELS), TypeError, "logits is a NoneType; expected an array"),
     (lambda: sj.cross_entropy(Z, object()), TypeError, "target is a object; expected an array"),
     (lambda: sj.cross_entropy(1j * Z, LABELS), TypeError, "logits has dtype complex64"),
-    (lambda: sj.cross_entropy(np.float32(1), 0), ValueError, "axis=-1; expected"),
+    (lambda: sj.cross_entropy(np.float32(1), 0), ValueError, "axis=-1; expected an array with at least one axis"),
+    (lambda: sj.cross_entropy(np.ma.masked_equal(Z, 0), LABELS), TypeError, r"logits is a masked array.*filled\("),
+    (lambda: sj.softmax([np.ma.masked, 1.0]), TypeError, "x is a masked array"),
+    (lambda: sj.cross_entropy([[1.0, 2.0], [1.0]], [0, 0]), ValueError, "logits is no array"),
+    (lambda: sj.cross_entropy(Z.astype(object), LABELS), TypeError, "logits has dtype object; expected an array of nu"),
+    (lambda: sj.cross_entropy(Z, jnp.asarray(PROBS, jnp.float8_e4m3fn)), TypeError, "target has dtype float8_e4m3fn"),
+    (lambda: sj.cross_entropy(Z, LABELS, weight=1j * WEIGHT), TypeError, "weight has dtype complex64"),
+    (lambda: sj.cross_entropy(Z, LABELS, weight=WEIGHT > 1), TypeError, "weight has dtype bool"),
+    (lambda: jax.jit(lambda z: sj.cross_entropy(z, LABELS, weight=-WEIGHT))(Z), ValueError, r"weight\[0\] is -"),
+    (lambda: sj.cross_entropy(Z, LABELS, weight=WEIGHT * 1e-300), ValueError, r"weight\[0\] is .*e-30"),
 ]  # fmt: skip
 
 

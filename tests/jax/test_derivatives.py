@@ -114,6 +114,9 @@ def test_scan_remat_linearize_and_export():
     allowed = [export.DisabledSafetyCheck.custom_call("softgrad_loss")]
     exported = export.export(jax.jit(lambda z: sj.cross_entropy(z, y)), disabled_checks=allowed)(z)
     np.testing.assert_allclose(exported.call(z), value / 3, rtol=1e-6)
+    any_rows = jax.ShapeDtypeStruct((*export.symbolic_shape("n"), 5), z.dtype)
+    exported = export.export(jax.jit(lambda z: sj.cross_entropy(z, 0 * z.argmax(1))), disabled_checks=allowed)(any_rows)
+    np.testing.assert_allclose(exported.call(z), sj.cross_entropy(z, 0 * y), rtol=1e-6)
 
 
 def test_donated_arguments():

@@ -74,6 +74,12 @@ def test_logits_are_not_stored():
         ),
         (lambda: sj.linear_cross_entropy(X, W, LABELS[:3]), ValueError, r"target has shape \(3,\)"),
         (lambda: sj.linear_cross_entropy(X, W, LABELS, softcap=-1), ValueError, "softcap=-1"),
+        (lambda: sj.linear_cross_entropy(X, W, LABELS, softcap=jnp.float32(2)), TypeError, "softcap is a jax.Array"),
+        (
+            lambda: jax.jit(lambda n: sj.linear_cross_entropy(X, W, LABELS, chunk_rows=n))(2),
+            TypeError,
+            "chunk_rows is traced",
+        ),
         (lambda: sj.linear_cross_entropy(X, W, LABELS, chunk_rows=0), ValueError, "chunk_rows=0"),
         (lambda: sj.linear_cross_entropy(X, W, LABELS, chunk_rows=1.5), TypeError, r"chunk_rows=1\.5"),
         (lambda: sj.linear_cross_entropy(X, W, LABELS, chunk_rows=True), TypeError, "chunk_rows=True"),

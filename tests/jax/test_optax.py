@@ -74,8 +74,30 @@ def test_labels_broadcast():
     np.testing.assert_allclose(sj.softmax_cross_entropy(YS, TS[0]), -jax.nn.log_softmax(YS)[:, 1], rtol=1e-5)
 
 
+def test_dtype_of_the_result():
+    """As in optax that of a product of labels and logits."""
+    half = jnp.asarray(YS, jnp.bfloat16)
+    assert sj.softmax_cross_entropy(half, TS).dtype == jnp.float32
+    assert sj.softmax_cross_entropy(half, TS.astype(int)).dtype == jnp.bfloat16
+
+
+def test_no_rows_and_several_axes():
+    z = np.zeros((0, 3, 4), np.float32)
+    assert sj.softmax_cross_entropy(z, z, axis=(1, 2)).shape == (0,)
+    assert sj.softmax_cross_entropy_with_integer_labels(z, np.zeros(0, int), axis=(1, 2)).shape == (0,)
+    assert sj.logsumexp(z, axis=(1, 2)).shape == (0,)
+
+
 def test_errors():
-    with pytest.raises(TypeError, match="logits has dtype int32; expected a floating dtype"):
+    with pytest.raises(ValueError, match=r"logits has shape \(3, 0\); expected at least one class along axis=-1"):
+        sj.softmax_cross_entropy_with_integer_labels(YS[:, :0], np.array([0, 1, 2]))
+    with pytest.raises(TypeError, match="labels has dtype complex64"):
+        sj.softmax_cross_entropy(YS, 1j * TS)
+    with pytest.raises(ValueError, match=r"where has shape \(2, 1\); expected one that can be broadcast to \(3, 3\)"):
+        sj.softmax_cross_entropy(YS, TS, where=np.ones(2, bool))
+    with pytest.raises(TypeError, match=r"where has dtype float32; expected bool; write where.astype\(bool\)"):
+        sj.softmax_cross_entropy(YS, TS, where=TS)
+    with pytest.raises(TypeError, match="logits has dtype int32; expected float16, bfloat16, float32 or float64"):
         sj.softmax_cross_entropy(np.zeros((2, 3), np.int32), TS[:2])
     with pytest.raises(TypeError, match="labels has dtype float32; expected an integer dtype"):
         sj.softmax_cross_entropy_with_integer_labels(YS, TS)

@@ -16,8 +16,6 @@ WHERE[0, 0] = False  # a row without classes
 @pytest.mark.parametrize("where", [None, WHERE, WHERE[:1, :1]], ids=["all", "some", "broadcast"])
 def test_arguments_of_jax(axis, where):
     for name in ("softmax", "log_softmax"):
-        if axis == () and where is not None:
-            continue
         ours = getattr(sj, name)(X, axis, where)
         theirs = np.asarray(getattr(jax.nn, name)(X, axis, where))
         masked = {"softmax": 0, "log_softmax": -np.inf}[name]
@@ -56,6 +54,11 @@ def test_kinds_of_input():
         assert sj.softmax(x).shape == (1, 2)
     assert sj.softmax(np.array([[1, 2]])).dtype == jnp.float32
     assert not sj.softmax(3.0, None).weak_type
+    assert not sj.logsumexp(3.0).weak_type
+    with pytest.raises(TypeError, match="where has dtype float32; expected bool"):
+        sj.softmax(X, where=X)
+    with pytest.raises(ValueError, match=r"where has shape \(4, 3\); expected one that can be broadcast"):
+        sj.logsumexp(X, where=WHERE[0].T)
     with pytest.raises(TypeError, match="x has dtype complex64; expected float16, bfloat16, float32 or float64"):
         sj.softmax(np.zeros(2, np.complex64))
     with pytest.raises(ValueError, match="axis=2; expected from -1 to 0"):

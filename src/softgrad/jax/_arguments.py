@@ -23,13 +23,18 @@ _FLOATING = "float16, bfloat16, float32 or float64"
 def loss_spec(function: str, options: Mapping[str, Any]) -> LossSpec:
     """Check the options of a loss, which must be static numbers."""
     for name, value in options.items():
-        if isinstance(value, jax.Array):
-            kind = "traced" if isinstance(value, jax.core.Tracer) else f"a {type(value).__name__}"
-            raise TypeError(
-                f"{name} is {kind}; expected a static Python number; write jax.jit(…, static_argnames={name!r}), or "
-                f"pass float({name}) from outside of the transform"
-            )
+        static(value, name)
     return _loss_spec.loss_spec(function, options)
+
+
+def static(value: Any, name: str) -> None:
+    """Refuse an array as an option, which is part of the program."""
+    if isinstance(value, jax.Array):
+        kind = "traced" if isinstance(value, jax.core.Tracer) else "a jax.Array"
+        raise TypeError(
+            f"{name} is {kind}; expected a static Python number; write jax.jit(…, static_argnames={name!r}), or "
+            f"pass {name}.item() from outside of the transform"
+        )
 
 
 def logits(value: Any, name: str = "logits") -> jax.Array:
@@ -37,6 +42,12 @@ def logits(value: Any, name: str = "logits") -> jax.Array:
     array = as_array(value, name)
     if jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == jnp.bool_:
         return array.astype(jnp.result_type(float))
+    return floating(array, name)
+
+
+def floating(value: Any, name: str) -> jax.Array:
+    """An array in one of the dtypes of the kernels."""
+    array = as_array(value, name)
     if array.dtype not in (jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64):
         raise TypeError(f"{name} has dtype {array.dtype}; expected {_FLOATING}; write {name}.astype(jnp.float32)")
     return array
@@ -46,12 +57,40 @@ def as_array(value: Any, name: str) -> jax.Array:
     """Convert a value to a JAX array."""
     if isinstance(value, jax.Array):
         return value
-    if isinstance(value, list | tuple):
-        value = np.asarray(value)
+    if _validation.is_masked(value):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost; write {name}.filled(…)")
+    if isinstance(value, list | tuple) and not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)):
+        try:
+            value = np.asarray(value)
+        except ValueError as error:
+            raise ValueError(f"{name} is no array: {error}") from None
+    if isinstance(value, np.ndarray):
+        value = _saturated(value.astype(value.dtype.newbyteorder("="), copy=False))
     try:
         return jnp.asarray(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} is a {type(value).__name__}; expected an array; write jnp.asarray({name})") from None
+        kind = f"has dtype {value.dtype}" if isinstance(value, np.ndarray) else f"is a {type(value).__name__}"
+        raise TypeError(f"{name} {kind}; expected an array of numbers; write jnp.asarray({name})") from None
+
+
+def _saturated(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """An array of integers in the dtype that JAX has for it: with 32 bits a label of 2³² would become class 0."""
+    dtype = jax.dtypes.canonicalize_dtype(array.dtype) if array.dtype.kind in "iu" else array.dtype
+    if dtype == array.dtype:
+        return array
+    return np.clip(array, np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
+
+
+def mask(value: Any, shape: tuple[int, ...], name: str = "where") -> jax.Array:
+    """A mask that can be broadcast to a shape."""
+    array = as_array(value, name)
+    if array.dtype != jnp.bool_:
+        raise TypeError(f"{name} has dtype {array.dtype}; expected bool; write {name}.astype(bool)")
+    if array.ndim > len(shape) or any(
+        n not in (1, size) for n, size in zip(array.shape[::-1], shape[::-1], strict=False)
+    ):
+        raise ValueError(f"{name} has shape {array.shape}; expected one that can be broadcast to {shape}")
+    return array
 
 
 def one_axis(axis: Any, ndim: int) -> int:
@@ -62,6 +101,8 @@ def one_axis(axis: Any, ndim: int) -> int:
         index = operator.index(axis)
     except TypeError:
         raise TypeError(f"axis={axis!r}; expected an integer") from None
+    if not ndim:
+        raise ValueError(f"axis={axis}; expected an array with at least one axis, of classes, not a scalar")
     if not -ndim <= index < ndim:
         raise ValueError(f"axis={axis}; expected from {-ndim} to {ndim - 1} for an array with {ndim} axes")
     return index % ndim
@@ -115,6 +156,7 @@ def target(value: Any, logits: jax.Array, axis: int, spec: LossSpec) -> jax.Arra
         return labels(y)
     if not jnp.issubdtype(y.dtype, jnp.floating):
         raise TypeError(f"target has dtype {y.dtype}; expected an integer dtype, or a floating one for probabilities")
+    floating(y, "target")
     if y.shape != logits.shape:
         raise ValueError(
             f"target has dtype {y.dtype} and shape {y.shape}; expected {logits.shape}, that of logits, for class "
@@ -129,18 +171,30 @@ def target(value: Any, logits: jax.Array, axis: int, spec: LossSpec) -> jax.Arra
 
 
 def labels(y: jax.Array) -> jax.Array:
-    """Convert labels to a dtype that the handlers read."""
-    return y if y.dtype in (jnp.int32, jnp.int64) else y.astype(jnp.result_type(int))
+    """Convert labels to a dtype that the handlers read; those beyond it become its largest number."""
+    if y.dtype in (jnp.int32, jnp.int64):
+        return y
+    wide = jnp.iinfo(jnp.result_type(int))
+    if jnp.iinfo(y.dtype).max > wide.max:
+        y = jnp.minimum(y, jnp.asarray(wide.max, y.dtype))
+    return y.astype(wide.dtype)
+
+
+def loss_dtype(dtype: Any) -> Any:
+    """Return the dtype of losses: float64 for float64 logits, otherwise float32."""
+    return np.dtype(np.float64 if dtype == jnp.float64 else np.float32)
 
 
 def class_weight(value: Any, classes: int, like: jax.Array) -> jax.Array:
     """One weight for each class in the dtype of a loss; an empty array for None. Values are checked unless traced."""
-    dtype = jnp.promote_types(like.dtype, jnp.float32)
+    dtype = loss_dtype(like.dtype)
     if value is None:
         return jnp.zeros(0, dtype)
     weight = as_array(value, "weight")
+    if not jnp.issubdtype(weight.dtype, jnp.integer):
+        floating(weight, "weight")
     if weight.shape != (classes,):
         raise ValueError(f"weight has shape {weight.shape}; expected ({classes},), one weight for each class")
-    if not isinstance(weight, jax.core.Tracer):
-        _validation.class_weight(np.asarray(weight, np.float64), classes, "jax.cross_entropy")
+    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+        _validation.class_weight(np.asarray(value, np.float64), classes, "jax.cross_entropy")
     return weight.astype(dtype)

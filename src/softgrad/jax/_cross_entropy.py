@@ -11,7 +11,7 @@ from softgrad import _closed_forms
 from softgrad._loss_spec import DEFAULT, per_row, shows_loss_options
 from softgrad.jax import _arguments
 from softgrad.jax._arguments import ClassesLast
-from softgrad.jax._primitives import loss_p, targets
+from softgrad.jax._primitives import bind, loss_p, targets
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -111,7 +111,7 @@ def cross_entropy(
     y = _arguments.target(target, z, along, spec)
     w = _arguments.class_weight(weight, z.shape[along], z)
     z = jnp.moveaxis(z, along, -1)
-    losses = loss_p.bind(z, y, w, spec=per_row(spec))
+    losses = bind(loss_p, z, y, w, spec=per_row(spec))
     return _closed_forms.reduced(losses, targets(z, y, w), spec)
 
 
@@ -137,8 +137,8 @@ def softmax_cross_entropy(
     Returns
     -------
     Array
-        Losses in nats, of the shape of `logits` without `axis` and of the dtype of `logits`. Differentiable to any
-        order with respect to `logits` and `labels`, in forward and reverse mode.
+        Losses in nats, of the shape of `logits` without `axis` and of the dtype of their product with `labels`.
+        Differentiable to any order with respect to `logits` and `labels`, in forward and reverse mode.
 
     Raises
     ------
@@ -163,12 +163,12 @@ def softmax_cross_entropy(
     >>> softmax_cross_entropy(jnp.array([[2.0, 1.0, 0.0]]), jnp.array([[0.5, 0.5, 0.0]]))
     Array([0.90760595], dtype=float32)
     """
-    x, q = _floating(logits, "logits"), _arguments.as_array(labels, "labels")
+    x, q = _arguments.floating(logits, "logits"), _arguments.as_array(labels, "labels")
     shape = jnp.broadcast_shapes(x.shape, q.shape)
     classes = ClassesLast(_arguments.axes(axis, len(shape)), shape)
     z, mask = _included(x, where, classes)
-    q = classes.move(q.astype(jnp.promote_types(q.dtype, z.dtype)))
-    return _losses(z, q if mask is None else jnp.where(mask, q, 0))
+    q = classes.move(_arguments.floating(q.astype(jnp.result_type(x, q)), "labels"))
+    return _losses(z, q if mask is None else jnp.where(mask, q, 0)).astype(q.dtype)
 
 
 def softmax_cross_entropy_with_integer_labels(
@@ -193,7 +193,7 @@ def softmax_cross_entropy_with_integer_labels(
     Returns
     -------
     Array
-        Losses as of `softmax_cross_entropy`. Differentiable to any order with respect to `logits`.
+        Losses in nats, of the shape of `logits` without `axis` and of the dtype of `logits`. Differentiable to any order with respect to `logits`.
 
     Raises
     ------
@@ -224,7 +224,7 @@ def softmax_cross_entropy_with_integer_labels(
     """
     if axis is None:
         raise TypeError("axis=None; expected an integer or a tuple of integers")
-    x, y = _floating(logits, "logits"), _arguments.as_array(labels, "labels")
+    x, y = _arguments.floating(logits, "logits"), _arguments.as_array(labels, "labels")
     if not jnp.issubdtype(y.dtype, jnp.integer):
         raise TypeError(f"labels has dtype {y.dtype}; expected an integer dtype; for probabilities write "
                         "softmax_cross_entropy")  # fmt: skip
@@ -232,28 +232,23 @@ def softmax_cross_entropy_with_integer_labels(
     if y.shape != z.shape[:-1]:
         raise ValueError(f"labels has shape {y.shape} beside logits of shape {x.shape}; expected {z.shape[:-1]}")
     if mask is None:
-        return _losses(z, _arguments.labels(y))
+        return _losses(z, _arguments.labels(y)).astype(z.dtype)
     has_elements = jnp.any(mask, axis=-1)
     losses = _losses(z, _arguments.labels(jnp.where(has_elements, y, 0)))
-    return jnp.where(has_elements, losses, 0)
-
-
-def _floating(value: ArrayLike, name: str) -> jax.Array:
-    array = _arguments.as_array(value, name)
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(f"{name} has dtype {array.dtype}; expected a floating dtype; write {name}.astype(jnp.float32)")
-    return array
+    return jnp.where(has_elements, losses, 0).astype(z.dtype)
 
 
 def _included(logits: jax.Array, where: ArrayLike | None, classes: ClassesLast) -> tuple[jax.Array, jax.Array | None]:
     """Move the classes of logits last and set elements that `where` excludes to −inf; also return the mask, moved."""
+    if not all(classes.shape[axis] for axis in classes.axes):
+        raise ValueError(f"logits has shape {logits.shape}; expected at least one class along axis={classes.axes}")
     z = classes.move(logits)
     if where is None:
         return z, None
     mask = _arguments.as_array(where, "where")
-    if mask.ndim != len(classes.shape):
+    if mask.ndim == len(classes.shape) - len(classes.axes):
         mask = jnp.expand_dims(mask, classes.axes)
-    mask = classes.move(mask)
+    mask = classes.move(_arguments.mask(mask, classes.shape))
     has_elements = jnp.any(mask, axis=-1, keepdims=True)
     # 0 in rows without elements, because the loss of a row of only −inf is NaN.
     excluded = jnp.where(has_elements, -jnp.inf, 0).astype(z.dtype)
@@ -261,6 +256,6 @@ def _included(logits: jax.Array, where: ArrayLike | None, classes: ClassesLast) 
 
 
 def _losses(z: jax.Array, target: jax.Array) -> jax.Array:
-    """Losses without options, in the dtype of the logits, as Optax returns them."""
+    """Losses without options."""
     no_weight = jnp.zeros(0, jnp.float32)
-    return loss_p.bind(z, target, no_weight, spec=per_row(DEFAULT)).astype(z.dtype)
+    return bind(loss_p, z, target, no_weight, spec=per_row(DEFAULT))

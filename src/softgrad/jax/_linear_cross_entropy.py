@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 from softgrad import _closed_forms, _validation
 from softgrad._loss_spec import per_row, shows_loss_options
 from softgrad.jax import _arguments
-from softgrad.jax._primitives import loss_p, targets
+from softgrad.jax._primitives import bind, loss_p, targets
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -92,6 +93,8 @@ def linear_cross_entropy(
     features, coefficients = _arguments.logits(x, "x"), _arguments.logits(W, "W")
     b = None if bias is None else _arguments.logits(bias, "bias")
     _check_head(features, coefficients, b)
+    for name, value in (("softcap", softcap), ("chunk_rows", chunk_rows)):
+        _arguments.static(value, name)
     cap, classes = _validation.softcap(softcap), len(coefficients)
     rows = features.shape[:-1]
     logits = jax.ShapeDtypeStruct((*rows, classes), _dtype(features, coefficients, b))
@@ -102,7 +105,7 @@ def linear_cross_entropy(
     flat = features.reshape(n, features.shape[-1]), y.reshape(n, *y.shape[len(rows) :])
 
     def losses_of(x: jax.Array, y: jax.Array) -> jax.Array:
-        return loss_p.bind(_logits(x, coefficients, b, cap, logits.dtype), y, w, spec=per_row(spec))
+        return bind(loss_p, _logits(x, coefficients, b, cap, logits.dtype), y, w, spec=per_row(spec))
 
     losses = _by_chunks(jax.checkpoint(losses_of), flat, n, size).reshape(rows)
     return _closed_forms.reduced(losses, targets(logits, y, w), spec)
@@ -123,18 +126,18 @@ def _by_chunks(losses_of: Any, arrays: tuple[jax.Array, ...], n: int, size: int)
 
 
 def _logits(x: jax.Array, W: jax.Array, bias: jax.Array | None, cap: float, dtype: Any) -> jax.Array:
-    operand = jnp.promote_types(x.dtype, W.dtype)
+    operand = jnp.result_type(x, W)
     x, W = x.astype(operand), W.astype(operand)
     # Not x @ W.T, for which XLA copies W.
     along_features = (((x.ndim - 1,), (1,)), ((), ()))
     z = jax.lax.dot_general(x, W, along_features, preferred_element_type=dtype)
     if bias is not None:
-        z = z + bias.astype(dtype)
+        z = z + jnp.broadcast_to(bias.astype(dtype), z.shape)
     return cap * jnp.tanh(z / cap) if cap else z
 
 
 def _dtype(*arrays: jax.Array | None) -> Any:
-    return jnp.result_type(jnp.float32, *(a.dtype for a in arrays if a is not None))
+    return _arguments.loss_dtype(jnp.result_type(*(a.dtype for a in arrays if a is not None)))
 
 
 def _check_head(x: jax.Array, W: jax.Array, bias: jax.Array | None) -> None:

@@ -17,6 +17,7 @@ from jax.interpreters import mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
 from softgrad import _core
+from softgrad.jax._arguments import loss_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +39,8 @@ WITHOUT_CLASSES = {"loss", "push", "logsumexp"}
 
 
 def result_dtype(name: str, logits_dtype: Any) -> Any:
-    """The dtype of a primitive's result: at least float32 for sums over the classes, else that of the logits."""
-    return jnp.promote_types(logits_dtype, jnp.float32) if name in ("loss", "push") else logits_dtype
+    """Return the dtype of a primitive's result: that of a loss for sums over the classes, else that of the logits."""
+    return loss_dtype(logits_dtype) if name in ("loss", "push") else logits_dtype
 
 
 @functools.cache
@@ -62,14 +63,18 @@ def register(
     if on_cpu is None:
 
         def on_cpu(*arrays: Any, **options: Any) -> Any:
-            return _native(name, tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays), **options)(*arrays)
+            shapes = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays)
+            in_shard_map = bool(jax.typeof(arrays[0]).sharding.mesh.manual_axes)
+            return _native(name, shapes, several_devices=in_shard_map, **options)(*arrays)
 
     mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=False), platform="cpu")
     _NEED_DEVICES.add(primitive)
 
 
 @functools.lru_cache(maxsize=1024)
-def _native(name: str, shapes: tuple[jax.ShapeDtypeStruct, ...], spec: LossSpec | None = None) -> Callable[..., Any]:
+def _native(
+    name: str, shapes: tuple[jax.ShapeDtypeStruct, ...], spec: LossSpec | None = None, *, several_devices: bool
+) -> Callable[..., Any]:
     """A handler as a function of arrays of these shapes, with its sharding rule."""
     rows = tuple(f"r{i}" for i in range(shapes[0].ndim - 1))
     operands = [rows if argument == "s" else (*rows, "c") for argument in _ARGUMENTS[name]]
@@ -77,7 +82,7 @@ def _native(name: str, shapes: tuple[jax.ShapeDtypeStruct, ...], spec: LossSpec 
         operands[1] = operands[0] if shapes[1].ndim == shapes[0].ndim else rows
         operands[2] = ("c",) if shapes[2].size else ("nothing",)
     result = rows if name in WITHOUT_CLASSES else (*rows, "c")
-    call = custom_partitioning(functools.partial(_call, name, spec))
+    call = custom_partitioning(functools.partial(_call_on_several if several_devices else _call, name, spec))
 
     def partition(mesh: Any, arrays: Any, _: Any) -> Any:
         """Place the rows of every array where those of the logits are, each with all of its classes."""
@@ -87,7 +92,7 @@ def _native(name: str, shapes: tuple[jax.ShapeDtypeStruct, ...], spec: LossSpec 
         def sharding(factors: tuple[str, ...]) -> NamedSharding:
             return NamedSharding(mesh, PartitionSpec(*map(sharded.get, factors)))
 
-        return mesh, functools.partial(_call, name, spec), sharding(result), tuple(map(sharding, operands))
+        return mesh, functools.partial(_call_on_several, name, spec), sharding(result), tuple(map(sharding, operands))
 
     call.def_partition(
         partition=partition,
@@ -111,3 +116,24 @@ def _call(name: str, spec: LossSpec | None, *arrays: Any) -> Any:
         label_smoothing=np.float64(spec.label_smoothing),
         z_loss=np.float64(spec.z_loss),
     )
+
+
+def _call_on_several(name: str, spec: LossSpec | None, *arrays: Any) -> Any:
+    """Call a handler in a program of several devices, where rows whose label is no class are NaN.
+
+    Were it an error on one device, the others would wait for its part of a sum until XLA aborts the process.
+    """
+    if spec is None or jnp.issubdtype(arrays[1].dtype, jnp.floating):
+        return _call(name, spec, *arrays)
+    z, y, w, *scaled = arrays
+    valid = is_class(y, z.shape[-1], spec)
+    if scaled:
+        scaled[0] = jnp.where(valid, scaled[0], jnp.nan)
+    result = _call(name, spec, z, jnp.where(valid, y, 0), w, *scaled)
+    return result if scaled else jnp.where(valid, result, jnp.nan)
+
+
+def is_class(labels: Any, classes: int, spec: LossSpec) -> Any:
+    """A mask of the labels that are a class, or ignored."""
+    valid = (labels >= 0) & (labels < classes)
+    return valid if spec.ignore_index is None else valid | (labels == spec.ignore_index)

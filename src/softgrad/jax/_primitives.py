@@ -24,6 +24,7 @@ from jax.interpreters import ad, batching
 from softgrad import _closed_forms
 from softgrad._targets import Targets
 from softgrad.jax import _lowering
+from softgrad.jax._arguments import loss_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,11 @@ def _primitive(name: str, closed_form: Callable[..., Any], on_cpu: Callable[...,
     def aval(z: Any, *_: Any, **__: Any) -> Any:
         return _aval(name, z)
 
-    primitive.def_impl(lambda *arrays, **options: jitted(**options)(*arrays))
+    def run(*arrays: Any, **options: Any) -> Any:
+        with jax.disable_jit(False):  # without jit this would be called again
+            return jitted(**options)(*arrays)
+
+    primitive.def_impl(run)
     primitive.def_abstract_eval(aval)
     _lowering.register(primitive, name, closed_form, on_cpu)
     batching.primitive_batchers[primitive] = functools.partial(_batched, primitive)
@@ -56,6 +61,27 @@ def _aval(name: str, z: Any) -> Any:
         return z.update(dtype=dtype, weak_type=False)
     spec = jax.sharding.PartitionSpec(*z.sharding.spec[: z.ndim - 1])
     return z.update(shape=z.shape[:-1], dtype=dtype, weak_type=False, sharding=z.sharding.update(spec=spec))
+
+
+def bind(primitive: Primitive, *arrays: Any, **options: Any) -> Any:
+    """Bind a primitive to arrays, which inside of shard_map must all vary along the same axes of the mesh."""
+    axes = frozenset().union(*map(_varying_axes, arrays))
+    return primitive.bind(*(_vary(a, axes - _varying_axes(a)) for a in arrays), **options)
+
+
+def _varying_axes(array: Any) -> frozenset[str]:
+    """The axes of the mesh of a shard_map along which an array varies."""
+    aval = jax.typeof(array)
+    return aval.vma if hasattr(aval, "vma") else aval.manual_axis_type.varying  # the former up to JAX 0.9
+
+
+def _vary(array: Any, axes: frozenset[str]) -> Any:
+    """The array as one that varies along more axes of the mesh; its cotangent is summed over them."""
+    if not axes:
+        return array
+    if hasattr(jax.lax, "pcast"):
+        return jax.lax.pcast(array, tuple(axes), to="varying")
+    return jax.lax.pvary(array, tuple(axes))  # before JAX 0.9
 
 
 def _batched(primitive: Primitive, arrays: Any, dims: Any, **options: Any) -> Any:
@@ -87,9 +113,7 @@ def _marked(rows: Any, z: Any, y: Any, spec: LossSpec) -> Any:
     """Losses, gradients or products, NaN where the label is no class: only the handlers can raise an error."""
     if jnp.issubdtype(y.dtype, jnp.floating):
         return rows
-    is_class = (y >= 0) & (y < z.shape[-1])
-    if spec.ignore_index is not None:
-        is_class |= y == spec.ignore_index
+    is_class = _lowering.is_class(y, z.shape[-1], spec)
     return jnp.where(is_class if rows.ndim == y.ndim else is_class[..., None], rows, jnp.nan)
 
 
@@ -100,7 +124,7 @@ def _push_form(z: Any, y: Any, w: Any, t: Any, *, spec: LossSpec) -> Any:
 def _push(gradient: Callable[..., Any], z: Any, y: Any, w: Any, t: Any, *, spec: LossSpec) -> Any:
     """Σ g t from the gradient; 0 in ignored rows, whatever t holds."""
     one = jnp.ones(z.shape[:-1], _wide(z))
-    product = gradient(z, y, w, one, spec=spec).astype(_wide(z)) * t
+    product = gradient(z, y, w, one, spec=spec).astype(_wide(z)) * t.astype(_wide(z))
     return jnp.sum(_closed_forms.kept_rows(product, targets(z, y, w), spec), axis=-1)
 
 
@@ -114,7 +138,7 @@ def _hvp_form(z: Any, y: Any, w: Any, s: Any, v: Any, *, spec: LossSpec) -> Any:
 
 loss_p = _primitive("loss", _loss_form)
 gradient_p = _primitive("gradient", _gradient_form)
-push_p = _primitive("push", _push_form, lambda *arrays, **options: _push(gradient_p.bind, *arrays, **options))
+push_p = _primitive("push", _push_form, functools.partial(_push, functools.partial(bind, gradient_p)))
 hvp_p = _primitive("hvp", _hvp_form)
 softmax_p = _primitive("softmax", lambda z: _closed_forms.softmax(z, z.ndim - 1))
 log_softmax_p = _primitive("log_softmax", lambda z: _closed_forms.log_softmax(z, z.ndim - 1))
@@ -132,7 +156,7 @@ def _summed(changes: list[Any], like: Any) -> Any:
 
 
 def _wide(z: Any) -> Any:
-    return jnp.promote_types(z.dtype, jnp.float32)
+    return loss_dtype(z.dtype)
 
 
 # Derivatives with respect to targets and class weights: the loss is linear in both.
@@ -164,8 +188,8 @@ def _change_in_targets(function: Callable[..., Any], y: Any, w: Any, dy: Any, dw
 def _loss_jvp(primals: Any, tangents: Any, *, spec: LossSpec) -> Any:
     z, y, w = primals
     dz, dy, dw = tangents
-    result = loss_p.bind(z, y, w, spec=spec)
-    changes = [] if _is_zero(dz) else [push_p.bind(z, y, w, dz, spec=spec)]
+    result = bind(loss_p, z, y, w, spec=spec)
+    changes = [] if _is_zero(dz) else [bind(push_p, z, y, w, dz, spec=spec)]
     changes += _change_in_targets(lambda y, w: _composed_loss(z, y, w, spec).astype(result.dtype), y, w, dy, dw)
     return result, _summed(changes, result)
 
@@ -173,12 +197,12 @@ def _loss_jvp(primals: Any, tangents: Any, *, spec: LossSpec) -> Any:
 def _push_jvp(primals: Any, tangents: Any, *, spec: LossSpec) -> Any:
     z, y, w, t = primals
     dz, dy, dw, dt = tangents
-    result = push_p.bind(z, y, w, t, spec=spec)
-    changes = [] if _is_zero(dt) else [push_p.bind(z, y, w, dt, spec=spec)]
+    result = bind(push_p, z, y, w, t, spec=spec)
+    changes = [] if _is_zero(dt) else [bind(push_p, z, y, w, dt, spec=spec)]
     if not _is_zero(dz):
         one = jnp.ones(result.shape, result.dtype)
-        product = hvp_p.bind(z, y, w, one, t, spec=spec).astype(result.dtype)
-        changes.append(jnp.sum(product * dz, axis=-1))
+        product = bind(hvp_p, z, y, w, one, t, spec=spec).astype(result.dtype)
+        changes.append(jnp.sum(product * dz.astype(product.dtype), axis=-1))
     changes += _change_in_targets(
         lambda y, w: jax.jvp(lambda z: _composed_loss(z, y, w, spec).astype(result.dtype), (z,), (t,))[1], y, w, dy, dw
     )
@@ -188,10 +212,10 @@ def _push_jvp(primals: Any, tangents: Any, *, spec: LossSpec) -> Any:
 def _gradient_jvp(primals: Any, tangents: Any, *, spec: LossSpec) -> Any:
     z, y, w, s = primals
     dz, dy, dw, ds = tangents
-    result = gradient_p.bind(z, y, w, s, spec=spec)
-    changes = [] if _is_zero(ds) else [gradient_p.bind(z, y, w, ds, spec=spec)]
+    result = bind(gradient_p, z, y, w, s, spec=spec)
+    changes = [] if _is_zero(ds) else [bind(gradient_p, z, y, w, ds, spec=spec)]
     if not _is_zero(dz):
-        changes.append(hvp_p.bind(z, y, w, s, dz, spec=spec))
+        changes.append(bind(hvp_p, z, y, w, s, dz, spec=spec))
     changes += _change_in_targets(lambda y, w: _composed_gradient(z, y, w, s, spec), y, w, dy, dw)
     return result, _summed(changes, result)
 
@@ -199,10 +223,10 @@ def _gradient_jvp(primals: Any, tangents: Any, *, spec: LossSpec) -> Any:
 def _hvp_jvp(primals: Any, tangents: Any, *, spec: LossSpec) -> Any:
     z, y, w, s, v = primals
     dz, dy, dw, ds, dv = tangents
-    result = hvp_p.bind(z, y, w, s, v, spec=spec)
-    changes = [] if _is_zero(ds) else [hvp_p.bind(z, y, w, ds, v, spec=spec)]
+    result = bind(hvp_p, z, y, w, s, v, spec=spec)
+    changes = [] if _is_zero(ds) else [bind(hvp_p, z, y, w, ds, v, spec=spec)]
     if not _is_zero(dv):
-        changes.append(hvp_p.bind(z, y, w, s, dv, spec=spec))
+        changes.append(bind(hvp_p, z, y, w, s, dv, spec=spec))
     if not _is_zero(dz):
         changes.append(_third_derivative(z, y, w, s, v, dz, spec))
     changes += _change_in_targets(
@@ -218,7 +242,7 @@ def _third_derivative(z: Any, y: Any, w: Any, s: Any, v: Any, dz: Any, spec: Los
     result = _closed_forms.third_derivative(
         p, lse, v.astype(wide.dtype), dz.astype(wide.dtype), targets(z, y, w), spec, _softmax_product
     )
-    return (result * s[..., None]).astype(z.dtype)
+    return (result * s[..., None].astype(wide.dtype)).astype(z.dtype)
 
 
 def _centred(p: Any, v: Any) -> Any:
@@ -234,25 +258,25 @@ def _softmax_product(p: Any, v: Any) -> Any:
 def _push_transpose(ct: Any, z: Any, y: Any, w: Any, t: Any, *, spec: LossSpec) -> Any:
     if _is_zero(ct):
         return None, None, None, ad.Zero(t.aval)
-    return None, None, None, gradient_p.bind(z, y, w, ct, spec=spec).astype(t.aval.dtype)
+    return None, None, None, bind(gradient_p, z, y, w, ct, spec=spec).astype(t.aval.dtype)
 
 
 def _gradient_transpose(ct: Any, z: Any, y: Any, w: Any, s: Any, *, spec: LossSpec) -> Any:
     if _is_zero(ct):
         return None, None, None, ad.Zero(s.aval)
-    return None, None, None, push_p.bind(z, y, w, ct, spec=spec).astype(s.aval.dtype)
+    return None, None, None, bind(push_p, z, y, w, ct, spec=spec).astype(s.aval.dtype)
 
 
 def _hvp_transpose(ct: Any, z: Any, y: Any, w: Any, s: Any, v: Any, *, spec: LossSpec) -> Any:
     if ad.is_undefined_primal(v):
         if _is_zero(ct):
             return None, None, None, None, ad.Zero(v.aval)
-        return None, None, None, None, hvp_p.bind(z, y, w, s, ct, spec=spec).astype(v.aval.dtype)
+        return None, None, None, None, bind(hvp_p, z, y, w, s, ct, spec=spec).astype(v.aval.dtype)
     if _is_zero(ct):
         return None, None, None, ad.Zero(s.aval), None
     one = jnp.ones(s.aval.shape, s.aval.dtype)
-    product = hvp_p.bind(z, y, w, one, v, spec=spec).astype(s.aval.dtype)
-    return None, None, None, jnp.sum(product * ct, axis=-1), None
+    product = bind(hvp_p, z, y, w, one, v, spec=spec).astype(s.aval.dtype)
+    return None, None, None, jnp.sum(product * ct.astype(product.dtype), axis=-1), None
 
 
 def _softmax_jvp(primals: Any, tangents: Any) -> Any:

@@ -172,12 +172,10 @@ def logsumexp(
         return jax.scipy.special.logsumexp(a, axis, b, keepdims, return_sign, where)
     x = _arguments.logits(a, "a")
     found = _arguments.axes(axis, x.ndim)
-    if not found:
-        return x if where is None else jnp.where(where, x, -jnp.inf)
     classes = ClassesLast(found, x.shape)
     z = classes.move(x)
     if where is not None:
-        z = jnp.where(classes.move(jnp.asarray(where)), z, -jnp.inf)
+        z = jnp.where(classes.move(_arguments.mask(where, x.shape)), z, -jnp.inf)
     result = logsumexp_p.bind(z)
     return jnp.expand_dims(result, found) if keepdims else result
 
@@ -185,12 +183,10 @@ def logsumexp(
 def _like_logits(primitive: Any, x: ArrayLike, axis: Axis, where: ArrayLike | None, masked: float) -> jax.Array:
     z = _arguments.logits(x, "x")
     found = _arguments.axes(axis, z.ndim)
-    if not z.size or not found:
-        return jnp.full(z.shape, 1 if primitive is softmax_p else 0, z.dtype)
     classes = ClassesLast(found, z.shape)
     moved, mask = classes.move(z), None
     if where is not None:
-        mask = classes.move(jnp.asarray(where))
+        mask = classes.move(_arguments.mask(where, z.shape))
         moved = jnp.where(mask, moved, -jnp.inf)
     result = primitive.bind(moved)
     if mask is not None:  # a row without classes would be NaN
