@@ -74,8 +74,8 @@ def cross_entropy(
         with class probabilities.
     ValueError, jax.errors.JaxRuntimeError
         On the CPU, if a label is not a class: raised when the program runs, ValueError if JAX waits for its result, as
-        for small programs, otherwise JaxRuntimeError. The message names the first such row. On other devices the loss
-        of the row is NaN.
+        for small programs, otherwise JaxRuntimeError. The message names the first such row. On other devices, and in
+        programs of several devices, the loss of the row is NaN.
 
     Notes
     -----
@@ -193,7 +193,8 @@ def softmax_cross_entropy_with_integer_labels(
     Returns
     -------
     Array
-        Losses in nats, of the shape of `logits` without `axis` and of the dtype of `logits`. Differentiable to any order with respect to `logits`.
+        Losses in nats, of the shape of `logits` without `axis` and of the dtype of `logits`.
+        Differentiable to any order with respect to `logits`.
 
     Raises
     ------
