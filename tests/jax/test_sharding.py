@@ -66,6 +66,18 @@ def test_shard_map(mesh, name):
     np.testing.assert_allclose(jax.jit(mapped)(Z, LABELS), function(Z, LABELS), rtol=1e-6)
 
 
+@pytest.mark.parametrize("mapped", ["d", "e"])
+@pytest.mark.parametrize("name", ["softmax", "logsumexp", "losses"])
+def test_shard_map_over_one_of_two_axes(mesh, name, mapped):
+    grid = Mesh(mesh.devices.reshape(2, 1), ("d", "e"))
+    function = FUNCTIONS[name]
+    run = jax.shard_map(function, mesh=grid, in_specs=(P(mapped), P(mapped)), out_specs=P(mapped), axis_names={mapped})
+    z, y = (jax.device_put(a, NamedSharding(grid, P("d"))) for a in (Z, LABELS))
+    np.testing.assert_allclose(jax.jit(run)(z, y), function(Z, LABELS), rtol=1e-6)
+    gradient = jax.jit(jax.grad(lambda z: run(z, y).sum()))(z)
+    np.testing.assert_allclose(gradient, jax.grad(lambda z: function(z, LABELS).sum())(Z), atol=1e-6)
+
+
 def test_shard_map_of_logits_that_all_devices_share(mesh):
     """Their gradient is the sum over the devices, whose labels or class weights differ."""
 

@@ -63,18 +63,19 @@ def register(
     if on_cpu is None:
 
         def on_cpu(*arrays: Any, **options: Any) -> Any:
+            # In a shard_map every device has its own rows. Axes of the mesh that are not mapped over have no names for
+            # a partitioned call; XLA gathers what is sharded along them.
+            if jax.typeof(arrays[0]).sharding.mesh.manual_axes:
+                return _call_on_several(name, options.get("spec"), *arrays)
             shapes = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays)
-            in_shard_map = bool(jax.typeof(arrays[0]).sharding.mesh.manual_axes)
-            return _native(name, shapes, several_devices=in_shard_map, **options)(*arrays)
+            return _native(name, shapes, **options)(*arrays)
 
     mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=False), platform="cpu")
     _NEED_DEVICES.add(primitive)
 
 
 @functools.lru_cache(maxsize=1024)
-def _native(
-    name: str, shapes: tuple[jax.ShapeDtypeStruct, ...], spec: LossSpec | None = None, *, several_devices: bool
-) -> Callable[..., Any]:
+def _native(name: str, shapes: tuple[jax.ShapeDtypeStruct, ...], spec: LossSpec | None = None) -> Callable[..., Any]:
     """A handler as a function of arrays of these shapes, with its sharding rule."""
     rows = tuple(f"r{i}" for i in range(shapes[0].ndim - 1))
     operands = [rows if argument == "s" else (*rows, "c") for argument in _ARGUMENTS[name]]
@@ -82,7 +83,7 @@ def _native(
         operands[1] = operands[0] if shapes[1].ndim == shapes[0].ndim else rows
         operands[2] = ("c",) if shapes[2].size else ("nothing",)
     result = rows if name in WITHOUT_CLASSES else (*rows, "c")
-    call = custom_partitioning(functools.partial(_call_on_several if several_devices else _call, name, spec))
+    call = custom_partitioning(functools.partial(_call, name, spec))
 
     def partition(mesh: Any, arrays: Any, _: Any) -> Any:
         """Place the rows of every array where those of the logits are, each with all of its classes."""
