@@ -47,7 +47,7 @@ OWNERS = {
     "safetensors": {"linear_model", "cli"},
     "onnx": {"linear_model"},
     "matplotlib": {"cli"},
-    "pandas": {"cli"},
+    "pandas": {"linear_model", "cli"},
     "pyarrow": {"cli"},
     "rich": {"cli"},
     "typer": {"cli"},

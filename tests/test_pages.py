@@ -36,7 +36,9 @@ def test_a_value_that_is_missing_is_an_error(page):
 
 def test_every_template_parses():
     files = {path.name for path in Path(_pages.__file__).parent.glob("*.html")}
-    assert files == {"derivation.html", "explorer.html", "notebook.html", "page.html", "report.html"}
+    assert files == {
+        "coefficients.html", "derivation.html", "explorer.html", "notebook.html", "page.html", "report.html",
+    }  # fmt: skip
     for name in files:
         _pages._environment().get_template(name)
 
