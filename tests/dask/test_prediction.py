@@ -172,3 +172,5 @@ def test_copies_and_pickles_leave_the_client_out(client):
     for text in repr(model), model._repr_html_():
         assert "SoftmaxRegression" in text
         assert "C=5.0" in text
+    assert "<span>Fitted</span>" in model._repr_html_()
+    assert "<span>Not fitted</span>" in clone(model)._repr_html_()
