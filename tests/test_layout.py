@@ -20,7 +20,7 @@ LEVELS = [
     {"_closed_forms"},
     {"_targets"},
     {"_arrays", "_loss_spec"},
-    {"_validation", "_atomic_write", "_cpu_quota", "_pages"},
+    {"_validation", "_atomic_write", "_calibration", "_cpu_quota", "_pages"},
     {"_core", "_typing"},
 ]
 # Imports of another module of the same level.

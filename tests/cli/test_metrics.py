@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from softgrad._calibration import BINS, bin_edges, bin_indices
 from softgrad.cli import _metrics
-from softgrad.cli._metrics import BINS, evaluation, facts, macro, most_mistaken, shown_classes, sums_of
+from softgrad.cli._metrics import evaluation, facts, macro, most_mistaken, shown_classes, sums_of
 
 
 def sample(rows, classes, *, seed=0, scale=3.0, dtype=np.float64):
@@ -81,7 +82,7 @@ def test_calibration_is_a_plain_sum_over_the_bins():
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
     third = 5 / BINS
     confidence = np.array([third, np.nextafter(third, 1), np.nextafter(third, 0)])
-    assert _metrics._bins(confidence).tolist() == [4, 5, 4]
+    assert bin_indices(confidence, bin_edges()).tolist() == [4, 5, 4]
     sure = measured(np.array([[800.0, 0.0]]), np.array([0]))  # confidence 1
     assert sure.calibration.rows.tolist() == [0] * 14 + [1]
     assert sure.calibration_error == 0

@@ -7,28 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import softgrad as sg
+from softgrad._calibration import BINS, Calibration, bin_edges, bin_indices, calibration_of, ratio
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from softgrad._typing import Array
 
-BINS = 15  # as in Guo et al.
-_EDGES = np.arange(BINS + 1) / BINS
+_EDGES = bin_edges()
 _TOP = 5
 # The number of float64 logits in memory at a time.
 _BLOCK = 2**20
-
-
-class Calibration(NamedTuple):
-    """Rows binned by the confidence of their prediction: bin b holds confidences in (edges[b], edges[b + 1]]."""
-
-    edges: Array
-    rows: Array
-    confidence: Array
-    """Mean confidence of each bin; NaN where it is empty."""
-    accuracy: Array
-    """Accuracy of each bin; NaN where it is empty."""
 
 
 class Evaluation(NamedTuple):
@@ -180,9 +169,7 @@ def sums_of(logits: Array, target: Array) -> Sums:
 def figures(sums: Sums, classes: Array) -> Evaluation:
     """Return the figures of the rows, at least one, of some sums."""
     rows = sums.rows
-    calibration = _calibration(sums)
-    filled = calibration.rows > 0
-    gaps = np.abs(calibration.accuracy - calibration.confidence)[filled]
+    calibration = calibration_of(_EDGES, sums.bin_rows, sums.bin_confidence.value, sums.bin_right)
     by_class = _by_class(sums.confusion)
     support = by_class["support"]
     prior = support[support > 0] / rows
@@ -194,7 +181,7 @@ def figures(sums: Sums, classes: Array) -> Evaluation:
         top5_accuracy=sums.in_top / rows if len(classes) > _TOP else None,
         brier=float(sums.brier.value) / rows,
         confidence=float(sums.bin_confidence.value.sum()) / rows,
-        calibration_error=float(gaps @ (calibration.rows[filled] / rows)),
+        calibration_error=calibration.error,
         calibration=calibration,
         classes=classes,
         confusion=sums.confusion,
@@ -224,7 +211,7 @@ def _block_sums(z: Array, y: Array, start: int) -> Sums:
     truth = y if y.ndim == 1 else y.argmax(axis=1)
     predicted = z.argmax(axis=1)
     right = truth == predicted
-    bins = _bins(confidence)
+    bins = bin_indices(confidence, _EDGES)
     confusion = coo_array((np.ones(rows, np.int64), (truth, predicted)), shape=(count, count))
     return Sums(
         rows=rows,
@@ -252,29 +239,15 @@ def _rank(z: Array, truth: Array) -> Array:
     return before.sum(axis=1)
 
 
-def _bins(confidence: Array) -> Array:
-    """Return the bin of each confidence."""
-    return np.searchsorted(_EDGES[1:-1], confidence, side="left")
-
-
-def _calibration(sums: Sums) -> Calibration:
-    means = (_ratio(total, sums.bin_rows) for total in (sums.bin_confidence.value, sums.bin_right))
-    return Calibration(_EDGES, sums.bin_rows, *means)
-
-
 def _by_class(confusion: csr_array) -> dict[str, Array]:
     right = confusion.diagonal()
     support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
     return {
-        "precision": _ratio(right, predicted),
-        "recall": _ratio(right, support),
-        "f1": _ratio(2 * right, support + predicted),
+        "precision": ratio(right, predicted),
+        "recall": ratio(right, support),
+        "f1": ratio(2 * right, support + predicted),
         "support": support,
     }
-
-
-def _ratio(a: Array, b: Array) -> Array:
-    return np.divide(a, b, out=np.full(len(a), np.nan), where=b > 0)
 
 
 def macro(values: Array) -> float | None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import softgrad
 from softgrad import _pages
+from softgrad._calibration import BINS
 from softgrad.cli._formatting import nats, percent, shown
-from softgrad.cli._metrics import BINS, Evaluation, macro, most_mistaken, shown_classes
+from softgrad.cli._metrics import Evaluation, macro, most_mistaken, shown_classes
 from softgrad.cli._report._coefficients import coefficients
 from softgrad.cli._report._plots import NUMBERED, PICTURED, confusion, convergence, reliability
 from softgrad.cli._terminal import visible
