@@ -46,7 +46,7 @@ OWNERS = {
     "threadpoolctl": {"linear_model"},
     "safetensors": {"linear_model", "cli"},
     "onnx": {"linear_model"},
-    "matplotlib": {"cli"},
+    "matplotlib": {"linear_model", "cli"},
     "pandas": {"linear_model", "cli"},
     "pyarrow": {"cli"},
     "rich": {"cli"},

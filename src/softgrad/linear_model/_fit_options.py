@@ -29,16 +29,18 @@ def checked(estimator: Any, C: object) -> FitOptions:
     """Validate the parameters of an estimator, with one value of C."""
     n_threads = estimator.n_threads
     if n_threads is not None:
-        n_threads = _count(n_threads, "n_threads", 1, "a positive integer, or None for softgrad.get_num_threads()")
+        n_threads = checked_count(
+            n_threads, "n_threads", 1, "a positive integer, or None for softgrad.get_num_threads()"
+        )
     return FitOptions(
         C=_strength(C),
         fit_intercept=truth(estimator.fit_intercept, "fit_intercept"),
         spec=LossSpec(reduction=Reduction.sum, label_smoothing=_smoothing(estimator.label_smoothing)),
         solver=_solver(estimator.solver),
         tol=_validation.non_negative(estimator.tol, "tol"),
-        max_iter=_count(estimator.max_iter, "max_iter", 1, "a positive integer, such as the default 1000"),
+        max_iter=checked_count(estimator.max_iter, "max_iter", 1, "a positive integer, such as the default 1000"),
         n_threads=n_threads,
-        verbose=_count(estimator.verbose, "verbose", 0, "0 for no output, or 1 for a line per iteration"),
+        verbose=checked_count(estimator.verbose, "verbose", 0, "0 for no output, or 1 for a line per iteration"),
     )
 
 
@@ -74,7 +76,7 @@ def truth(value: object, name: str) -> bool:
     return bool(value)
 
 
-def _count(value: object, name: str, smallest: int, expected: str) -> int:
+def checked_count(value: object, name: str, smallest: int, expected: str) -> int:
     try:
         count = operator.index(value)  # type: ignore[arg-type]
     except TypeError:

@@ -49,7 +49,7 @@ def page(
         calibration_error=percent(found.calibration_error),
         bins=BINS,
         reliability=reliability(found),
-        convergence=convergence(model.history_, model.tol) if model else None,
+        convergence=convergence(model) if model else None,
         facts=[(_printable(str(fact)), _printable(_text(value))) for fact, value in facts.items()],
         command=_printable(command).split(" "),
         coefficients=coefficients(model) if model else None,

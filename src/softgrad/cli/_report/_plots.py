@@ -2,64 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from softgrad.cli._formatting import shown
-from softgrad.cli._report._svg import ACCENT, INK, LINE, MINUS, PAGE, PLUS, SOFT, svg, tints
+from softgrad.cli._report._svg import ACCENT, INK, LINE, PAGE, svg, tints
+from softgrad.linear_model import ConvergenceDisplay, ReliabilityDisplay
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from softgrad._typing import Array
     from softgrad.cli._metrics import Evaluation
-    from softgrad.linear_model import Iteration
+    from softgrad.linear_model import SoftmaxRegression
 
 # In the confusion matrix of more classes, the numbers are too small to read.
 NUMBERED = 30
 # In the confusion matrix of more classes, a cell is smaller than a pixel.
 PICTURED = 1000
-_FROM_THE_LEFT = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 8.5}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def convergence(history: Sequence[Iteration], tol: float) -> str | None:
+def convergence(model: SoftmaxRegression) -> str | None:
     """Plot the objective above its minimum and the gradient norm against passes; None if there is nothing to plot."""
-    if not history:
-        return None
-    passes, objective, norm = np.array([(step.passes, step.objective, step.gradient_norm) for step in history]).T
-    panels = [
-        ("objective above its least value (nats)", objective - objective.min(), None),
-        ("gradient norm", norm, tol),
-    ]
-    # A logarithmic scale does not show 0.
-    panels = [(title, values, level) for title, values, level in panels if (values > 0).sum() > 1]
-    if not panels:
+    display = ConvergenceDisplay._of_history(model.history_, model.tol)
+    kinds: list[Literal["objective", "gradient_norm"]] = ["objective", "gradient_norm"]
+    kinds = [kind for kind in kinds if (display.values(kind) > 0).sum() > 1]
+    if not kinds:
         return None
 
     def draw(figure: Figure) -> None:
-        rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, (title, values, level) in zip(rows, panels, strict=True):
-            positive = values > 0
-            marks = "o" if positive.sum() <= 60 else ""
-            axes.semilogy(passes[positive], values[positive], color=ACCENT, marker=marks, markersize=3)
-            if level:
-                axes.axhline(level, color=SOFT, linewidth=1, linestyle="--")
-                axes.annotate("tol", (0, level), (3, 3), color=SOFT, **_FROM_THE_LEFT)
-            axes.set_title(title)
+        rows = figure.subplots(len(kinds), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, kind in zip(rows, kinds, strict=True):
+            display.plot(axes, kind=kind, color=ACCENT)
+            _label_above(axes)
+            axes.set_xlabel("")
             axes.yaxis.set_major_locator(LogLocator(numticks=6))
             axes.yaxis.set_major_formatter(FuncFormatter(_power))
             axes.yaxis.set_minor_locator(NullLocator())
         rows[-1].set_xlabel("passes over the data")
         rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
 
+    passes, norm = display.passes, display.gradient_norm
     label = f"Convergence: gradient norm from {norm[0]:.1e} to {norm[-1]:.1e} in {passes[-1]:.0f} passes"
-    return svg(draw, "convergence", label, width=5, height=2.1 * len(panels) + 0.3)
+    return svg(draw, "convergence", label, width=5, height=2.1 * len(kinds) + 0.3)
+
+
+def _label_above(axes: Axes) -> None:
+    axes.set_title(axes.get_ylabel())
+    axes.set_ylabel("")
 
 
 def _power(value: float, _position: object) -> str:
@@ -113,26 +107,14 @@ def _number_cells(axes: Axes, counts: Array) -> None:
 
 def reliability(found: Evaluation) -> str:
     """Plot the accuracy of each bin of confidence, and the share of the rows that it holds."""
-    edges, rows, confidence, accuracy = found.calibration
-    filled = rows > 0
-    left, width = edges[:-1][filled], 1 / len(rows)
-    right, trust = accuracy[filled], confidence[filled]
+    display = ReliabilityDisplay(**found.calibration._asdict())
 
     def draw(figure: Figure) -> None:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        style = {"width": width, "align": "edge", "edgecolor": PAGE, "linewidth": 1}
-        above.bar(left, right, color=MINUS, label="accuracy", **style)
-        more = np.maximum(trust - right, 0)
-        above.bar(left, more, bottom=right, color=PLUS, label="too confident", **style)
-        less = np.maximum(right - trust, 0)
-        above.bar(left, less, bottom=right - less, color=ACCENT, label="not confident enough", **style)
-        above.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--")
-        above.set(xlim=(0, 1), ylim=(0, 1))
-        above.legend(
-            loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=3, fontsize=9, handlelength=1.2, columnspacing=1.2
-        )
-        below.bar(left, rows[filled] / found.rows, color=SOFT, **style)
-        below.set(title="share of the rows", xlabel="confidence: the probability of the predicted class")
+        display.plot(above, ax_hist=below)
+        above.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=3, frameon=False)
+        above.set_ylabel("")
+        _label_above(below)
         for axis in (above.xaxis, above.yaxis, below.yaxis):
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
 

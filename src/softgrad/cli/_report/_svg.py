@@ -14,6 +14,7 @@ import matplotlib.image
 import matplotlib.style
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,8 @@ _STYLE = {
     "text.color": INK,
     "axes.labelcolor": SOFT,
     "axes.edgecolor": LINE,
+    "axes.facecolor": PAGE,
+    "axes.prop_cycle": cycler(color=[MINUS, PLUS, ACCENT]),
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
@@ -48,7 +51,9 @@ _STYLE = {
     "xtick.labelcolor": SOFT,
     "ytick.labelcolor": SOFT,
     "lines.linewidth": 1.8,
-    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "legend.handlelength": 1.2,
+    "legend.columnspacing": 1.2,
 }
 
 
