@@ -59,7 +59,9 @@ class Inference(FitResults):
         return np.sqrt(np.diag(self.covariance())).reshape(len(self.classes_) - 1, -1)
 
     def summary(self) -> CoefficientSummary:
-        """Return the contrasts with standard errors, z, p-values and 95 % intervals; it prints as a table.
+        """Return the contrasts with standard errors, z, p-values and 95 % intervals.
+
+        The result prints as a table, notebooks show it as one, and its ``to_frame`` converts it to a data frame.
 
         The contrasts ``coef_[k] - coef_[0]`` and ``intercept_[k] - intercept_[0]`` are the coefficients of the log-odds
         of class k against the first class. Raises the errors of `covariance`.

@@ -90,7 +90,8 @@ class SoftmaxRegression(Inference, PartialFit, TemperatureScaling):
     solver_ : str
         Solver that was used.
     history_ : list of Iteration
-        ``objective``, ``gradient_norm``, ``passes`` and ``seconds`` after every iteration.
+        ``objective``, ``gradient_norm``, ``passes`` and ``seconds`` after every iteration; `ConvergenceDisplay` plots
+        it.
     temperature_ : float
         Divisor of the logits in predictions, 1 unless `temperature_scale` was called.
     n_features_in_ : int
