@@ -165,7 +165,7 @@ def softmax_cross_entropy(
     """
     x, q = _arguments.floating(logits, "logits"), _arguments.as_array(labels, "labels")
     shape = jnp.broadcast_shapes(x.shape, q.shape)
-    classes = ClassesLast(_arguments.axes(axis, len(shape)), shape)
+    classes = _classes_last(axis, shape)
     z, mask = _included(x, where, classes)
     q = classes.move(_arguments.floating(q.astype(jnp.result_type(x, q)), "labels"))
     return _losses(z, q if mask is None else jnp.where(mask, q, 0)).astype(q.dtype)
@@ -229,7 +229,7 @@ def softmax_cross_entropy_with_integer_labels(
     if not jnp.issubdtype(y.dtype, jnp.integer):
         raise TypeError(f"labels has dtype {y.dtype}; expected an integer dtype; for probabilities write "
                         "softmax_cross_entropy")  # fmt: skip
-    z, mask = _included(x, where, ClassesLast(_arguments.axes(axis, x.ndim), x.shape))
+    z, mask = _included(x, where, _classes_last(axis, x.shape))
     if y.shape != z.shape[:-1]:
         raise ValueError(f"labels has shape {y.shape} beside logits of shape {x.shape}; expected {z.shape[:-1]}")
     if mask is None:
@@ -239,10 +239,15 @@ def softmax_cross_entropy_with_integer_labels(
     return jnp.where(has_elements, losses, 0).astype(z.dtype)
 
 
+def _classes_last(axis: int | tuple[int, ...] | None, shape: tuple[int, ...]) -> ClassesLast:
+    classes = ClassesLast(_arguments.axes(axis, len(shape)), shape)
+    if not all(shape[along] for along in classes.axes):
+        raise ValueError(f"logits has shape {shape}; expected at least one class along axis={axis}")
+    return classes
+
+
 def _included(logits: jax.Array, where: ArrayLike | None, classes: ClassesLast) -> tuple[jax.Array, jax.Array | None]:
     """Move the classes of logits last and set elements that `where` excludes to −inf; also return the mask, moved."""
-    if not all(classes.shape[axis] for axis in classes.axes):
-        raise ValueError(f"logits has shape {logits.shape}; expected at least one class along axis={classes.axes}")
     z = classes.move(logits)
     if where is None:
         return z, None
