@@ -42,7 +42,7 @@ def visit(chromium, address):
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("request", lambda request: errors.append(request.url) if not local(request.url) else None)
         page.goto(f"{address}#{fragment}" if fragment else address)
-        page.wait_for_selector("[role=tabpanel]")
+        page.wait_for_selector("[role=tabpanel]:not([hidden])")
         return page
 
     yield open_page

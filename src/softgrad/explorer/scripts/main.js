@@ -1,6 +1,7 @@
 /** The page: the logits beside one of five views, and the address that holds their state. */
 
 import { html } from "#elements.js";
+import { jacobianView } from "#jacobian_view.js";
 import { logitsView } from "#logits_view.js";
 import { softmaxView } from "#softmax_view.js";
 import { fragment, parseFragment } from "#state.js";
@@ -10,7 +11,10 @@ import { tabs } from "#tabs.js";
 const read = parseFragment(location.hash.slice(1));
 const store = new Store(read.state);
 const logits = logitsView(store);
-const views = tabs(store, [["softmax", "Softmax", softmaxView()]]);
+const views = tabs(store, [
+  ["softmax", "Softmax", softmaxView()],
+  ["jacobian", "Jacobian", jacobianView(store)],
+]);
 /** Browsers limit how often the address may change, so it follows when the state has rested. */
 let timer = 0;
 const problems = html("div", { class: "problems", role: "alert" });
