@@ -181,13 +181,14 @@ def test_nudge(visit):
 
 def test_the_verdict_on_a_nudge(visit):
     page = visit()
-    for fragment, verdict in [
-        ("z=1,1&y=1,0&names=A,B", "thousandfold"),  # the second derivative is 0
-        ("diagonal=1", "tenfold"),
-        ("diagonal=1&entry=1,1", "hundredfold"),
-        ("z=2,1,-inf&entry=1,3", "Nothing changes"),
+    for fragment, verdict, factor in [
+        ("z=1,1&y=1,0&names=A,B", "thousandfold", "1000.0 ×"),  # the second derivative is 0
+        ("diagonal=1", "tenfold", "10.0 ×"),
+        ("diagonal=1&entry=1,1", "hundredfold", "100.0 ×"),
+        ("z=2,1,-inf&entry=1,3", "Nothing changes", ""),
     ]:
         show(page, fragment)
+        assert page.locator(".nudge tbody tr").last.locator("td").nth(3).text_content() == factor
         assert verdict in page.locator(".nudge .verdict").text_content()
 
 

@@ -47,12 +47,18 @@ export function jacobianView(store) {
       html("div", { class: "entry" }, entryTitle, entryMeaning),
     ),
     legend(least, most),
+    html(
+      "p",
+      { class: "note laws" },
+      "Each row sums to 0, because the same number added to all logits changes no probability; ",
+      "each column sums to 0, because the probabilities keep the sum 1.",
+    ),
     nudge.element,
     derivation.element,
     structure.element,
   );
 
-  const watch = watchScrollers(element);
+  watchScrollers(element);
 
   /** @param {Model} model */
   function update(model) {
@@ -68,7 +74,6 @@ export function jacobianView(store) {
     entryTitle.replaceChildren(entryFormula(state, shown[j][k]));
     entryMeaning.replaceChildren(...meaning(model));
     for (const part of [pitfall, nudge, derivation, structure]) part.update(model);
-    watch();
   }
 
   return { element, update };
