@@ -65,7 +65,7 @@ export function hessian(row, target) {
 }
 
 /**
- * The solution x of (H + λI) x = r in closed form, with d = a p + λ; for a > 0 and λ > 0.
+ * The solution x of (H + λI) x = r in closed form, with d = a p + λ; where H + λI is positive definite.
  * @param {Softmax} row
  * @param {Targets} target
  * @param {number[]} r
@@ -76,7 +76,11 @@ export function solveDamped(row, target, r, damping) {
   const { a, b } = curvature(row, target);
   const { p } = row;
   const d = p.map((value) => a * value + damping);
-  const above = (sum(r) - damping * sum(r.map((value, i) => value / d[i]))) * (1 - b / a);
+  // (a − b) Σ r p/d, where a is not 0 without its cancellation for small λ
+  const above =
+    a === 0
+      ? (-b * sum(r.map((value, i) => value * p[i]))) / damping
+      : (sum(r) - damping * sum(r.map((value, i) => value / d[i]))) * (1 - b / a);
   const below = damping * sum(p.map((value, i) => value / d[i])) + b * sum(p.map((value, i) => value ** 2 / d[i]));
   return r.map((value, i) => value / d[i] + ((p[i] / d[i]) * above) / below);
 }

@@ -45,6 +45,14 @@ function fill(element, attributes, children) {
 }
 
 /**
+ * A sentence as nodes: an index such as in "σ_k" becomes a subscript.
+ * @param {string} text
+ */
+export function prose(text) {
+  return text.split(/(?<=[σyz])_([jk])/).map((part, i) => (i % 2 ? html("sub", {}, part) : part));
+}
+
+/**
  * A table: a caption, the headings of its columns, and rows that begin with their heading.
  * @param {string} caption
  * @param {Child[]} columns

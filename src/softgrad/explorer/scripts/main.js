@@ -1,5 +1,7 @@
 /** The page: the logits beside one of five views, and the address that holds their state. */
 
+import { crossEntropyView } from "#cross_entropy_view.js";
+import { descentView } from "#descent_view.js";
 import { html } from "#elements.js";
 import { jacobianView } from "#jacobian_view.js";
 import { logitsView } from "#logits_view.js";
@@ -14,6 +16,8 @@ const logits = logitsView(store);
 const views = tabs(store, [
   ["softmax", "Softmax", softmaxView()],
   ["jacobian", "Jacobian", jacobianView(store)],
+  ["cross-entropy", "Cross-entropy", crossEntropyView(store)],
+  ["descent", "Descent", descentView(store)],
 ]);
 /** Browsers limit how often the address may change, so it follows when the state has rested. */
 let timer = 0;
