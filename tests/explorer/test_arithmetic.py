@@ -13,18 +13,21 @@ from softgrad import explorer
 SCRIPTS = Path(explorer.__file__).parent / "scripts"
 # In JavaScript: the results for states that are given as fragments of the address.
 RESULTS = """
-(fragments, {parseFragment}, {model}, {solveDamped}) => fragments.map((text) => {
+(fragments, {parseFragment}, {model}, {solveDamped}, {point, step}) => fragments.map((text) => {
   const {state, problems} = parseFragment(text);
   if (problems.length) throw new Error(problems.join());
-  const {row, jacobian, eigenvalues, target, loss, gradient, hessian} = model(state);
+  const {z, row, jacobian, eigenvalues, target, loss, gradient, hessian} = model(state);
+  const written = (values) => values.map((value) => value === -Infinity ? "-inf" : value);
+  const after = (method) => [1, 2, 3].reduce((at) => step(point(at, target), target, {...state, method}), z);
   return {
-    p: row.p, others: row.others, logP: row.logP.map((value) => value === -Infinity ? "-inf" : value), lse: row.lse,
+    p: row.p, others: row.others, logP: written(row.logP), lse: row.lse,
+    descent: ["gradient", "diagonal", "newton"].map((method) => written(after(method))),
     jacobian, eigenvalues, loss: loss === Infinity ? "inf" : loss, gradient, hessian,
     newton: solveDamped(row, target, gradient, state.damping),
   };
 })
 """
-MODULES = "state.js", "store.js", "cross_entropy.js"
+MODULES = "state.js", "store.js", "cross_entropy.js", "descent.js"
 
 
 def states(count):
@@ -39,7 +42,7 @@ def states(count):
             z[-1] = -np.inf
         q = np.eye(C)[rng.integers(C)] if rng.random() < 0.5 else rng.random(C) * rng.choice([1, 2 / C])
         smoothing, z_loss = rng.choice([0, 0.1, 0.9]), rng.choice([0, 0, 1e-4])
-        damping = float(rng.choice([1e-3, 0.1, 10]))
+        damping, rate = float(rng.choice([1e-3, 0.1, 10])), float(rng.choice([0.01, 0.5, 3]))
         yield (
             {
                 "z": ",".join("-inf" if value == -np.inf else repr(float(value)) for value in z),
@@ -48,12 +51,13 @@ def states(count):
                 "smoothing": repr(float(smoothing)),
                 "zloss": repr(float(z_loss)),
                 "damping": repr(damping),
+                "rate": repr(rate),
             },
-            expected(z, q, {"label_smoothing": float(smoothing), "z_loss": float(z_loss)}, damping),
+            expected(z, q, {"label_smoothing": float(smoothing), "z_loss": float(z_loss)}, damping, rate),
         )
 
 
-def expected(z, q, options, damping):
+def expected(z, q, options, damping, rate):
     jacobian = sg.softmax_jacobian(z)
     loss, gradient = sg.cross_entropy_value_and_grad(z, q, reduction="none", **options)
     hessian = sg.cross_entropy_hessian(z, q, reduction="none", **options)
@@ -69,7 +73,31 @@ def expected(z, q, options, damping):
         "gradient": gradient,
         "hessian": hessian.to_dense(),
         "newton": hessian.solve(gradient, damping=damping),
+        "descent": [descend(change, z) for change in changes(q, options, damping, rate)],
     }
+
+
+def changes(q, options, damping, rate):
+    """What one step subtracts from the logits z: by the gradient, by the diagonal alone, by Newton's method."""
+    y = (1 - options["label_smoothing"]) * q + options["label_smoothing"] / len(q)
+
+    def gradient(z):
+        return sg.cross_entropy_grad(z, q, reduction="none", **options)
+
+    def diagonal(z):
+        p = sg.softmax(z)
+        return -y * (1 - p) + 2 * options["z_loss"] * sg.logsumexp(z) * p
+
+    def newton(z):
+        return sg.cross_entropy_hessian(z, q, reduction="none", **options).solve(gradient(z), damping=damping)
+
+    return lambda z: rate * gradient(z), lambda z: rate * diagonal(z), newton
+
+
+def descend(change, z):
+    for _ in range(3):
+        z = z - change(z)
+    return z
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +112,9 @@ def compare(found, outputs):
         for name, value in wanted.items():
             computed, exact = np.array(values[name], dtype=float), np.asarray(value)
             # Entries of a matrix or gradient may cancel; probabilities and their logarithms may not.
-            size = np.abs(exact) if name in {"p", "others", "logP"} else np.abs(exact).max()
+            size = (
+                np.abs(exact) if name in {"p", "others", "logP"} else np.abs(exact[np.isfinite(exact)]).max(initial=0)
+            )
             with np.errstate(invalid="ignore"):  # ∞ − ∞, whose sides are equal
                 equal = (computed == exact) | (np.abs(computed - exact) <= 1e-12 * size + 1e-300)  # or subnormal
             assert equal.all(), f"{state}: {name} is {computed}; expected {exact}"

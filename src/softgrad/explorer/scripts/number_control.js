@@ -33,9 +33,14 @@ export function numberControl(id, { low, high, logarithmic = false }, change) {
 
   return {
     element,
-    /** @param {number} value @param {string} name what the number is, as a label */
-    update(value, name) {
-      label.textContent = name;
+    /**
+     * @param {number} value
+     * @param {string} text of the label
+     * @param {string} [name] what the number is, if the label alone does not say it
+     */
+    update(value, text, name = text) {
+      label.textContent = text;
+      slider.setAttribute("aria-label", name);
       number.setAttribute("aria-label", `${name}, as a number`);
       number.setCustomValidity("");
       number.value = String(value);

@@ -61,7 +61,7 @@ function targetRow(store, j) {
       const name = state.names[j] || `class ${j + 1}`;
       radio.checked = state.target.every((value, i) => value === (i === j ? 1 : 0));
       radio.setAttribute("aria-label", `${name} is the true class`);
-      weight.update(state.target[j], name);
+      weight.update(state.target[j], name, `target weight of ${name}`);
     },
   };
 }
