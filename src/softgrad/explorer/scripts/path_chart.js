@@ -102,8 +102,8 @@ function apart(tops) {
 
 /** @param {number} value */
 function tickText(value) {
-  const small = value !== 0 && value < 0.001;
-  return small || value >= 1e5 ? format(value, small ? 2 : 0).replace(/^1\.0·/, "") : String(value);
+  const extreme = value !== 0 && (value < 0.001 || value >= 1e6);
+  return extreme ? format(value, 2).replace(/^1\.0·/, "") : String(value);
 }
 
 /** The scale of probabilities. @returns {Scale} */
