@@ -5,6 +5,7 @@ import { descentView } from "#descent_view.js";
 import { html } from "#elements.js";
 import { jacobianView } from "#jacobian_view.js";
 import { logitsView } from "#logits_view.js";
+import { precisionView } from "#precision_view.js";
 import { softmaxView } from "#softmax_view.js";
 import { fragment, parseFragment } from "#state.js";
 import { Store } from "#store.js";
@@ -18,6 +19,7 @@ const views = tabs(store, [
   ["jacobian", "Jacobian", jacobianView(store)],
   ["cross-entropy", "Cross-entropy", crossEntropyView(store)],
   ["descent", "Descent", descentView(store)],
+  ["precision", "Precision", precisionView(store)],
 ]);
 /** Browsers limit how often the address may change, so it follows when the state has rested. */
 let timer = 0;

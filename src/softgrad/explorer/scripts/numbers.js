@@ -27,6 +27,18 @@ export function scientific(value, decimals) {
 }
 
 /**
+ * A number with a fixed number of significant digits; 0, NaN and ∞ have none.
+ * @param {number} value
+ * @param {number} digits
+ */
+export function significant(value, digits) {
+  if (value === 0 || !Number.isFinite(value)) return format(value);
+  const exponent = Number(value.toExponential(digits - 1).split("e")[1]);
+  if (exponent < -4 || exponent >= digits) return scientific(value, digits - 1);
+  return value.toPrecision(digits).replace("-", "−");
+}
+
+/**
  * A number with an explicit sign.
  * @param {number} value
  * @param {number} [digits]
