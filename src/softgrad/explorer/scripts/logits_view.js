@@ -3,7 +3,7 @@
 import { choice, html } from "#elements.js";
 import { format, parse } from "#numbers.js";
 import { PRESETS, presetState } from "#presets.js";
-import { MAX_CLASSES, MIN_CLASSES, withClass, withoutClass } from "#state.js";
+import { className, MAX_CLASSES, MIN_CLASSES, withClass, withoutClass } from "#state.js";
 
 /** @typedef {import("#store.js").Model} Model */
 /** @typedef {import("#store.js").Store} Store */
@@ -74,7 +74,7 @@ export function logitsView(store) {
     temperature.update(model);
     clearTimeout(timer);
     timer = window.setTimeout(() => {
-      spoken.textContent = state.names.map((name, j) => `${name}: ${format(row.p[j])}`).join(", ");
+      spoken.textContent = row.p.map((p, j) => `${className(state, j)}: ${format(p)}`).join(", ");
     }, PAUSE);
   }
 
@@ -139,7 +139,7 @@ function classRow(store, j) {
   function update({ state, row }, centre) {
     const score = state.scores[j];
     const masked = score === -Infinity;
-    const label = state.names[j] || `class ${j + 1}`;
+    const label = className(state, j);
     const others = state.scores.filter((_, i) => i !== j);
     if (name.value !== state.names[j]) name.value = state.names[j];
     name.setAttribute("aria-label", `name of class ${j + 1}`);

@@ -4,6 +4,7 @@ import { crossEntropyView } from "#cross_entropy_view.js";
 import { descentView } from "#descent_view.js";
 import { html } from "#elements.js";
 import { jacobianView } from "#jacobian_view.js";
+import { lessonsView } from "#lessons_view.js";
 import { logitsView } from "#logits_view.js";
 import { precisionView } from "#precision_view.js";
 import { softmaxView } from "#softmax_view.js";
@@ -13,6 +14,7 @@ import { tabs } from "#tabs.js";
 
 const read = parseFragment(location.hash.slice(1));
 const store = new Store(read.state);
+const lessons = lessonsView(store);
 const logits = logitsView(store);
 const views = tabs(store, [
   ["softmax", "Softmax", softmaxView()],
@@ -25,9 +27,10 @@ const views = tabs(store, [
 let timer = 0;
 const problems = html("div", { class: "problems", role: "alert" });
 
-document.getElementById("explorer")?.append(problems, logits.element, views.element);
+document.getElementById("explorer")?.append(problems, lessons.element, logits.element, views.element);
 showProblems(read.problems);
 store.subscribe((model) => {
+  lessons.update(model);
   logits.update(model);
   views.update(model);
   writeAddress();

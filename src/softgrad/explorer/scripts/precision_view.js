@@ -5,6 +5,7 @@ import { DIGITS, digitsRight, results, ulps } from "#float32.js";
 import { scientific, significant } from "#numbers.js";
 import { reasons } from "#precision_reasons.js";
 import { presetState } from "#presets.js";
+import { className } from "#state.js";
 
 /** @typedef {import("#float32.js").Variant} Variant */
 /** @typedef {import("#float32.js").Results} Results */
@@ -62,7 +63,7 @@ export function precisionView(store) {
     html("button", { type: "button", onclick: () => store.set(presetState(scores, label)) }, name),
   );
   const choice = html("p", {});
-  const numbers = html("div", { class: "scroll", role: "region", "aria-label": "Digits in float32", tabindex: 0 });
+  const numbers = html("div", { class: "scroll", tabindex: 0 });
   const why = html("div", { class: "why" });
   const sums = html("p", {});
   const element = html(
@@ -96,7 +97,7 @@ export function precisionView(store) {
       const logits = z.map(Math.fround);
       const found = results(logits, label);
       choice.textContent =
-        `The label is ${state.names[label] || `class ${label + 1}`}, the class with the largest target. ` +
+        `The label is ${className(state, label)}, the class with the largest target. ` +
         "The logits are rounded to float32 first.";
       numbers.replaceChildren(digitTable(found));
       why.replaceChildren(...reasons(logits, label, found).map((reason) => html("p", {}, reason)));

@@ -182,6 +182,15 @@ function consistent(state, problems) {
   return state;
 }
 
+/**
+ * The name of a class as sentences have it.
+ * @param {State} state
+ * @param {number} j
+ */
+export function className(state, j) {
+  return state.names[j] || `class ${j + 1}`;
+}
+
 /** @param {number} label @param {number} count */
 export function oneHot(label, count) {
   return Array.from({ length: count }, (_, j) => (j === label ? 1 : 0));

@@ -1,0 +1,129 @@
+/** The lessons: one at a time above the page, with its question, the answer so far, and the way on. */
+
+import { html } from "#elements.js";
+import { LESSONS } from "#lessons.js";
+
+/** @typedef {import("#store.js").Model} Model */
+
+const PAUSE = 600; // milliseconds without a change until the answer is read out
+const PATIENCE = 3000; // milliseconds on a wrong answer until its hint is shown
+const TABS = /** @type {Record<string, string>} */ ({
+  softmax: "Softmax",
+  jacobian: "Jacobian",
+  "cross-entropy": "Cross-entropy",
+});
+
+/**
+ * @param {import("#store.js").Store} store
+ * @returns {import("#store.js").View}
+ */
+export function lessonsView(store) {
+  const invitation = html(
+    "div",
+    { class: "invitation" },
+    html("p", {}, "New to softmax? Five short lessons, each with a question that you answer on this page."),
+    html("button", { type: "button", onclick: () => open(1) }, "Start the lessons"),
+  );
+  const title = html("h2", { id: "lesson-title", tabindex: -1 });
+  const steps = LESSONS.map((_, i) => html("button", { type: "button", class: "small", onclick: () => open(i + 1) }));
+  const text = html("p", {});
+  const question = html("p", { class: "question" });
+  const hint = html("p", { class: "note" });
+  const ask = html("button", { type: "button", onclick: () => showHint(true) }, "Hint");
+  const goTo = html("button", { type: "button", onclick: () => goToTab() });
+  const answer = html("p", { class: "answer" });
+  const next = html("button", { type: "button", class: "next", onclick: () => open(store.state.lesson + 1) });
+  const spoken = html("p", { class: "unseen", "aria-live": "polite" });
+  const content = html(
+    "div",
+    { class: "content panel" },
+    html(
+      "div",
+      { class: "head" },
+      title,
+      html("div", { class: "steps", role: "group", "aria-label": "Lessons" }, ...steps),
+      html("button", { type: "button", onclick: () => open(0) }, "Close the lessons"),
+    ),
+    text,
+    question,
+    html("div", { class: "controls" }, ask, hint, goTo),
+  );
+  const result = html("div", { class: "result" }, answer, next);
+  const element = html("section", { class: "lessons", "aria-label": "Lessons" }, invitation, content, result, spoken);
+  /** The lesson that is shown, what the reader began with, and the answers that were right. */
+  let shown = 0;
+  let beginning = "";
+  let timers = [0];
+  const answered = new Map();
+
+  /** @param {number} number of a lesson; 0 or one too many closes them */
+  function open(number) {
+    const lesson = LESSONS[number - 1];
+    if (lesson) store.set({ lesson: number, view: lesson.view, ...lesson.start(store.state) });
+    else store.set({ lesson: 0 });
+    (lesson ? title : invitation.querySelector("button"))?.focus();
+  }
+
+  function goToTab() {
+    const { view } = LESSONS[store.state.lesson - 1];
+    store.set({ view });
+    document.getElementById(`tab-${view}`)?.focus();
+  }
+
+  /** @param {boolean} visible */
+  function showHint(visible) {
+    hint.hidden = !visible;
+    ask.hidden = visible;
+  }
+
+  /** @param {Model} model */
+  function update(model) {
+    const { state } = model;
+    const lesson = LESSONS[state.lesson - 1];
+    invitation.hidden = Boolean(lesson);
+    content.hidden = result.hidden = !lesson;
+    if (shown !== state.lesson) {
+      answered.delete(state.lesson);
+      showHint(false);
+      beginning = moved(state);
+    }
+    shown = state.lesson;
+    timers.forEach(clearTimeout);
+    if (!lesson) return;
+    const { done, feedback } = lesson.check(model);
+    if (done) answered.set(state.lesson, feedback);
+    title.textContent = `Lesson ${state.lesson} of ${LESSONS.length}. ${lesson.title}`;
+    text.replaceChildren(...withSubscripts(lesson.text(state)));
+    question.replaceChildren(...withSubscripts(lesson.question(state)));
+    hint.replaceChildren(...withSubscripts(`Hint: ${lesson.hint(state)}`));
+    goTo.textContent = `Go to the tab ${TABS[lesson.view]}`;
+    goTo.classList.toggle("reached", state.view === lesson.view);
+    answer.replaceChildren(...withSubscripts(answered.get(state.lesson) ?? feedback));
+    result.classList.toggle("done", answered.has(state.lesson));
+    next.hidden = !answered.has(state.lesson);
+    next.textContent = state.lesson === LESSONS.length ? "Finish" : "Next lesson";
+    steps.forEach((step, i) => updateStep(step, i + 1, state.lesson));
+    timers = [window.setTimeout(() => (spoken.textContent = answer.textContent), PAUSE)];
+    if (!done && moved(state) !== beginning) timers.push(window.setTimeout(() => showHint(true), PATIENCE));
+  }
+
+  /** @param {HTMLButtonElement} step @param {number} number @param {number} current */
+  function updateStep(step, number, current) {
+    const done = answered.has(number);
+    step.textContent = done ? `${number} ✓` : String(number);
+    step.setAttribute("aria-label", `Lesson ${number}${done ? ", answered" : ""}: ${LESSONS[number - 1].title}`);
+    step.setAttribute("aria-pressed", String(number === current));
+  }
+
+  return { element, update };
+}
+
+/** What a reader moves to answer. @param {import("#state.js").State} state */
+function moved({ scores, temperature, entry, target }) {
+  return [scores, temperature, entry, target].join(";");
+}
+
+/** @param {string} text in which p_{A} is p with the subscript A */
+function withSubscripts(text) {
+  return text.split(/_\{(.*?)\}/).map((part, i) => (i % 2 ? html("sub", {}, part) : part));
+}
