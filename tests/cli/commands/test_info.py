@@ -78,7 +78,7 @@ def test_version(run):
 def test_help_lists_the_commands(run, arguments):
     code, out, err = run(*arguments)
     assert (code, err) == (0, "")
-    for name in ("fit", "derive", "check", "info", "--version"):
+    for name in ("fit", "derive", "check", "explore", "info", "--version"):
         assert name in out
 
 
