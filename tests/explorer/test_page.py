@@ -201,6 +201,7 @@ def test_presets_temperature_and_bars(visit):
         assert preset.input_value() == ""
     assert page.locator(".classes input.number").first.input_value() == "1002"
     assert page.locator(".classes .value").all_inner_texts() == ["0.6652", "0.2447", "0.0900"]
+    assert page.get_by_label("name of class 1").input_value() == "A"
     page.get_by_label("Temperature T").fill("1")
     assert page.locator(".classes .value").first.inner_text() == "0.3672"
     assert page.get_by_text("The sliders are divided by T").is_visible()
