@@ -21,7 +21,7 @@ def test_a_reader_answers_all_five(visit):
 
     page.get_by_role("button", name="Start the lessons").click()
     assert title() == "Lesson 1 of 5. What softmax does"
-    assert answer.inner_text().replace("\n", "") == "pB is 0.2447."
+    assert answer.inner_text().replace("\n", "") == "σB is 0.2447."
     assert not following.is_visible()
     set_logit(1, "6")
     assert answered()

@@ -13,7 +13,7 @@ import { className, oneHot } from "#state.js";
  */
 
 /**
- * A lesson; in its texts p_{A} is p with the subscript A.
+ * A lesson; in its texts σ_{A} is σ with the subscript A.
  * @typedef {object} Lesson
  * @property {string} title
  * @property {import("#state.js").ViewName} view the tab that it needs
@@ -25,7 +25,7 @@ import { className, oneHot } from "#state.js";
  */
 
 /** @param {State} state @param {number} j */
-const p = (state, j) => `p_{${className(state, j)}}`;
+const sigma = (state, j) => `σ_{${className(state, j)}}`;
 /** @param {State} state @param {number} j */
 const z = (state, j) => `z_{${className(state, j)}}`;
 
@@ -40,7 +40,7 @@ const SOFTMAX = {
   view: "softmax",
   start: () => ({}),
   text: () =>
-    "Softmax turns logits into probabilities. The exponential makes every logit positive, and division by the sum " +
+    "Softmax turns logits z into probabilities σ. The exponential makes every logit positive, and division by the sum " +
     "makes the total 1.",
   question: (state) => `Move the sliders until the probability of ${className(state, 1)} is more than 0.9.`,
   hint: (state) =>
@@ -48,7 +48,7 @@ const SOFTMAX = {
     "probable as the one behind.",
   check({ state, row }) {
     if (state.scores[1] === -Infinity) return wrong(masked(state, 1));
-    if (!(row.p[1] > 0.9)) return wrong(`${p(state, 1)} is ${format(row.p[1])}.`);
+    if (!(row.p[1] > 0.9)) return wrong(`${sigma(state, 1)} is ${format(row.p[1])}.`);
     return right("Its lead over the others decides. Add 5 to every logit, and no probability changes.");
   },
 };
@@ -59,22 +59,22 @@ const SAME = {
   view: "jacobian",
   start: () => ({ entry: [0, 0], diagonalOnly: false }),
   text: (state) =>
-    `How fast does ${p(state, 0)} grow with its own logit? The quotient rule gives ∂${p(state, 0)}/∂${z(state, 0)} = ` +
-    `${p(state, 0)}(1 − ${p(state, 0)}), which is never negative.`,
+    `How fast does ${sigma(state, 0)} grow with its own logit? The quotient rule gives ∂${sigma(state, 0)}/∂${z(state, 0)} = ` +
+    `${sigma(state, 0)}(1 − ${sigma(state, 0)}), which is never negative.`,
   question: (state) =>
-    `Move only the slider of ${className(state, 0)} until ${p(state, 0)} changes fastest. At which ${p(state, 0)} is that?`,
+    `Move only the slider of ${className(state, 0)} until ${sigma(state, 0)} changes fastest. At which ${sigma(state, 0)} is that?`,
   hint: (state) =>
-    `p(1 − p) is 0 at p = 0 and at p = 1, and a parabola between. Move ${z(state, 0)}, and watch where the number ` +
+    `σ(1 − σ) is 0 at σ = 0 and at σ = 1, and a parabola between. Move ${z(state, 0)}, and watch where the number ` +
     "stops growing.",
   check({ state, row, jacobian }) {
     if (state.scores[0] === -Infinity) return wrong(masked(state, 0));
     if (state.scores.every((score, j) => j === 0 || score === -Infinity)) return wrong(masked(state, 1));
     if (Math.abs(row.p[0] - 0.5) > 0.01) {
       return wrong(
-        `${p(state, 0)}(1 − ${p(state, 0)}) is ${format(jacobian[0][0])}, at ${p(state, 0)} = ${format(row.p[0])}.`,
+        `${sigma(state, 0)}(1 − ${sigma(state, 0)}) is ${format(jacobian[0][0])}, at ${sigma(state, 0)} = ${format(row.p[0])}.`,
       );
     }
-    return right("p(1 − p) is largest, 1/4, at p = 1/2. Near 0 and near 1, softmax hardly moves.");
+    return right("σ(1 − σ) is largest, 1/4, at σ = 1/2. Near 0 and near 1, softmax hardly moves.");
   },
 };
 
@@ -84,20 +84,20 @@ const OTHER = {
   view: "jacobian",
   start: () => ({ entry: [0, 0], diagonalOnly: false }),
   text: (state) =>
-    `Raise ${z(state, 0)}: the sum below the fraction of ${p(state, 1)} grows, and nothing above it changes. In general ` +
-    "∂p_{j}/∂z_{k} = −p_{j} p_{k}: row j is the probability that changes, column k the logit that is moved.",
+    `Raise ${z(state, 0)}: the sum below the fraction of ${sigma(state, 1)} grows, and nothing above it changes. In general ` +
+    "∂σ_{j}/∂z_{k} = −σ_{j} σ_{k}: row j is the probability that changes, column k the logit that is moved.",
   question: (state) =>
-    `You raise ${z(state, 0)} a little. In the Jacobian, choose the entry that tells how ${p(state, 1)} changes.`,
-  hint: (state) => `Row ${className(state, 1)}, because ${p(state, 1)} changes. Which logit is moved?`,
+    `You raise ${z(state, 0)} a little. In the Jacobian, choose the entry that tells how ${sigma(state, 1)} changes.`,
+  hint: (state) => `Row ${className(state, 1)}, because ${sigma(state, 1)} changes. Which logit is moved?`,
   check({ state }) {
     const [j, k] = state.entry;
     if (state.diagonalOnly) return wrong("The diagonal alone lacks all entries with j ≠ k: switch it off.");
-    const chosen = `Row ${className(state, j)}, column ${className(state, k)} tells how ${p(state, j)} changes with ${z(state, k)}.`;
+    const chosen = `Row ${className(state, j)}, column ${className(state, k)} tells how ${sigma(state, j)} changes with ${z(state, k)}.`;
     if (j === 0 && k === 1)
       return wrong(`${chosen} The value is the same, as J is symmetric; the question is the other way round.`);
     if (j !== 1 || k !== 0) return wrong(chosen);
     return right(
-      `It is −${p(state, 1)} ${p(state, 0)}, below 0: what ${className(state, 0)} gains, the others lose, and each ` +
+      `It is −${sigma(state, 1)} ${sigma(state, 0)}, below 0: what ${className(state, 0)} gains, the others lose, and each ` +
         "column adds up to 0.",
     );
   },
@@ -112,19 +112,19 @@ const CROSS_ENTROPY = {
   view: "cross-entropy",
   start: firstClassIsLabel,
   text: (state) =>
-    `Cross-entropy is the surprise at the label: L = −log p of the label, and ${className(state, 0)} is the label in this ` +
-    "lesson. The loss is 0 only for p = 1.",
+    `Cross-entropy is the surprise at the label: L = −log σ of the label, and ${className(state, 0)} is the label in this ` +
+    "lesson. The loss is 0 only for σ = 1.",
   question: () => "Move the sliders until the loss is 3, give or take 0.05. How probable is the label then?",
-  hint: (state) => `The loss grows as ${p(state, 0)} shrinks. −log p = 3 is p = e⁻³ ≈ 0.05.`,
+  hint: (state) => `The loss grows as ${sigma(state, 0)} shrinks. −log σ = 3 is σ = e⁻³ ≈ 0.05.`,
   check({ state, row, loss }) {
     if (state.target[0] !== 1 || !isOneHot(state.target)) {
       return wrong(`The target is not ${className(state, 0)} alone: set it to ${className(state, 0)} in this tab.`);
     }
     if (state.smoothing !== 0 || state.zLoss !== 0) return wrong("Set the smoothing and the z-loss to 0 in this tab.");
     if (!(Math.abs(loss - 3) <= 0.05)) {
-      return wrong(`The loss is ${format(loss)}, at ${p(state, 0)} = ${format(row.p[0])}.`);
+      return wrong(`The loss is ${format(loss)}, at ${sigma(state, 0)} = ${format(row.p[0])}.`);
     }
-    return right(`${p(state, 0)} is e⁻³ ≈ 0.05. Halve it, and the loss grows by log 2, without any limit.`);
+    return right(`${sigma(state, 0)} is e⁻³ ≈ 0.05. Halve it, and the loss grows by log 2, without any limit.`);
   },
 };
 
@@ -134,11 +134,11 @@ const ONE_HOT = {
   view: "cross-entropy",
   start: firstClassIsLabel,
   text: (state) =>
-    "One-hot means y = 1 at the label and 0 elsewhere. The gradient of the loss is ∂L/∂z_{k} = p_{k} − y_{k}, and descent " +
+    "One-hot means y = 1 at the label and 0 elsewhere. The gradient of the loss is ∂L/∂z_{k} = σ_{k} − y_{k}, and descent " +
     `goes against it. This lesson begins with the label ${className(state, 0)}.`,
   question: (state) => `Choose a one-hot target for which descent lowers ${z(state, 0)}.`,
   hint: (state) =>
-    `Descent lowers ${z(state, 0)} if its gradient, ${p(state, 0)} − y_{${className(state, 0)}}, is above 0. ` +
+    `Descent lowers ${z(state, 0)} if its gradient, ${sigma(state, 0)} − y_{${className(state, 0)}}, is above 0. ` +
     `Which y_{${className(state, 0)}} makes it so?`,
   check({ state, gradient }) {
     const entry = `The gradient of ${className(state, 0)} is ${signed(gradient[0])}`;
@@ -147,7 +147,7 @@ const ONE_HOT = {
     }
     if (!isOneHot(state.target)) return wrong(`${entry}, but the target is not one-hot: one 1, and 0 elsewhere.`);
     return right(
-      `With y_{${className(state, 0)}} = 0 the gradient of ${className(state, 0)} is ${p(state, 0)} itself. ` +
+      `With y_{${className(state, 0)}} = 0 the gradient of ${className(state, 0)} is ${sigma(state, 0)} itself. ` +
         "Descent raises the logit of the label alone, and lowers all others.",
     );
   },

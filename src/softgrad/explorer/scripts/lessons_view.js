@@ -123,7 +123,7 @@ function moved({ scores, temperature, entry, target }) {
   return [scores, temperature, entry, target].join(";");
 }
 
-/** @param {string} text in which p_{A} is p with the subscript A */
+/** @param {string} text in which σ_{A} is σ with the subscript A */
 function withSubscripts(text) {
   return text.split(/_\{(.*?)\}/).map((part, i) => (i % 2 ? html("sub", {}, part) : part));
 }
