@@ -75,7 +75,7 @@ def test_a_run_says_why_it_ends(visit):
         ("y=0.7,0.2,0.1", "Converged: no component of the gradient is above 10⁻⁶.", None),
         ("y=1,0,0&rate=0.1", "Stopped after 500 steps.", 500),
         ("y=0.4,0.3,0.3&method=diagonal&rate=10", "Stopped: all logits rise by the same amount", None),
-        ("z=300,0,0&zloss=1&rate=100", "Stopped: the next step overflows. Choose a smaller η.", None),
+        ("z=300,0,0&zloss=1&rate=100", "Stopped: the next step overflows. Choose a smaller η, or a larger λ.", None),
         ("z=-8,-9,-9&zloss=1&method=newton", "Stopped: H + λI is not positive definite here", 0),
         ("z=0,0,-inf&y=0,0,1", "The loss is ∞: the target gives weight to a class with a logit of −∞", 0),
     ]:

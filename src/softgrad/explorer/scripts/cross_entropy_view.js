@@ -10,6 +10,7 @@ import { curvature } from "#cross_entropy.js";
 /** @typedef {import("#store.js").Model} Model */
 
 const BAR = 26; // pixels from one class to the next
+const WIDE = 4; // classes, above which the Hessian has the width of the page
 
 /** @param {import("#store.js").Store} store @returns {import("#store.js").View} */
 export function crossEntropyView(store) {
@@ -28,13 +29,14 @@ export function crossEntropyView(store) {
     update(model) {
       target.update(model);
       parts.forEach(({ part }) => part.update(model));
+      sections[sections.length - 1].classList.toggle("wide", model.hessian.length > WIDE);
     },
   };
 }
 
 function lossPart() {
   const shown = html("div", { class: "formula" });
-  const numbers = html("div", { class: "scroll", tabindex: 0 });
+  const numbers = html("div", { class: "scroll" });
   const note = html("p", { class: "note" });
   return {
     title: "Loss",
@@ -74,7 +76,7 @@ function lossNote({ state, row, target }) {
 function gradientPart() {
   const shown = html("div", { class: "formula" });
   const chart = html("div", { class: "gradient-bars", "aria-hidden": "true" });
-  const numbers = html("div", { class: "scroll", tabindex: 0 });
+  const numbers = html("div", { class: "scroll" });
   const note = html("p", {});
   const residual = html("div", { class: "formula" }, formula("residual"));
   return {
@@ -188,7 +190,7 @@ function gradientNote(model) {
 
 function hessianPart() {
   const shown = html("div", {});
-  const numbers = html("div", { class: "scroll", tabindex: 0 });
+  const numbers = html("div", { class: "scroll" });
   const note = html("p", { class: "note" });
   return {
     title: "Hessian",

@@ -1,10 +1,9 @@
 /** Descent from the logits by the gradient, by the diagonal alone, or by Newton's method: a path, step by step. */
 
-import { choice, html, prose, table } from "#elements.js";
+import { html, prose, table } from "#elements.js";
 import { extend, MAX_STEPS, point } from "#descent.js";
 import { explanation, standing } from "#descent_notes.js";
-import { formula } from "#formulas.js";
-import { numberControl } from "#number_control.js";
+import { descentSettings } from "#descent_settings.js";
 import { format } from "#numbers.js";
 import { lossScale, pathChart, unitScale } from "#path_chart.js";
 import { simplex } from "#simplex.js";
@@ -17,17 +16,8 @@ import { simplex } from "#simplex.js";
 const PACE = 30; // steps per second
 const MAX_SCORE = 1e6; // that the logits' sliders hold
 
-/** @type {[Method, string][]} */
-const METHODS = [
-  ["gradient", "gradient"],
-  ["diagonal", "only the diagonal"],
-  ["newton", "Newton"],
-];
 /** In the pictures, where there is less space. @type {Record<Method, string>} */
 const NAMES = { gradient: "gradient", diagonal: "diagonal", newton: "Newton" };
-
-/** @type {Record<Method, string[]>} */
-const FORMULAS = { gradient: ["step-gradient"], diagonal: ["step-gradient", "diagonal"], newton: ["step-newton"] };
 
 /** @type {{[ending: string]: string}} */
 const ENDINGS = {
@@ -35,7 +25,7 @@ const ENDINGS = {
   converged: "Converged: no component of the gradient is above 10⁻⁶.",
   drift: "Stopped: all logits rise by the same amount in every further step, which does not change σ.",
   indefinite: "Stopped: H + λI is not positive definite here, so Newton's step may lead uphill. Choose a larger λ.",
-  overflow: "Stopped: the next step overflows. Choose a smaller η.",
+  overflow: "Stopped: the next step overflows. Choose a smaller η, or a larger λ.",
   steps: `Stopped after ${MAX_STEPS} steps.`,
 };
 
@@ -49,7 +39,7 @@ export function descentView(store) {
   const loss = pathChart("Loss");
   const probabilities = pathChart("Probabilities σ");
   const triangle = simplex();
-  const standings = html("div", { class: "scroll", tabindex: 0 });
+  const standings = html("div", { class: "scroll" });
   const numbers = stepTable();
   const element = html(
     "div",
@@ -182,60 +172,6 @@ export function descentView(store) {
   return { element, update };
 }
 
-/** @param {Store} store @param {() => void} compare called when another method is to be compared with */
-function descentSettings(store, compare) {
-  const method = choice("Method", METHODS, (value) => store.set({ method: value }));
-  const rate = numberControl("rate", { low: 0.001, high: 100, logarithmic: true }, (value) =>
-    store.set({ rate: value }),
-  );
-  const damping = numberControl("damping", { low: 1e-6, high: 100, logarithmic: true }, (value) =>
-    store.set({ damping: value }),
-  );
-  const compared = html(
-    "select",
-    { id: "compared", onchange: () => chooseCompared() },
-    html("option", { value: "" }, "nothing"),
-    ...METHODS.map(([value, label]) => html("option", { value }, label)),
-  );
-  const formulas = html("div", {});
-  const element = html(
-    "div",
-    { class: "descent-settings" },
-    method.element,
-    formulas,
-    rate.element,
-    damping.element,
-    html("div", { class: "field" }, html("label", { for: "compared" }, "Compare with"), compared),
-  );
-
-  function chooseCompared() {
-    showControls();
-    compare();
-  }
-
-  /** A control is shown if one of the methods uses it. */
-  function showControls() {
-    const used = [store.state.method, compared.value];
-    rate.element.hidden = !used.includes("gradient") && !used.includes("diagonal");
-    damping.element.hidden = !used.includes("newton");
-  }
-
-  return {
-    element,
-    compared: () => /** @type {Method | ""} */ (compared.value),
-    /** @param {Model} model */
-    update({ state }) {
-      method.set(state.method);
-      formulas.replaceChildren(
-        ...FORMULAS[state.method].map((name) => html("div", { class: "formula" }, formula(name))),
-      );
-      rate.update(state.rate, "Learning rate η");
-      damping.update(state.damping, "Damping λ");
-      showControls();
-    },
-  };
-}
-
 /** @param {Point[]} path */
 function probabilitiesOf(path) {
   return path.map(({ row }) => row.p);
@@ -270,7 +206,7 @@ function dashedLines(path) {
 
 /** Every number of the pictures. It is filled only while it is open: it may have a thousand rows. */
 function stepTable() {
-  const content = html("div", { class: "scroll tall", tabindex: 0 });
+  const content = html("div", { class: "scroll tall" });
   const element = html(
     "details",
     { ontoggle: () => fill() },

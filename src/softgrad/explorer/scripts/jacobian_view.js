@@ -9,7 +9,6 @@ import { jacobianGrid } from "#jacobian_grid.js";
 import { jacobianStructure } from "#jacobian_structure.js";
 import { nudgeView } from "#nudge_view.js";
 import { format, signed } from "#numbers.js";
-import { watchScrollers } from "#scrollers.js";
 import { className, logit, sigma } from "#symbols.js";
 
 /** @typedef {import("#store.js").Model} Model */
@@ -57,8 +56,6 @@ export function jacobianView(store) {
     derivation.element,
     structure.element,
   );
-
-  watchScrollers(element);
 
   /** @param {Model} model */
   function update(model) {

@@ -7,6 +7,7 @@ import { jacobianView } from "#jacobian_view.js";
 import { lessonsView } from "#lessons_view.js";
 import { logitsView } from "#logits_view.js";
 import { precisionView } from "#precision_view.js";
+import { watchScrollers } from "#scrollers.js";
 import { softmaxView } from "#softmax_view.js";
 import { fragment, parseFragment } from "#state.js";
 import { Store } from "#store.js";
@@ -28,6 +29,7 @@ let timer = 0;
 const problems = html("div", { class: "problems", role: "alert" });
 
 document.getElementById("explorer")?.append(problems, lessons.element, logits.element, views.element);
+watchScrollers(views.element);
 showProblems(read.problems);
 store.subscribe((model) => {
   lessons.update(model);

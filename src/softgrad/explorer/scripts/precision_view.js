@@ -63,7 +63,7 @@ export function precisionView(store) {
     html("button", { type: "button", onclick: () => store.set(presetState(scores, label)) }, name),
   );
   const choice = html("p", {});
-  const numbers = html("div", { class: "scroll", tabindex: 0 });
+  const numbers = html("div", { class: "scroll" });
   const why = html("div", { class: "why" });
   const sums = html("p", {});
   const element = html(

@@ -6,7 +6,7 @@ import { formula } from "#formulas.js";
 
 /** @returns {import("#store.js").View} */
 export function softmaxView() {
-  const numbers = html("div", { class: "scroll", tabindex: 0 });
+  const numbers = html("div", { class: "scroll" });
   const element = html(
     "div",
     {},
