@@ -27,6 +27,7 @@ def number(text):
 def table(page: Page, caption):
     """The rows of the visible table with this caption, by their headings, as lists of numbers; NaN for no number."""
     rows = page.locator("table:visible", has=page.locator("caption", has_text=caption)).locator("tbody tr")
+    rows.first.wait_for()  # a <details> tells of its opening later
     texts = rows.evaluate_all("(rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent))")
     return {heading: [number(text) if text else np.nan for text in cells] for heading, *cells in texts}
 

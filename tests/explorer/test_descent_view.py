@@ -47,7 +47,7 @@ def status(page):
 
 def test_numbers_are_those_of_the_library(visit):
     page = visit("view=descent")
-    page.locator("summary").click()
+    page.get_by_text("The numbers of every step").click()
     for method in "gradient", "diagonal", "newton":
         for z, q in [
             ([2, -1], [0, 1]),
@@ -183,7 +183,7 @@ def test_two_methods_are_compared(visit):
     page.get_by_label("Compare with").select_option("newton")
     for _ in range(2):
         button(page, "Step").click()
-    page.locator("summary").click()
+    page.get_by_text("The numbers of every step").click()
     z, q = [2, 1, 0], [0.7, 0.2, 0.1]
     assert_shown(list(table(page, "Path: diagonal").values()), table_rows(path("diagonal", z, q, 2), q))
     assert_shown(list(table(page, "Path: Newton").values()), table_rows(path("newton", z, q, 2), q))

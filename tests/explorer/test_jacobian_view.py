@@ -196,7 +196,7 @@ def test_only_the_diagonal(visit):
     page = visit("view=jacobian")
     warning = page.locator("#view-jacobian .careful").first
     assert not warning.is_visible()
-    switch = page.get_by_label("only the diagonal")
+    switch = page.get_by_role("checkbox", name="only the diagonal")
     switch.focus()
     page.keyboard.press("Space")
     assert warning.is_visible()
