@@ -330,7 +330,13 @@ def test_places_that_cannot_be_written_are_refused(tmp_path):
         check_report(tmp_path)
     with pytest.raises(CommandError, match="would replace"):
         check_report(table, read=[tmp_path / "t.csv"])
-    check_report(table)
+    with pytest.raises(
+        CommandError, match=r"a report is an HTML page; write --report .*r\.html, and print that page to"
+    ):
+        check_report(tmp_path / "r.pdf")
+    with pytest.raises(CommandError, match=r"a report is an HTML page; write --report .*t\.html$"):
+        check_report(table)
+    (tmp_path / "r.html").touch()
     check_report(tmp_path / "r.html", read=[table])
     assert importlib.util.find_spec("matplotlib")
 

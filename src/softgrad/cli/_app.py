@@ -18,7 +18,12 @@ from softgrad.cli._commands._info import info
 from softgrad.cli._commands._predict import predict
 from softgrad.cli._errors import CommandError
 
-app = typer.Typer(name="softgrad", add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="softgrad",
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def _print_version(wanted: bool) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def check_report(path: Path, *, read: Sequence[Path] = ()) -> None:
-    """Refuse a report if a package is missing, or its file cannot be written or would replace a file of `read`."""
+    """Refuse a report if a package is missing, or its file is not HTML, cannot be written or replaces one of `read`."""
     for package in ("matplotlib", "jinja2"):
         if importlib.util.find_spec(package) is None:
             raise CommandError(
@@ -30,6 +30,11 @@ def check_report(path: Path, *, read: Sequence[Path] = ()) -> None:
             )
     for other in (None, *read):
         check_output(path, "report.html", replaces=other, option="--report")
+    if path.suffix.lower() not in ("", ".html", ".htm"):
+        advice = ", and print that page to PDF in a browser" if path.suffix.lower() == ".pdf" else ""
+        raise CommandError(
+            f"--report {path}: a report is an HTML page; write --report {path.with_suffix('.html')}{advice}"
+        )
 
 
 def write_report(
