@@ -3,6 +3,7 @@
 import pytest
 
 import softgrad.cli
+from softgrad.cli._estimator_messages import in_terms_of_options
 
 
 @pytest.fixture
@@ -35,3 +36,23 @@ def test_shells_complete_commands_and_options(run, monkeypatch):
         monkeypatch.setenv("COMP_WORDS", words)
         monkeypatch.setenv("COMP_CWORD", place)
         assert run()[1].strip() == found
+
+
+@pytest.mark.parametrize(
+    "message, expected",
+    [
+        ("max_iter=3 reached, above tol=1.0e-06; lower C", "--max-iter 3 reached, above --tol 1.0e-06; lower --C"),
+        ("write a finite C, such as C=100, or drop", "write a finite --C, such as --C 100, or drop"),
+        ("class 'C', or \"max_iter's tol\" lacks", "class 'C', or \"max_iter's tol\" lacks"),
+        ("sample_weight times class_weight", "--weight times --class-weight"),
+        ("raise max_iter or tol, or leave out the largest of Cs", "raise --max-iter or --tol"),
+        (
+            "scoring='f1' takes no sample_weight, which fit was given; write a scorer (estimator, X, y, "
+            "sample_weight), or leave sample_weight out",
+            "--scoring f1 takes no --weight, which fit was given; write another --scoring, such as accuracy, or leave "
+            "out --weight",
+        ),
+    ],
+)
+def test_parameters_are_named_as_options(message, expected):
+    assert in_terms_of_options(message) == expected

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from softgrad.cli._class_factors import class_factors
 from softgrad.cli._errors import CommandError
+from softgrad.cli._estimator_messages import in_terms_of_options
 from softgrad.cli._metrics import Evaluation, evaluation
 from softgrad.cli._saved_model import SavedModel
 from softgrad.cli._terminal import visible
-from softgrad.cli._training_data import ColumnOptions, HeldOut, read_labelled_table, split_and_encode
+from softgrad.cli._training_data import HeldOut, read_labelled_table, split_and_encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from softgrad._typing import Array
     from softgrad.cli._progress import FitProgress
     from softgrad.cli._tables._read_options import ReadOptions
+    from softgrad.cli._training_columns import ColumnOptions
     from softgrad.cli._training_data import TrainingData
     from softgrad.linear_model import SoftmaxRegression
 
@@ -110,37 +113,47 @@ def fit_warnings() -> Iterator[list[str]]:
         try:
             yield messages
         except (ValueError, TypeError) as error:
-            raise CommandError(str(error)) from None
-    messages += dict.fromkeys(str(item.message) for item in caught if issubclass(item.category, UserWarning))
+            raise CommandError(in_terms_of_options(str(error))) from None
+    remarks = dict.fromkeys(str(item.message) for item in caught if issubclass(item.category, UserWarning))
+    messages += map(in_terms_of_options, remarks)
 
 
 def _fit_model(
     rows: TrainingData, model: ModelOptions, seed: int, progress: FitProgress
 ) -> tuple[SoftmaxRegression, CrossValidation | None]:
-    from sklearn.model_selection import StratifiedKFold  # noqa: PLC0415
-
     from softgrad.linear_model import SoftmaxRegression, SoftmaxRegressionCV  # noqa: PLC0415
 
     C, folds, scoring, options = model
     C = 1.0 if C is None else C
+    options = {**options, "class_weight": class_factors(options["class_weight"], np.unique(rows.y_train))}
     cross_validation = None
     if folds is not None:
-        _check_folds(rows.y_train, folds, scoring)
+        _check_folds(rows, folds, scoring)
         progress.stage(f"choosing C in {folds} folds")
-        # Tables are often sorted; without shuffling, folds would differ systematically.
-        shuffled = StratifiedKFold(folds, shuffle=True, random_state=seed)
-        chooser = SoftmaxRegressionCV(cv=shuffled, scoring=scoring, refit=False, **options)
-        chooser.fit(rows.x_train, rows.y_train)
+        chooser = SoftmaxRegressionCV(cv=_folds(rows, folds, seed), scoring=scoring, refit=False, **options)
+        chooser.fit(rows.x_train, rows.y_train, rows.weight, groups=rows.groups)
         C = float(chooser.C_)
         cross_validation = CrossValidation(folds, chooser.Cs_.tolist(), chooser.scores_.mean(axis=0).tolist(), scoring)
     progress.stage("fitting")
     fitted = SoftmaxRegression(C=C, **options)
-    fitted.fit(rows.x_train, rows.y_train, on_iteration=progress.iteration)
+    fitted.fit(rows.x_train, rows.y_train, rows.weight, on_iteration=progress.iteration)
     return fitted, cross_validation
 
 
-def _check_folds(labels: Array, folds: int, scoring: str | None) -> None:
-    classes, counts = np.unique(labels, return_counts=True)
+def _folds(rows: TrainingData, folds: int, seed: int) -> Any:
+    """Return the splitter of the folds; without shuffling, those of a sorted table would differ systematically."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # noqa: PLC0415
+
+    kind = StratifiedKFold if rows.groups is None else StratifiedGroupKFold
+    return kind(folds, shuffle=True, random_state=seed)
+
+
+def _check_folds(rows: TrainingData, folds: int, scoring: str | None) -> None:
+    if rows.groups is not None and len(np.unique(rows.groups)) < folds:
+        raise CommandError(
+            f"--cv {folds}: the training rows have {len(np.unique(rows.groups))} groups; expected at most as many folds"
+        )
+    classes, counts = np.unique(rows.y_train, return_counts=True)
     if counts.max() < folds:
         raise CommandError(
             f"--cv {folds}: the largest class has {counts.max()} training rows; expected at most as many folds"

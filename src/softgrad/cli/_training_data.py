@@ -9,33 +9,25 @@ import numpy as np
 from softgrad.cli._errors import CommandError
 from softgrad.cli._tables._array_table import ArrayTable, read_array
 from softgrad.cli._tables._clean_fields import stripped_fields_warning
-from softgrad.cli._tables._column_names import find_column, name_list
-from softgrad.cli._tables._feature_encoding import FeatureEncoding, Fill, fit_encoding
+from softgrad.cli._tables._feature_encoding import fit_encoding
 from softgrad.cli._tables._file_format import detect_format
 from softgrad.cli._tables._labels import column_labels, stripped_labels
 from softgrad.cli._tables._leakage_warnings import array_leakage_warnings, leakage_warnings
 from softgrad.cli._tables._misreading_warnings import label_case_warnings, misreading_warnings
 from softgrad.cli._tables._named_table import read_named_table
 from softgrad.cli._tables._read_options import NAMED_COLUMN_FORMATS, TEXT_FORMATS
+from softgrad.cli._tables._row_weights import group_codes, row_weights
 from softgrad.cli._tables._typed_columns import as_text, refuse_missing, typed_columns
+from softgrad.cli._training_columns import ColumnOptions, column_roles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from softgrad._typing import Array
+    from softgrad.cli._tables._feature_encoding import FeatureEncoding, Fill
     from softgrad.cli._tables._file_part import FilePart
     from softgrad.cli._tables._read_options import ReadOptions
-
-
-class ColumnOptions(NamedTuple):
-    """The options that apply to tables with named columns only."""
-
-    drop: tuple[str, ...] = ()
-    text: tuple[str, ...] = ()
-    fill: Fill = "refuse"
-    text_label: bool = False
-    """Whether labels stay text where they look like numbers, because in another part they do not."""
 
 
 class HeldOut(NamedTuple):
@@ -58,6 +50,10 @@ class LabelledTable(NamedTuple):
     first_index: int | None
     """0 or 1, where LibSVM text starts to count columns; None for other formats."""
     warnings: list[str]
+    weight: Array | None = None
+    """Row weights above 0."""
+    groups: Array | None = None
+    """The group of every row, as an integer."""
     unmatched: tuple[str, ...] = ()
     """Values of --na that no field of this part held; of a whole table, a warning says so."""
 
@@ -72,6 +68,10 @@ class TrainingData(NamedTuple):
     encoding: FeatureEncoding | None
     """None for arrays, which are used as they are."""
     warnings: list[str]
+    weight: Array | None = None
+    """Weights of the training rows."""
+    groups: Array | None = None
+    """Groups of the training rows."""
 
 
 def read_labelled_table(
@@ -94,16 +94,18 @@ def read_labelled_table(
 
 
 def split_and_encode(table: LabelledTable, fill: Fill, reading: ReadOptions, held_out: HeldOut) -> TrainingData:
-    """Hold out a fraction of every class; means and categories are those of the training rows."""
+    """Hold out a fraction of every class, or of the groups; means and categories are those of the training rows."""
     x, y = table.features, table.labels
-    train, test = _split(y, *held_out)
+    train, test = _split(y, held_out) if table.groups is None else _split_groups(y, table.groups, held_out)
     if not hasattr(x, "iloc"):
         if not len(test):  # indexing would copy an array that is mapped from its file
             return TrainingData(x, y, x[:0], y[:0], None, table.warnings)
         return TrainingData(x[train], y[train], x[test], y[test], None, table.warnings)
     encoding = fit_encoding(x.iloc[train], fill, reading, verbatim=table.text)
     x_train, x_test = (encoding.transform(x.iloc[rows]) for rows in (train, test))
-    return TrainingData(x_train, y[train], x_test, y[test], encoding, [*table.warnings, *encoding.warnings(x)])
+    warnings = [*table.warnings, *encoding.warnings(x)]
+    weight, groups = (None if values is None else values[train] for values in (table.weight, table.groups))
+    return TrainingData(x_train, y[train], x_test, y[test], encoding, warnings, weight, groups)
 
 
 def _is_searched(part: FilePart | None) -> bool:
@@ -114,7 +116,10 @@ def _is_searched(part: FilePart | None) -> bool:
 def _refuse_column_options(path: Path, columns: ColumnOptions, reading: ReadOptions) -> None:
     given = {
         "--drop": columns.drop,
+        "--only": columns.only,
         "--text": columns.text,
+        "--weight": columns.weight,
+        "--groups": columns.groups,
         "--missing": columns.fill != "refuse",
         "--na": reading.missing,
         "--no-header": not reading.header,
@@ -144,43 +149,43 @@ def _read_named(
         raise CommandError(f"--no-header is for CSV and TSV; {path} is read as {file_format}; leave it out")
     table = read_named_table(path, reading, part=part)
     names = [str(name) for name in table.frame.columns]
-    if target is None:
-        raise CommandError(f"--target is missing; write the name of the label column: {name_list(names)}")
-    label = find_column(target, names, path, "--target")
-    dropped = {find_column(name, names, path, "--drop") for name in columns.drop}
-    text = [find_column(name, names, path, "--text") for name in columns.text]
-    if label in dropped:
-        raise CommandError(f"column {label!r} is the target; leave it out of --drop")
+    roles = column_roles(target, columns, names, path)
+    label, text = roles.target, roles.text
     as_label = [label] if columns.text_label else []
     if text or as_label:
         table = read_named_table(path, reading, text=[*text, *as_label], verbatim=text, part=part)
-    table = table._replace(frame=table.frame.drop(columns=list(dropped)))
+    frame = table.frame
     warnings, unmatched = table.warnings, table.unmatched
     if part is None:
         unmatched = ()
     else:
         table = table._replace(unmatched=())
     if _is_searched(part):
-        warnings = misreading_warnings(table, header=is_text and reading.header, text=text)
-    frame = table.frame
+        read = table._replace(frame=frame[[name for name in names if name in {label, *roles.features}]])
+        warnings = misreading_warnings(read, header=is_text and reading.header, text=text)
     labels = column_labels(as_text(frame[label]) if label in [*text, *as_label] else frame[label])
-    frame = frame.drop(columns=label)
-    if not len(frame.columns):
-        raise CommandError(f"{path} has no column except {label!r}; expected at least one feature")
-    features = typed_columns(frame, text=text, declared=not is_text)
+    features = typed_columns(frame[roles.features], text=text, declared=not is_text, categories=part is None)
+    weight = None if roles.weight is None else row_weights(frame[roles.weight])
+    groups = None if roles.groups is None else group_codes(frame[roles.groups])
+    if weight is not None and not weight.all():
+        kept = weight > 0
+        features, labels, weight = features[kept], labels[kept], weight[kept]
+        groups = None if groups is None else groups[kept]
+        warnings = [*warnings, f"{(~kept).sum()} of {len(kept)} rows have the weight 0 and are left out"]
     if columns.fill == "refuse":
         refuse_missing(features)
     if part is None:
         warnings = [*warnings, *label_case_warnings(labels)]
     if _is_searched(part):
         warnings = [*warnings, *leakage_warnings(features, labels, label)]
-    return LabelledTable(features, labels, label, text, None, warnings, unmatched)
+    return LabelledTable(features, labels, label, text, None, warnings, weight, groups, unmatched)
 
 
-def _split(labels: Array, test_fraction: float, seed: int) -> tuple[Array, Array]:
+def _split(labels: Array, held_out: HeldOut) -> tuple[Array, Array]:
     """Return the training and the held-out rows, each in the order of the table."""
     from sklearn.model_selection import train_test_split  # noqa: PLC0415
 
+    test_fraction, seed = held_out
     rows = np.arange(len(labels))
     if not test_fraction:
         return rows, rows[:0]
@@ -195,10 +200,33 @@ def _split(labels: Array, test_fraction: float, seed: int) -> tuple[Array, Array
         train, test = train_test_split(rows, test_size=test_fraction, random_state=seed, stratify=labels)
     except ValueError as error:
         raise CommandError(f"--test-fraction {test_fraction}: {error}") from None
+    _refuse_untrained(labels, train, test, f"--test-fraction {test_fraction} leaves", "write a smaller fraction")
+    return np.sort(train), np.sort(test)
+
+
+def _split_groups(labels: Array, groups: Array, held_out: HeldOut) -> tuple[Array, Array]:
+    """Return the training and the held-out rows, which have no group in common."""
+    from sklearn.model_selection import GroupShuffleSplit  # noqa: PLC0415
+
+    test_fraction, seed = held_out
+    rows = np.arange(len(labels))
+    if not test_fraction:
+        return rows, rows[:0]
+    count = int(groups.max()) + 1
+    splitter = GroupShuffleSplit(1, test_size=test_fraction, random_state=seed)
+    try:
+        train, test = next(splitter.split(rows, groups=groups))
+    except ValueError:
+        raise CommandError(
+            f"--test-fraction {test_fraction} of {count} group{'s' * (count > 1)} leaves none to train on or none to "
+            "hold out; write another fraction, or --test-fraction 0"
+        ) from None
+    _refuse_untrained(labels, train, test, "the held-out groups leave", "write another --seed or a smaller fraction")
+    return train, test
+
+
+def _refuse_untrained(labels: Array, train: Array, test: Array, cause: str, advice: str) -> None:
+    """Raise an error that names a class with held-out rows only."""
     untrained = np.setdiff1d(labels[test], labels[train])
     if untrained.size:
-        raise CommandError(
-            f"--test-fraction {test_fraction} leaves class {untrained[0].item()!r} no row to train on; write a smaller "
-            "fraction"
-        )
-    return np.sort(train), np.sort(test)
+        raise CommandError(f"{cause} class {untrained[0].item()!r} no row to train on; {advice}")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,9 +12,16 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
-from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test_split
+from sklearn.model_selection import (
+    GroupShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    cross_val_score,
+    train_test_split,
+)
 
 import softgrad.cli
 import softgrad.linear_model
@@ -103,7 +111,6 @@ def test_held_out_figures_are_those_of_rows_that_were_not_fitted(run, iris):
 
 
 def _named(model, X):
-    import pandas as pd  # noqa: PLC0415
 
     return pd.DataFrame(X, columns=model.feature_names_in_)
 
@@ -124,7 +131,8 @@ def test_nothing_is_held_out_at_fraction_zero(run, iris):
 def test_stopping_early_is_a_warning(run, iris):
     code, out, err = run(iris, "--target", "species", "--max-iter", 2)
     assert code == 0
-    assert "\nwarning: max_iter=2 reached with gradient norm" in err
+    assert "\nwarning: --max-iter 2 reached with gradient norm" in err
+    assert "above --tol 1.0e-06; raise --max-iter, or lower --C" in err
     assert "not converged in 2 iterations" in out
 
 
@@ -145,7 +153,7 @@ def test_stopping_early_is_a_warning(run, iris):
         (["y", "p", "q"], "has no column except 'y'; expected at least one feature"),
         (["a,y", "1,p", "2,p", "3,q"], "class 'q' has one row, which cannot be both trained on and held out"),
         (["a,y", "1,p", "2,p", "3,q", "4,q"], "--test-fraction 0.2: The test_size = 1 should be greater or equal to"),
-        (["a,y", *["1,p", "2,p"] * 5], "y holds one class only, 'p'"),
+        (["a,y", *["1,p", "2,p"] * 5], "the label column holds one class only, 'p'"),
         (["a,b,Y", "1,2,p"], "has no column 'y' (did you mean 'Y'?); its columns: a, b, Y"),
         (["a,b,c", "1,2,p"], "has no column 'y'; its columns: a, b, c"),
         (
@@ -202,9 +210,12 @@ def test_files_that_are_no_tables_are_refused(run, tmp_path, content):
             ["iris.csv", "--cv", "3", "--scoring", "acuracy"],
             "--scoring acuracy; expected a scikit-learn scorer, such as",
         ),
-        (["iris.csv", "--target", "species", "--solver", "magic"], "solver='magic'; expected"),
+        (["iris.csv", "--target", "species", "--solver", "magic"], "--solver magic; expected auto, lbfgs"),
         (["iris.csv", "--target", "species", "--threads", "0"], "'--threads'"),
-        (["iris.csv", "--target", "species", "--label-smoothing", "1"], "label_smoothing=1.0; expected"),
+        (
+            ["iris.csv", "--target", "species", "--label-smoothing", "1"],
+            "--label-smoothing 1; expected a number from 0",
+        ),
         (["iris.csv", "--target", "species", "--seed", "4294967296"], "--seed 4294967296; expected an integer from 0"),
         (
             ["iris.csv", "--target", "species", "--report", "nowhere/r.html"],
@@ -219,9 +230,61 @@ def test_files_that_are_no_tables_are_refused(run, tmp_path, content):
         ([".", "--target", "species"], "is a directory"),
         (["iris.csv", "--target", "species", "--colour", "red"], "No such option: --colour"),
         (["iris.csv", "--target", "specis"], "no column 'specis' (did you mean 'species'?)"),
-        (["iris.csv", "--target", "species", "--C", "0"], "C=0.0; expected a number above 0"),
+        (["iris.csv", "--target", "species", "--C", "0"], "--C 0; expected a number above 0, such as the default 1"),
+        (["iris.csv", "--target", "species", "--C", "nan"], "--C nan; expected a number above 0"),
+        (["iris.csv", "--target", "species", "--C", "1e-320"], "--C 9.99989e-321; expected a number above 0"),
         (["iris.csv", "--target", "species", "--C", "strong"], "'--C'"),
-        (["iris.csv", "--target", "species", "--tol", "-1"], "tol=-1.0; expected"),
+        (
+            ["iris.csv", "--target", "species", "--only", "0,species"],
+            "column 'species' is the target; leave it out of --only",
+        ),
+        (
+            ["iris.csv", "--target", "species", "--only", "0,1", "--drop", "2"],
+            "--only 0,1 and --drop 2; write one of the two",
+        ),
+        (["iris.csv", "--target", "species", "--drop", "0,1,2,3"], "iris.csv has no column except 'sepal length' and"),
+        (
+            ["iris.csv", "--target", "species", "--weight", "species"],
+            "--weight: column 'species' is the target already",
+        ),
+        (["iris.csv", "--target", "species", "--weight", "0", "--drop", "0"], "is the weight; leave it out of --drop"),
+        (
+            ["iris.csv", "--target", "species", "--groups", "0", "--test-fraction", "0"],
+            "--groups 0 is for held-out rows and --cv; with --test-fraction 0 add --cv N, or write --drop '0' instead",
+        ),
+        (
+            ["iris.csv", "--target", "species", "--groups", "species"],
+            "--groups: column 'species' is the target already; name another column",
+        ),
+        (
+            ["iris.csv", "--target", "species", "--groups", "0", "--cv", "99"],
+            "--cv 99: the training rows have 28 groups",
+        ),
+        (
+            ["iris.csv", "--target", "species", "--groups", "0", "--test-fraction", "0.99"],
+            "--test-fraction 0.99 of 35 groups leaves none to train on or none to hold out",
+        ),
+        (
+            ["iris.csv", "--target", "species", "--class-weight", "setosa"],
+            "--class-weight setosa; expected balanced, or LABEL=FACTOR",
+        ),
+        (
+            ["iris.csv", "--target", "species", "--class-weight", "setosa=none"],
+            "--class-weight setosa=none: the factor is 'none'; expected a number above 0",
+        ),
+        (
+            ["iris.csv", "--target", "species", "--class-weight", "setosa=1", "--class-weight", "balanced"],
+            "--class-weight balanced stands by itself; leave out --class-weight setosa=1, or balanced",
+        ),
+        (
+            ["iris.csv", "--target", "species", "--class-weight", "setos=1"],
+            "no row has the label 'setos' (did you mean 'setosa'?); the labels: setosa, versicolor, virginica",
+        ),
+        (
+            ["iris.csv", "--target", "species", "--class-weight", "a=1", "--class-weight", "a=2"],
+            "--class-weight a=2: label 'a' has the factor 1 already",
+        ),
+        (["iris.csv", "--target", "species", "--tol", "-1"], "--tol -1; expected a finite number"),
         (["iris.csv", "--target", "species", "--max-iter", "0"], "--max-iter"),
         (["iris.csv", "--target", "species", "--test-fraction", "1"], "--test-fraction 1.0; expected a number from 0"),
         (["iris.csv", "--target", "species", "--test-fraction", "nan"], "--test-fraction nan"),
@@ -274,7 +337,7 @@ def test_a_failure_to_write_leaves_the_former_model(run, iris, monkeypatch):
 
 
 def test_ctrl_c_exits_130_and_saves_nothing(run, iris, monkeypatch, request):
-    def interrupt(self, X, y, *, on_iteration):
+    def interrupt(self, X, y, sample_weight, *, on_iteration):
         on_iteration(softgrad.linear_model.Iteration(1.0, 1.0, 1.0, 0.0))
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(10)  # another thread may have received it; this one handles it
@@ -338,7 +401,6 @@ def test_numbers_can_be_categories(run, tmp_path):
 
 
 def test_tables_of_every_kind_give_the_same_model(run, iris, tmp_path):
-    import pandas as pd  # noqa: PLC0415
     from sklearn.datasets import dump_svmlight_file  # noqa: PLC0415
 
     frame = pd.read_csv(iris)
@@ -383,9 +445,9 @@ def test_a_mapped_array_reaches_the_fit_as_it_is(run, tmp_path, monkeypatch):
     seen = []
     fit = softgrad.linear_model.SoftmaxRegression.fit
 
-    def watch(self, X, y, **options):
+    def watch(self, X, y, sample_weight, **options):
         seen.append(X)
-        return fit(self, X, y, **options)
+        return fit(self, X, y, sample_weight, **options)
 
     monkeypatch.setattr(softgrad.linear_model.SoftmaxRegression, "fit", watch)
     assert run("x.npy", "--target", "y.npy", "--test-fraction", 0)[0] == 0
@@ -397,6 +459,9 @@ def test_a_mapped_array_reaches_the_fit_as_it_is(run, tmp_path, monkeypatch):
     "option, name",
     [
         (["--drop", "1"], "--drop"),
+        (["--only", "1"], "--only"),
+        (["--weight", "1"], "--weight"),
+        (["--groups", "1"], "--groups"),
         (["--text", "1"], "--text"),
         (["--missing", "mean"], "--missing"),
         (["--na", "?"], "--na"),
@@ -411,7 +476,6 @@ def test_options_of_named_columns_are_refused_for_arrays(run, tmp_path, option, 
 
 
 def test_parquet_always_has_a_header(run, iris):
-    import pandas as pd  # noqa: PLC0415
 
     pd.read_csv(iris).to_parquet("t.parquet")
     code, _, err = run("t.parquet", "--target", "species", "--no-header")
@@ -464,7 +528,7 @@ def test_scoring_chooses_c_by_another_measure(run, tmp_path):
     assert run(*fit, "--scoring", "accuracy")[0] == 0
     code, _, err = run(*fit, "--scoring", "roc_auc_ovr")
     assert code == 2
-    assert "scoring='roc_auc_ovr' has no value for fold 1, whose held-out rows lack class 7; choose fewer folds" in err
+    assert "--scoring roc_auc_ovr has no value for fold 1, whose held-out rows lack class 7; choose fewer folds" in err
 
 
 def test_cross_validation_chooses_c_and_says_how(run, iris):
@@ -533,3 +597,112 @@ def test_folds_are_shuffled_for_tables_in_an_order(run):
     code, out, _ = run("t.csv", "--target", "y", "--cv", "4", "--json")
     assert code == 0
     assert min(json.loads(out)["cross_validation"]["loss"]) < 0.4
+
+
+def test_columns_are_named_several_at_a_time(run, tmp_path):
+    rows = [f"{i},{i % 3},{i % 5},{i % 7},{'pq'[i % 2]}" for i in range(40)]
+    write(tmp_path / "t.csv", 'a,b,"c,d",e,y', *rows)
+    for options, features in (
+        (["--drop", "a,b"], ["c,d", "e"]),
+        (["--drop", "a, 1", "--drop", "c,d"], ["e"]),
+        (["--only", "e,a"], ["a", "e"]),  # in the order of the table
+        (["--only", "c,d", "--only", "b,0"], ["a", "b", "c,d"]),
+        (["--only", "b,e", "--text", "b,e"], [*(f"b={i}" for i in range(3)), *(f"e={i}" for i in range(7))]),
+    ):
+        code, _, err = run("t.csv", "--target", "y", *options, "--output", "m", "--tol", 1e-2)
+        assert code == 0, err
+        assert load_model("m").feature_names_in_.tolist() == features
+    code, _, err = run("t.csv", "--target", "y", "--drop", "a,bb")
+    assert (code, err) == (
+        2,
+        "error: --drop: t.csv has no column 'bb' (did you mean 'b'?); its columns: a, b, c,d, e, y\n",
+    )
+
+
+def test_all_columns_that_cannot_be_used_are_named_with_one_option(run, tmp_path):
+    rows = [f"name {i},{i},{'A/5 ' * (i % 3 == 0)}{i},2024-01-{i % 30 + 1:02d},,{'pq'[i % 2]}" for i in range(60)]
+    write(tmp_path / "t.csv", '"who, in full",x,ticket,day,empty,y', *rows)
+    code, _, err = run("t.csv", "--target", "y", "--drop", "empty")
+    drop = "--drop 'ticket' --drop 'who, in full'"
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("error: column 'who, in full' is text with 60 different values in 60 rows, such as 'name 0'")
+    assert err.endswith(f"; 1 more column cannot be used either, 'ticket'; to leave all of them out, write {drop}\n")
+    code, _, err = run("t.csv", "--target", "y", *shlex.split(drop))
+    assert err.startswith("error: missing values in 60 rows: 'empty' in 60; write --missing mean, median or")
+    assert "to fill them in, or --drop 'empty'; the first is" in err
+    assert run("t.csv", "--target", "y", *shlex.split(drop), "--drop", "empty")[0] == 0
+
+
+def test_a_row_of_weight_3_counts_as_three(run, tmp_path):
+    random = np.random.default_rng(0)
+    rows = [f"{random.normal():.3f},{n % 4},{'pq'[(n // 4) % 2]}" for n in range(80)]
+    write(tmp_path / "t.csv", "a,w,y", *rows)
+    write(tmp_path / "more.csv", "a,w,y", *(row for row in rows for _ in range(int(row.split(",")[1]))))
+    options = ["--target", "y", "--tol", 1e-9]
+    code, out, err = run("t.csv", *options, "--weight", "w", "--output", "m", "--json", "--test-fraction", 0)
+    assert (code, json.loads(out)["rows"]["training"]) == (0, 60)
+    assert "warning: 20 of 80 rows have the weight 0 and are left out\n" in err
+    assert run("more.csv", *options, "--drop", "w", "--output", "more", "--test-fraction", 0)[0] == 0
+    one, more = load_model("m"), load_model("more")
+    assert one.feature_names_in_.tolist() == ["a"]
+    np.testing.assert_allclose(one.coef_, more.coef_, rtol=1e-6)
+    assert one.loss_ == pytest.approx(more.loss_, rel=1e-9)
+    # The rows that are held out take their weights with them, and --cv weighs too.
+    code, out, err = run("t.csv", *options, "--weight", "w", "--cv", 3, "--json")
+    assert code == 0, err
+    table = pd.read_csv("t.csv").query("w > 0")
+    training, _ = train_test_split(np.arange(60), test_size=0.2, random_state=0, stratify=table["y"])
+    x, w, y = (table.iloc[np.sort(training)][name].to_numpy() for name in ("a", "w", "y"))
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    expected = softgrad.linear_model.SoftmaxRegressionCV(cv=folds, tol=1e-9).fit(x[:, None], y, w)
+    assert json.loads(out)["cross_validation"]["loss"] == (-expected.scores_.mean(axis=0)).tolist()
+    np.testing.assert_allclose(load_model("t.softgrad.safetensors").coef_, expected.coef_)
+    write(tmp_path / "t.csv", "a,w,y", "1,-1,p", "2,,q")
+    assert "column 'w', data row 1: '-1.0'; expected" in run("t.csv", *options, "--weight", "w")[2]
+    write(tmp_path / "t.csv", "a,w,y", "1,1,p", "2,,q")
+    assert "column 'w', data row 2: a missing value; expected" in run("t.csv", *options, "--weight", "w")[2]
+    write(tmp_path / "t.csv", "a,w,y", "1,0,p", "2,0,q")
+    assert "column 'w' is 0 in every row; expected numbers above 0" in run("t.csv", *options, "--weight", "w")[2]
+
+
+def test_groups_stay_together(run, tmp_path):
+    random = np.random.default_rng(0)
+    patients = random.integers(0, 25, 120)
+    labels = (patients + (random.random(120) < 0.2)) % 2
+    lines = [f"{random.normal():.3f},p{p},{y}" for p, y in zip(patients, labels, strict=True)]
+    write(tmp_path / "t.csv", "a,patient,y", *lines)
+    code, out, err = run("t.csv", "--target", "y", "--groups", "patient", "--cv", 3, "--json", "--seed", 4)
+    assert code == 0, err
+    training, held = next(
+        GroupShuffleSplit(1, test_size=0.2, random_state=4).split(labels, groups=pd.factorize(patients)[0])
+    )
+    assert json.loads(out)["rows"] == {"training": len(training), "held_out": len(held)}
+    x = np.array([float(line.split(",")[0]) for line in lines])[training, None]
+    folds = StratifiedGroupKFold(3, shuffle=True, random_state=4)
+    chooser = softgrad.linear_model.SoftmaxRegressionCV(cv=folds)
+    chooser.fit(x, labels[training], groups=pd.factorize(patients)[0][training])
+    assert json.loads(out)["cross_validation"]["loss"] == (-chooser.scores_.mean(axis=0)).tolist()
+    model = load_model("t.softgrad.safetensors")
+    assert model.feature_names_in_.tolist() == ["a"]
+    np.testing.assert_allclose(model.coef_, chooser.coef_, rtol=1e-5)
+    write(tmp_path / "t.csv", "a,g,y", *["1,u,p", "2,u,p", "3,v,q"] * 3)
+    assert "the held-out groups leave class 'q' no row to train on; write another --seed" in "".join(
+        run("t.csv", "--target", "y", "--groups", "g", "--seed", seed)[2] for seed in range(6)
+    )
+    write(tmp_path / "t.csv", "a,g,y", "1,u,p", "2,,q")
+    assert (
+        "--groups: column 'g', data row 2: a missing value; expected the group of the row"
+        in (run("t.csv", "--target", "y", "--groups", "g")[2])
+    )
+
+
+def test_labels_have_factors(run, iris):
+    options = ["--target", "species", "--test-fraction", 0, "--tol", 1e-8, "--cv", 3]
+    code, _, err = run(iris, *options, "--class-weight", "setosa=2.5", "--class-weight", "virginica=0.5")
+    assert code == 0, err
+    model = load_model("iris.softgrad.safetensors")
+    assert model.class_weight == {"setosa": 2.5, "versicolor": 1.0, "virginica": 0.5}
+    X, y = load_iris(return_X_y=True)
+    weight = np.array([2.5, 1.0, 0.5])[y]
+    expected = softgrad.linear_model.SoftmaxRegression(C=model.C, tol=1e-8).fit(X, y, weight)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5, atol=1e-7)

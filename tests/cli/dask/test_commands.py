@@ -40,7 +40,8 @@ def write(table, kind):
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_model_is_the_one_of_the_whole_table(run, address, kind):
     write(frame(), kind)
-    options = ["--target", "y", "--test-fraction", 0, "--missing", "most-frequent"]
+    options = ["--target", "y", "--test-fraction", 0, "--missing", "most-frequent", "--only", "a,n,colour,b"]
+    options += ["--class-weight", "01=3"]
     assert run("fit", f"whole.{kind}", *options, "--output", "m")[0] == 0
     code, out, _ = run("fit", f"parts/*.{kind}", "--dask", address, *options)
     assert code == 0
@@ -186,7 +187,10 @@ def test_values_filled_in_and_unknown_are_counted_over_all_parts(run, address):
         (["a,y\n1,p\n2,q\n", "a,y\n1,q\ninf,p\n"], [], "1.csv: column 'a', data row 2: 'inf'; expected a finite"),
         (["a,y\n1,p\n"], ["--missing", "median"], "--missing median needs all values at once; with --dask write"),
         (["a,y\n1,p\n"], ["--cv", "3"], "--cv 3 needs all rows in memory; with --dask write --C"),
-        (["a,y\n1,p\n2,q\n"] * 9, ["--solver", "newton-cg"], "solver='newton-cg' keeps the probabilities"),
+        (["a,y\n1,p\n"], ["--weight", "a"], "--weight a needs all rows in memory; with --dask leave it out"),
+        (["a,y\n1,p\n"], ["--groups", "a"], "--groups a needs all rows in memory; with --dask leave it out"),
+        (["a,y\n1,p\n2,q\n"], ["--class-weight", "r=2"], "--class-weight r=2: no row has the label 'r'; the labels"),
+        (["a,y\n1,p\n2,q\n"] * 9, ["--solver", "newton-cg"], "--solver newton-cg keeps the probabilities"),
         (["a,y\n1,p\n2,q\n"], ["--test-fraction", "0.999"], "--test-fraction 0.999 leaves "),
         (["1 1:2\n"], ["--format", "libsvm"], "0.csv is read as libsvm; with --dask expected Parquet, CSV"),
     ],

@@ -107,11 +107,11 @@ def test_one_hot_columns_of_the_label_are_named_together():
     reason = (
         "together determine the label: each marks rows of one label, as one-hot columns do; if that gives the label"
     )
-    whole = f"columns '0', '1', '2' {reason} away, write --drop '0' --drop '1' --drop '2'"
+    whole = f"columns '0', '1', '2' {reason} away, write --drop '0,1,2'"
     assert together(one_hot(LABELS, [0, 1, 2])) == [whole]
     assert together(one_hot(LABELS, [0, 1, 2]).replace({0: "no", 1: "yes"})) == [whole]
     assert together(1 - one_hot(LABELS, [0, 1, 2])) == [whole]
-    assert together(one_hot(LABELS, [1, 2])) == [f"columns '1', '2' {reason} away, write --drop '1' --drop '2'"]
+    assert together(one_hot(LABELS, [1, 2])) == [f"columns '1', '2' {reason} away, write --drop '1,2'"]
     (found,) = together(one_hot(LABELS * 10 + np.arange(N) % 3, [*range(3), *range(10, 13), *range(20, 23)]))
     assert found.startswith("columns '0', '1', '2', '10', '11', '12', '20', '21', '22' together")
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
+from softgrad.cli._class_factors import parse_class_weight
 from softgrad.cli._commands._dask_option import DaskOption, input_files
 from softgrad.cli._commands._fit_summary import FitSummary
 from softgrad.cli._commands._reading_options import takes_reading_options
@@ -20,11 +22,12 @@ from softgrad.cli._errors import CommandError
 from softgrad.cli._fitting import FitRows, ModelOptions, fit_table
 from softgrad.cli._output import check_output, print_json
 from softgrad.cli._progress import fit_progress
+from softgrad.cli._tables._column_names import drop_option
 from softgrad.cli._tables._feature_encoding import Fill  # noqa: TC001 - typer reads the annotations
-from softgrad.cli._tables._file_format import detect_format
 from softgrad.cli._tables._read_options import ReadOptions  # noqa: TC001
 from softgrad.cli._terminal import say
-from softgrad.cli._training_data import ColumnOptions, HeldOut
+from softgrad.cli._training_columns import ColumnOptions
+from softgrad.cli._training_data import HeldOut
 
 
 def _model_option(*names: str, help: str, **settings: Any) -> Any:  # noqa: A002 - as in typer
@@ -50,14 +53,41 @@ def fit(
         ),
     ] = None,
     drop: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Column to leave out; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMNS",
+            help="Columns to leave out, as in --drop id,name; may be repeated. A column whose name contains a comma "
+            "needs a --drop of its own.",
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMNS", help="Columns to use, as in --only age,height, instead of all; may be repeated."
+        ),
     ] = None,
     text: Annotated[
         list[str] | None,
         typer.Option(
             "--text",
+            metavar="COLUMNS",
+            help="Columns to read as text, in which 007 keeps its zeros and --na does not apply; may be repeated.",
+        ),
+    ] = None,
+    weight: Annotated[
+        str | None,
+        typer.Option(
             metavar="COLUMN",
-            help="Column to read as text, in which 007 keeps its zeros and --na does not apply; may be repeated.",
+            help="Column of row weights, numbers of at least 0: a row of weight 3 counts in the fit, and in --cv, as "
+            "three rows. It is no feature. Accuracy and loss of the summary count every row once.",
+        ),
+    ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column whose equal values, such as those of one patient, are rows to keep together: in --cv each "
+            "group is in one fold, and --test-fraction is a fraction of the groups. It is no feature.",
         ),
     ] = None,
     missing: Annotated[
@@ -94,7 +124,10 @@ def fit(
     C: Annotated[
         float | None,
         _model_option(
-            "--C", metavar="NUMBER", help="Inverse strength of the L2 penalty; inf for no penalty.", show_default="1"
+            "--C",
+            metavar="NUMBER",
+            help="Inverse strength of the L2 penalty, above 0; inf for no penalty.",
+            show_default="1",
         ),
     ] = None,
     cv: Annotated[int | None, _model_option(metavar="N", min=2, help="Choose C by N-fold cross-validation.")] = None,
@@ -107,7 +140,12 @@ def fit(
         ),
     ] = None,
     class_weight: Annotated[
-        Literal["balanced"] | None, _model_option(metavar="balanced", help="Give every class the same total weight.")
+        list[str] | None,
+        _model_option(
+            metavar="LABEL=FACTOR",
+            help="Factor of the weights of a label's rows, as in --class-weight spam=5; may be repeated, and labels "
+            "without one have 1. --class-weight balanced gives every class the same total weight.",
+        ),
     ] = None,
     label_smoothing: Annotated[
         float, _model_option(metavar="FRACTION", help="Fraction of each label to spread over all classes.")
@@ -129,11 +167,13 @@ def fit(
     Missing values are an error unless --missing says how to fill them in.
     With --dask, files are read in parts on a cluster, and rows are held out at random, whatever their class.
     """
-    _check_options(test_fraction, seed, C, cv, scoring, dask)
+    _check_for_cluster(dask, {"--cv": cv, "--weight": weight, "--groups": groups})
+    _check_held_out(test_fraction, seed, groups, cv)
+    _check_choice_of_c(C, cv, scoring)
+    _check_solver(label_smoothing, solver, tol)
+    factors = parse_class_weight(class_weight or ())
     reading = dataclasses.replace(reading, header=not no_header, missing=tuple(na or ()))
     files = input_files(table, dask)
-    if dask is None:
-        detect_format(table, reading)
     path = output or Path(f"{table_name(table)}.softgrad.safetensors")
     for file in files:
         check_output(path, "model.safetensors", replaces=file)
@@ -141,11 +181,10 @@ def fit(
         _check_report(report, files, path)
     import safetensors  # noqa: F401, PLC0415 - saves the model; if it is missing, the error comes before the work
 
-    columns = ColumnOptions(tuple(drop or ()), tuple(text or ()), missing)
-    rows = FitRows(table, target, columns, reading, HeldOut(test_fraction, seed))
+    columns = ColumnOptions(tuple(drop or ()), tuple(only or ()), tuple(text or ()), weight, groups, missing)
     options: dict[str, Any] = {
         "fit_intercept": not no_intercept,
-        "class_weight": class_weight,
+        "class_weight": factors,
         "label_smoothing": label_smoothing,
         "solver": solver,
         "tol": tol,
@@ -153,6 +192,7 @@ def fit(
         "n_threads": threads,
     }
     with fit_progress(tol) as progress:
+        rows = FitRows(table, target, columns, reading, HeldOut(test_fraction, seed))
         if dask is None:
             fitted = fit_table(rows, ModelOptions(C, cv, scoring, options), progress)
         else:
@@ -169,19 +209,45 @@ def fit(
         summary.print()
 
 
-def _check_options(
-    test_fraction: float, seed: int, C: float | None, cv: int | None, scoring: str | None, dask: str | None
-) -> None:
+def _check_held_out(test_fraction: float, seed: int, groups: str | None, cv: int | None) -> None:
     if not 0 <= test_fraction < 1:
         raise CommandError(f"--test-fraction {test_fraction}; expected a number from 0 to less than 1")
+    if seed >= 2**32:
+        raise CommandError(f"--seed {seed}; expected an integer from 0 to {2**32 - 1}")
+    if groups is not None and not test_fraction and cv is None:
+        raise CommandError(
+            f"--groups {groups} is for held-out rows and --cv; with --test-fraction 0 add --cv N, or write "
+            f"{drop_option([groups])} instead"
+        )
+
+
+def _check_choice_of_c(C: float | None, cv: int | None, scoring: str | None) -> None:
+    # 1 / C must be finite too.
+    if C is not None and not (C > 0 and math.isfinite(1 / C)):
+        raise CommandError(f"--C {C:g}; expected a number above 0, such as the default 1, or inf for no penalty")
     if C is not None and cv is not None:
         raise CommandError(f"--C {C:g} and --cv {cv}, which chooses C; write one of the two")
     if scoring is not None:
         _check_scoring(scoring, cv)
-    if seed >= 2**32:
-        raise CommandError(f"--seed {seed}; expected an integer from 0 to {2**32 - 1}")
-    if dask is not None and cv is not None:
-        raise CommandError(f"--cv {cv} needs all rows in memory; with --dask write --C NUMBER, as chosen on a sample")
+
+
+def _check_solver(label_smoothing: float, solver: str, tol: float) -> None:
+    from softgrad.linear_model._solvers._minimise import SOLVERS  # noqa: PLC0415
+
+    if not 0 <= label_smoothing < 1:
+        raise CommandError(f"--label-smoothing {label_smoothing:g}; expected a number from 0 to less than 1")
+    names = ["auto", *SOLVERS]
+    if solver not in names:
+        raise CommandError(f"--solver {solver}; expected {', '.join(names[:-1])} or {names[-1]}")
+    if not 0 <= tol < math.inf:
+        raise CommandError(f"--tol {tol:g}; expected a finite number of at least 0, such as 1e-6")
+
+
+def _check_for_cluster(dask: str | None, options: dict[str, object]) -> None:
+    advice = {"--cv": "write --C NUMBER, as chosen on a sample", "--weight": "leave it out", "--groups": "leave it out"}
+    for option, value in options.items():
+        if dask is not None and value is not None:
+            raise CommandError(f"{option} {value} needs all rows in memory; with --dask {advice[option]}")
 
 
 def _check_scoring(scoring: str, folds: int | None) -> None:

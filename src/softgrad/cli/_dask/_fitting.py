@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from softgrad.cli._class_factors import class_factors
 from softgrad.cli._dask._cluster import PartedTable, absolute_target, errors_of, parted_table
 from softgrad.cli._dask._description import Description, describe, held_out_mask
 from softgrad.cli._dask._evaluation import sums_of_rows
@@ -63,7 +64,8 @@ def _fit(
         names = [name for column in found.reader.encoding.columns for name in column.features]
         none = pd.DataFrame(none, columns=names)
     x, y = table.tasks.collections(_training_rows, (rows, found.reader), table.parts, found.lengths, (none, labels))
-    model = table.tasks.model(**options)
+    class_weight = class_factors(options["class_weight"], found.reader.classes)
+    model = table.tasks.model(**{**options, "class_weight": class_weight})
 
     def report(iteration: Iteration) -> None:
         workers = table.tasks.workers

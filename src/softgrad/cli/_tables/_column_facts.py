@@ -6,14 +6,15 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._column_names import ColumnError, check_columns
 from softgrad.cli._tables._feature_encoding import (
-    MOST_CATEGORIES,
     ColumnEncoding,
     FeatureEncoding,
     most_frequent,
     text_encoding,
     without_values,
 )
+from softgrad.cli._tables._typed_columns import MOST_CATEGORIES, refuse_many_texts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -50,20 +51,20 @@ def column_facts(table: pd.DataFrame, training: Array, fill: Fill, path: Path) -
     present, values = table.notna(), rows.notna().sum().tolist()
     numeric = [dtype.kind == "f" for dtype in table.dtypes]
     totals = iter(rows.loc[:, numeric].sum().tolist())
-    found = []
-    for name, is_number, count in zip(map(str, table.columns), numeric, values, strict=True):
+
+    def facts(column: tuple[str, bool, int]) -> ColumnFacts:
+        name, is_number, count = column
         total = next(totals) if is_number else 0.0
         there = present[name].to_numpy()
         if not there.any():
-            found.append(ColumnFacts(name, None, "", 0, 0.0, {}))
-            continue
-        first = table[name].iloc[int(there.argmax())]
-        example = f"{first!r} in {path}"
+            return ColumnFacts(name, None, "", 0, 0.0, {})
+        example = f"{table[name].iloc[int(there.argmax())]!r} in {path}"
         counts = {} if is_number and fill != "most-frequent" else rows[name].value_counts().to_dict()
         if len(counts) > (_MOST_NUMBERS if is_number else MOST_CATEGORIES):
             raise _too_many(name, is_number, len(counts))
-        found.append(ColumnFacts(name, not is_number, example, count, total, counts))
-    return found
+        return ColumnFacts(name, not is_number, example, count, total, counts)
+
+    return check_columns(facts, zip(map(str, table.columns), numeric, values, strict=True))
 
 
 def merged_encoding(
@@ -71,7 +72,7 @@ def merged_encoding(
 ) -> FeatureEncoding:
     """Return the encoding of a table from the facts about its parts, which have the same columns."""
     by_name = [{column.name: column for column in part} for part in parts]
-    columns = [_encoding([part[first.name] for part in by_name], fill) for first in parts[0]]
+    columns = check_columns(lambda first: _encoding([part[first.name] for part in by_name], fill), parts[0])
     return FeatureEncoding(tuple(column._replace(verbatim=column.name in verbatim) for column in columns), reading)
 
 
@@ -79,9 +80,11 @@ def _encoding(parts: list[ColumnFacts], fill: Fill) -> ColumnEncoding:
     name, known = parts[0].name, [part for part in parts if part.is_text is not None]
     texts, numbers = ([part for part in known if part.is_text is kind] for kind in (True, False))
     if texts and numbers:
-        raise CommandError(
+        raise ColumnError(
+            name,
             f"column {name!r} holds text, {texts[0].example}, and numbers, {numbers[0].example}; expected one of the "
-            f"two in all files; write --text {name!r} if the numbers are names, or --drop {name!r}"
+            "two in all files",
+            f"--text {name!r} if the numbers are names, or ",
         )
     values = sum(part.values for part in known)
     if not values:
@@ -91,6 +94,7 @@ def _encoding(parts: list[ColumnFacts], fill: Fill) -> ColumnEncoding:
         for value, count in part.counts.items():
             counts[value] = counts.get(value, 0) + count
     if texts:
+        refuse_many_texts(name, counts)
         return text_encoding(name, counts, fill)
     if len(counts) > _MOST_NUMBERS:
         raise _too_many(name, True, len(counts))
@@ -108,7 +112,8 @@ def _too_many(name: str, is_number: bool, count: int) -> CommandError:
             f"--missing most-frequent: column {name!r} has {count} different numbers or more; expected at most "
             f"{_MOST_NUMBERS} with --dask; write --missing mean"
         )
-    return CommandError(
+    return ColumnError(
+        name,
         f"column {name!r} is text with {count} different values or more; expected categories, at most "
-        f"{MOST_CATEGORIES}; write --drop {name!r}"
+        f"{MOST_CATEGORIES}",
     )

@@ -1,16 +1,37 @@
-"""Names of columns: stripped and made unique, looked up, and listed in messages."""
+"""Names of columns: stripped and made unique, looked up, refused, and listed in messages."""
 
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from softgrad.cli._errors import CommandError
 from softgrad.cli._tables._clean_fields import BLANKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class ColumnError(CommandError):
+    """A column that cannot be a feature.
+
+    Parameters
+    ----------
+    name : str
+        The column.
+    problem : str
+        The value received and the value expected.
+    ways : str
+        Options to write instead of --drop, such as "--text 'a' if these are names, or ".
+    """
+
+    def __init__(self, name: str, problem: str, ways: str = "") -> None:
+        super().__init__(f"{problem}; write {ways}{drop_option([name])}")
+        self.name, self.problem, self.ways = name, problem, ways
 
 
 def stripped_names(names: Iterable[object]) -> tuple[list[str], int]:
@@ -46,6 +67,52 @@ def find_column(given: str, names: list[str], path: Path, option: str) -> str:
             f"{len(names) - 1}, or from -1 for the last to {-len(names)}"
         )
     return names[position]
+
+
+def find_columns(given: Iterable[str], names: list[str], path: Path, option: str) -> list[str]:
+    """Return the names of columns given one by one, or several at a time, as in a,b,c.
+
+    A value that is the name of a column stands for this column, even if it contains commas.
+    """
+    found: list[str] = []
+    for value in given:
+        parts = [value] if value.strip() in names else value.split(",")
+        found += [find_column(part, names, path, option) for part in parts]
+    return list(dict.fromkeys(found))
+
+
+def drop_option(names: Sequence[str]) -> str:
+    """Return the option that drops columns, to be copied to a shell."""
+    several = [name for name in names if "," not in name]
+    values = [*([",".join(several)] if several else []), *(name for name in names if "," in name)]
+    quoted = ("'{}'".format(value.replace("'", "'\"'\"'")) for value in values)
+    return " ".join(f"--drop {value}" for value in quoted)
+
+
+def check_columns(check: Callable[[Item], Result], columns: Iterable[Item]) -> list[Result]:
+    """Return check(column) of all columns; those that it refuses are named in one error."""
+    results: list[Result] = []
+    refused: list[ColumnError] = []
+    for column in columns:
+        try:
+            results.append(check(column))
+        except ColumnError as error:
+            refused.append(error)
+    if refused:
+        raise refused_together(refused)
+    return results
+
+
+def refused_together(refused: Sequence[ColumnError]) -> CommandError:
+    """Return one error for all columns that were refused, with one option that drops them."""
+    first, *others = refused
+    if not others:
+        return first
+    names = [error.name for error in refused]
+    listed = name_list([repr(name) for name in names[1:]])
+    problem = str(first) if first.ways else first.problem
+    more = f"{len(others)} more column{'s' * (len(others) > 1)} cannot be used either, {listed}"
+    return CommandError(f"{problem}; {more}; to leave all of them out, write {drop_option(names)}")
 
 
 def name_list(names: list[str]) -> str:

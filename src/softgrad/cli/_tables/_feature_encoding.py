@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._column_names import ColumnError, check_columns
 from softgrad.cli._tables._number_format import reading_advice
 from softgrad.cli._tables._read_options import ReadOptions
-from softgrad.cli._tables._typed_columns import MANY_CATEGORIES, row_number
+from softgrad.cli._tables._typed_columns import row_number
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from softgrad._typing import Array
 
 Fill = Literal["refuse", "mean", "median", "most-frequent"]
-
-# More distinct texts are ids or prose, and each would be a feature. So are more than MANY_CATEGORIES that are also more
-# than half of the rows.
-MOST_CATEGORIES = 1000
 
 
 class ColumnEncoding(NamedTuple):
@@ -176,38 +173,28 @@ def fit_encoding(
     verbatim : collection of str
         Columns in which only empty fields are missing.
     """
-    empty = table.isna().all()
-    if empty.any():
-        raise without_values(str(empty.idxmax()))
-    numeric = table.columns[[dtype.kind == "f" for dtype in table.dtypes]]
+    empty = table.columns[table.isna().all()]
+    numeric = table.columns[[dtype.kind == "f" for dtype in table.dtypes]].difference(empty, sort=False)
     fills = dict(zip(numeric, _fill_values(table[numeric], fill), strict=True))
-    columns = [
-        ColumnEncoding(str(name), None, fills[name])
-        if name in fills
-        else text_encoding(str(name), table[name].value_counts().to_dict(), fill)
-        for name in table.columns
-    ]
-    return FeatureEncoding(
-        tuple(column._replace(verbatim=column.name in verbatim) for column in columns), reading or ReadOptions()
-    )
+
+    def encoding(name: str) -> ColumnEncoding:
+        if name in empty:
+            raise without_values(name)
+        if name in fills:
+            return ColumnEncoding(name, None, fills[name], name in verbatim)
+        return text_encoding(name, table[name].value_counts().to_dict(), fill)._replace(verbatim=name in verbatim)
+
+    return FeatureEncoding(tuple(check_columns(encoding, table.columns)), reading or ReadOptions())
 
 
-def without_values(name: str) -> CommandError:
+def without_values(name: str) -> ColumnError:
     """Return the error for a column whose values are all missing."""
-    return CommandError(f"column {name!r} has no value in the training rows; write --drop {name!r}")
+    return ColumnError(name, f"column {name!r} has no value in the training rows")
 
 
 def text_encoding(name: str, counts: Mapping[Any, int], fill: Fill) -> ColumnEncoding:
     """Return the encoding of a column of text; `counts` are the numbers of rows of each value."""
-    categories = sorted(counts)
-    count, rows = len(categories), sum(counts.values())
-    if count > MOST_CATEGORIES or (count > MANY_CATEGORIES and 2 * count > rows):
-        raise CommandError(
-            f"column {name!r} is text with {count} different values in {_rows(rows)}, such as "
-            f"{categories[0][:40]!r}; expected categories, at most {MOST_CATEGORIES} and at most half as many as "
-            f"rows; write --drop {name!r}"
-        )
-    return ColumnEncoding(name, tuple(categories), None if fill == "refuse" else most_frequent(counts))
+    return ColumnEncoding(name, tuple(sorted(counts)), None if fill == "refuse" else most_frequent(counts))
 
 
 def most_frequent(counts: Mapping[Any, int]) -> Any:

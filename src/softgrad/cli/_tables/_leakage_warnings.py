@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from softgrad.cli._tables._column_names import drop_option
 from softgrad.cli._tables._leakage_detection import Columns, Leak, balanced_sample, find_leaks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     import pandas as pd
 
@@ -48,8 +49,8 @@ def leakage_warnings(rows: pd.DataFrame, labels: Array, target: str) -> list[str
         if reason:
             found[position,] = Leak((position,), reason)
 
-    def drop(chosen: list[str]) -> str:
-        return f"write {' '.join(f'--drop {name}' for name in chosen[:_MOST_NAMES])}"
+    def drop(positions: Sequence[int]) -> str:
+        return f"write {drop_option([names[position] for position in positions])}"
 
     return _warnings(found.values(), "columns", lambda position: repr(names[position]), drop)
 
@@ -71,11 +72,12 @@ def array_leakage_warnings(features: Any, labels: Array, numbering: Callable[[in
     dense = isinstance(features, np.ndarray)
     part = _of_matrix(features, sample) if dense else _of_sparse(features, sample)
 
-    def leave_out(chosen: list[str]) -> str:
+    def leave_out(positions: Sequence[int]) -> str:
+        chosen = [str(numbering(position)) for position in positions]
         single = len(chosen) == 1
         if not dense:
             return f"leave {'its' if single else 'their'} values out of the file"
-        listed = ", ".join(chosen[:_MOST_NAMES])
+        listed = ", ".join(chosen)
         them, columns = ("it", listed) if single else ("them", f"[{listed}]")
         return f"leave {them} out of the array: numpy.delete(X, {columns}, axis=1)"
 
@@ -84,7 +86,7 @@ def array_leakage_warnings(features: Any, labels: Array, numbering: Callable[[in
 
 
 def _warnings(
-    leaks: Iterable[Leak], kind: str, name_of: Callable[[int], str], remedy: Callable[[list[str]], str]
+    leaks: Iterable[Leak], kind: str, name_of: Callable[[int], str], remedy: Callable[[Sequence[int]], str]
 ) -> list[str]:
     warnings = []
     for leak in sorted(leaks):
@@ -94,7 +96,7 @@ def _warnings(
             subject = f"{'column' if kind == 'columns' else 'index'} {names[0]}"
         elif len(names) > _MOST_NAMES:
             subject += f" and {len(names) - _MOST_NAMES} more"
-        warnings.append(f"{subject} {leak.reason}; if that gives the label away, {remedy(names)}")
+        warnings.append(f"{subject} {leak.reason}; if that gives the label away, {remedy(leak.positions)}")
     more = len(warnings) - _MOST_WARNINGS
     return [*warnings[:_MOST_WARNINGS], f"and {more} more"] if more > 0 else warnings
 

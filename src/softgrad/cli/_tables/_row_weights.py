@@ -1,0 +1,46 @@
+"""The columns of --weight and --groups: the weight and the group of every row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._typed_columns import row_number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from softgrad._typing import Array
+
+
+def row_weights(column: pd.Series[Any]) -> Array:
+    """Return the numbers of a column, of which none is negative and one is positive."""
+    import pandas as pd  # noqa: PLC0415
+
+    weights = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    good = np.isfinite(weights) & (weights >= 0)  # comparisons with NaN are false
+    if not good.all():
+        row = int((~good).argmax())
+        value = column.iloc[row]
+        received = "a missing value" if pd.isna(value) else repr(str(value))
+        raise CommandError(
+            f"--weight: column {str(column.name)!r}, data row {row_number(column.index[row])}: {received}; expected a "
+            "number of at least 0"
+        )
+    if not weights.any():
+        raise CommandError(f"--weight: column {str(column.name)!r} is 0 in every row; expected numbers above 0")
+    return weights
+
+
+def group_codes(column: pd.Series[Any]) -> Array:
+    """Return the number of the group of every row, whose values in the column are equal."""
+    codes, _ = column.factorize()
+    if (codes < 0).any():
+        row = row_number(column.index[int((codes < 0).argmax())])
+        raise CommandError(
+            f"--groups: column {str(column.name)!r}, data row {row}: a missing value; expected the group of the row; "
+            "fill it in, or drop the row"
+        )
+    return np.asarray(codes)
