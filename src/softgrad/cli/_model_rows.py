@@ -8,14 +8,15 @@ import numpy as np
 
 from softgrad.cli._errors import CommandError
 from softgrad.cli._tables._array_table import read_array
-from softgrad.cli._tables._column_names import find_column, name_list
+from softgrad.cli._tables._column_names import find_column, find_columns, name_list
 from softgrad.cli._tables._file_format import detect_format
 from softgrad.cli._tables._labels import column_labels, stripped_labels
 from softgrad.cli._tables._named_table import read_named_table
-from softgrad.cli._tables._read_options import NAMED_COLUMN_FORMATS, ReadOptions
+from softgrad.cli._tables._read_options import NAMED_COLUMN_FORMATS, TEXT_FORMATS, ReadOptions
 from softgrad.cli._tables._typed_columns import as_text, typed_columns
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -33,6 +34,8 @@ class ModelRows(NamedTuple):
     warnings: list[str]
     """Notes on how the table was read."""
     substitutions: dict[str, Substitutions]
+    kept: pd.DataFrame | None = None
+    """Columns of the table beside the features, on request; those of text files are text."""
 
 
 class RowReader(NamedTuple):
@@ -56,8 +59,9 @@ class RowReader(NamedTuple):
         target: str | None = None,
         labels: bool,
         part: FilePart | None = None,
+        keep: Sequence[str] = (),
     ) -> ModelRows:
-        """Read a table as features of the model and, on request, labels.
+        """Read a table as features of the model and, on request, labels and other columns.
 
         Parameters
         ----------
@@ -72,11 +76,15 @@ class RowReader(NamedTuple):
             Whether to return labels; otherwise the table need not have them.
         part : FilePart, optional
             The rows of the file to read.
+        keep : sequence of str
+            Columns to return as they are, as `find_columns` takes them.
         """
         options = options or ReadOptions()
         file_format = detect_format(table, options)
         if file_format in NAMED_COLUMN_FORMATS:
-            return self._read_named(table, options, target, labels, part)
+            return self._read_named(table, options, target, labels, part, keep)
+        if keep:
+            raise CommandError(f"--keep {','.join(keep)} is for CSV, TSV and Parquet; {table} has no named columns")
         if self.encoding is not None and self.encoding.text:
             raise CommandError(
                 f"{table} has no column names; the model was fitted to text in column "
@@ -92,7 +100,13 @@ class RowReader(NamedTuple):
         return ModelRows(self._with_names(found.features), y, found.warnings, {})
 
     def _read_named(
-        self, path: Path, options: ReadOptions, target: str | None, labels: bool, part: FilePart | None
+        self,
+        path: Path,
+        options: ReadOptions,
+        target: str | None,
+        labels: bool,
+        part: FilePart | None,
+        keep: Sequence[str],
     ) -> ModelRows:
         encoding = self.encoding
         if encoding is None:
@@ -105,6 +119,7 @@ class RowReader(NamedTuple):
             raise CommandError("--target is missing: the model does not know the label column")
         options = options.completed_by(encoding.reading)
         table = read_named_table(path, options, text=encoding.text, verbatim=encoding.verbatim, part=part)
+        kept = _kept_columns(path, options, table.frame, keep, part) if keep else None
         # A model fitted in Python may have column names with blanks around them.
         given = {column.name.strip(): column.name for column in encoding.columns}
         frame = table.frame.rename(columns={name: given.get(name, name) for name in table.frame.columns})
@@ -123,7 +138,7 @@ class RowReader(NamedTuple):
         if labels:
             label = find_column(str(wanted), names, path, "--target")
             y = self._labels(path, options, frame, label, part)
-        return ModelRows(features, y, table.warnings, substitutions)
+        return ModelRows(features, y, table.warnings, substitutions, kept)
 
     def _labels(
         self, path: Path, options: ReadOptions, frame: pd.DataFrame, label: str, part: FilePart | None
@@ -144,3 +159,13 @@ class RowReader(NamedTuple):
 
         dense = features if isinstance(features, np.ndarray) else features.toarray()
         return pd.DataFrame(dense, columns=[column.name for column in self.encoding.columns], copy=False)
+
+
+def _kept_columns(
+    path: Path, options: ReadOptions, frame: pd.DataFrame, keep: Sequence[str], part: FilePart | None
+) -> pd.DataFrame:
+    """Return columns as the file has them: 007 and NA of CSV stay what they are."""
+    names = find_columns(keep, list(map(str, frame.columns)), path, "--keep")
+    if detect_format(path, options) in TEXT_FORMATS or options.missing:
+        frame = read_named_table(path, options, text=names, verbatim=names, part=part).frame
+    return frame[names]

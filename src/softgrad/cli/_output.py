@@ -38,10 +38,10 @@ def check_output(path: Path, example: str, *, replaces: Path | None = None, opti
         raise CommandError(f"{option} {path}: no permission to write in {folder.resolve()}; name another folder", 1)
 
 
-def write_output(path: Path, content: str, *, option: str = "--output") -> None:
-    """Write text as UTF-8; if that fails, an existing file is unchanged."""
+def write_output(path: Path, content: str | bytes, *, option: str = "--output") -> None:
+    """Write bytes, or text as UTF-8; if that fails, an existing file is unchanged."""
     try:
-        write_atomically(path, content.encode())
+        write_atomically(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
         problem = (error.strerror or str(error)).lower()
         raise CommandError(f"{option} {path} cannot be written: {problem}; name another file", 1) from None

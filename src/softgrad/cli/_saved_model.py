@@ -16,7 +16,7 @@ from softgrad.cli._terminal import say
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from softgrad._typing import Array
+    from softgrad.cli._model_rows import ModelRows
     from softgrad.linear_model import SoftmaxRegression
 
 
@@ -52,17 +52,15 @@ class SavedModel(NamedTuple):
         """The name of a column of predicted labels."""
         return self.target if self.encoding is not None and self.target is not None else "label"
 
-    def read(
-        self, table: Path, options: ReadOptions | None = None, *, target: str | None = None, labels: bool
-    ) -> tuple[Any, Array | None]:
-        """Read a table as features of the model and, on request, labels; parameters are those of `RowReader.read`.
+    def read(self, table: Path, options: ReadOptions | None = None, **settings: Any) -> ModelRows:
+        """Read rows of a table; parameters are those of `RowReader.read`.
 
         Warnings, such as of values filled in, are printed to stderr.
         """
-        rows = self.reader.read(table, options, target=target, labels=labels)
+        rows = self.reader.read(table, options, **settings)
         substitutions = [] if self.encoding is None else self.encoding.describe(rows.substitutions)
         print_warnings([*rows.warnings, *substitutions])
-        return rows.features, rows.labels
+        return rows
 
 
 def print_warnings(warnings: list[str]) -> None:

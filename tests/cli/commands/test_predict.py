@@ -16,6 +16,7 @@ from sklearn.datasets import dump_svmlight_file, load_iris
 
 import softgrad.cli
 from softgrad.cli._errors import CommandError
+from softgrad.cli._predictions import _ranks
 from softgrad.cli._saved_model import open_model
 from softgrad.linear_model import SoftmaxRegression, load_model, save_model
 from softgrad.linear_model._formats._model_file import save_with_table
@@ -78,22 +79,24 @@ def test_labels_are_csv_under_the_targets_name(run, models):
     assert "\r" not in out
 
 
-def test_probabilities_are_csv_under_the_classes_names_to_the_last_digit(run, models):
+def test_probabilities_are_csv_beside_the_label_under_the_classes_names_to_the_last_digit(run, models):
     code, out, err = run(models / "iris", models / "iris.csv", "--proba")
     assert (code, err) == (0, "")
     header, *values = rows(out)
     model = load_model(models / "iris")
-    assert header == sorted(NAMES)
-    np.testing.assert_array_equal(np.array(values, float), model.predict_proba(FRAME[COLUMNS]))
+    assert header == ["species", *sorted(NAMES)]
+    assert [row[0] for row in values] == model.predict(FRAME[COLUMNS]).tolist()
+    np.testing.assert_array_equal(np.array([row[1:] for row in values], float), model.predict_proba(FRAME[COLUMNS]))
 
 
 def test_json_is_one_object(run, models):
     model = load_model(models / "iris")
     out = run(models / "iris", models / "iris.csv", "--json")[1]
-    assert json.loads(out) == {"classes": sorted(NAMES), "labels": model.predict(FRAME[COLUMNS]).tolist()}
+    labels = model.predict(FRAME[COLUMNS]).tolist()
+    assert json.loads(out) == {"classes": sorted(NAMES), "labels": labels}
     out = run(models / "iris", models / "iris.csv", "--json", "--proba")[1]
     expected = model.predict_proba(FRAME[COLUMNS]).tolist()
-    assert json.loads(out) == {"classes": sorted(NAMES), "probabilities": expected}
+    assert json.loads(out) == {"classes": sorted(NAMES), "labels": labels, "probabilities": expected}
 
 
 @pytest.mark.parametrize("options", [[], ["--proba"], ["--json"]])
@@ -147,7 +150,7 @@ def test_text_and_missing_values_are_treated_as_in_the_fit(run, models):
     filled = model.predict_proba(
         pd.DataFrame([[age, *(pet == name for name in ("cat", "dog", "owl"))]], columns=model.feature_names_in_)
     )
-    known, unknown, missing, number = np.array(rows(out)[1:], float)
+    known, unknown, missing, number = np.array([row[1:] for row in rows(out)[1:]], float)
     np.testing.assert_array_equal(missing, filled[0])
     np.testing.assert_array_equal(unknown, number)
     assert np.abs(known - unknown).max() > 1e-3
@@ -165,11 +168,11 @@ def test_labels_are_read_as_the_model_has_them(models):
     table.write_text("age,pet,label\n1,dog,01\n2,cat,1\n", encoding="utf-8")
     saved = open_model(models / "pets")
     assert saved.target == "label"
-    features, labels = saved.read(table, labels=True)
+    features, labels, *_ = saved.read(table, labels=True)
     assert labels.tolist() == ["01", "1"]
     assert features.columns.tolist() == saved.model.feature_names_in_.tolist()
-    assert saved.read(table, target="-1", labels=True)[1].tolist() == ["01", "1"]
-    assert saved.read(table, labels=False)[1] is None
+    assert saved.read(table, target="-1", labels=True).labels.tolist() == ["01", "1"]
+    assert saved.read(table, labels=False).labels is None
     with pytest.raises(CommandError, match="has no column 'lable'"):
         saved.read(table, target="lable", labels=True)
 
@@ -177,13 +180,13 @@ def test_labels_are_read_as_the_model_has_them(models):
 def test_labels_of_arrays(models, tmp_path):
     saved = open_model(models / "both")
     assert saved.target == "4"
-    np.testing.assert_array_equal(saved.read(models / "both.npy", labels=True)[1], Y)
+    np.testing.assert_array_equal(saved.read(models / "both.npy", labels=True).labels, Y)
     np.save(tmp_path / "x.npy", X)
     np.save(tmp_path / "y.npy", Y)
     with pytest.raises(CommandError, match=r"has no labels; write --target with a .npy file of labels"):
         saved.read(tmp_path / "x.npy", labels=True)
-    np.testing.assert_array_equal(saved.read(tmp_path / "x.npy", target=str(tmp_path / "y.npy"), labels=True)[1], Y)
-    np.testing.assert_array_equal(open_model(models / "one").read(models / "one.svm", labels=True)[1], Y)
+    np.testing.assert_array_equal(saved.read(tmp_path / "x.npy", target=str(tmp_path / "y.npy"), labels=True).labels, Y)
+    np.testing.assert_array_equal(open_model(models / "one").read(models / "one.svm", labels=True).labels, Y)
 
 
 def test_models_of_python_take_tables(run):
@@ -197,7 +200,10 @@ def test_models_of_python_take_tables(run):
     assert rows(run("bare", "t.npy")[1])[1:] == [[str(label)] for label in load_model("bare").predict(X)]
     with pytest.raises(CommandError, match="--target is missing: the model does not know the label column"):
         open_model(Path("named")).read(Path("t.csv"), labels=True)
-    assert open_model(Path("named")).read(Path("t.csv"), target="species", labels=True)[1].tolist() == NAMES[Y].tolist()
+    assert (
+        open_model(Path("named")).read(Path("t.csv"), target="species", labels=True).labels.tolist()
+        == NAMES[Y].tolist()
+    )
 
 
 @pytest.mark.parametrize(
@@ -290,3 +296,146 @@ def test_labels_that_the_terminal_cannot_write_are_one_line(models):
     result = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert result.returncode == 2
     assert result.stderr.startswith(b"error: this terminal's encoding, ascii, has no '\\xfc'; write PYTHONIOENCODING")
+
+
+# ---- columns beside the label
+
+
+def test_kept_columns_are_written_as_the_table_has_them(run, models):
+    Path("t.csv").write_text("id,pet,age,label\n007,cat,3,01\nNA,dog,40.0,x\n 8 ,owl,5,\n", encoding="utf-8")
+    model = models / "pets"
+    labels = load_model(model).predict(open_model(model).reader.read(Path("t.csv"), labels=False).features)
+    code, out, err = run(model, "t.csv", "--keep", "id,age", "--keep", "label")
+    assert (code, err) == (0, "warning: stripped the blanks around 1 field, such as ' 8 ' in column 'id'\n")
+    expected = [["007", "3", "01"], ["NA", "40.0", "x"], ["8", "5", ""]]
+    rest = [[*kept, label] for kept, label in zip(expected, labels, strict=True)]
+    assert rows(out) == [["id", "age", "label", "predicted_label"], *rest]
+    found = json.loads(run(model, "t.csv", "--keep", "id,label", "--json")[1])
+    assert found["kept"] == {"id": ["007", "NA", "8"], "label": ["01", "x", None]}
+    code, _, err = run(model, "t.csv", "--keep", "idd")
+    assert (code, err.startswith("error: --keep: t.csv has no column 'idd' (did you mean 'id'?)")) == (2, True)
+    code, _, err = run(models / "both", models / "both.npy", "--keep", "0")
+    assert (code, "error: --keep 0 is for CSV, TSV and Parquet" in err) == (2, True)
+
+
+def test_columns_of_parquet_keep_their_types(run, models):
+    days = pd.date_range("2024-01-01", periods=150)
+    FRAME.assign(id=np.arange(150), day=days, size=np.inf).to_parquet("t.parquet")
+    code, _, err = run(models / "iris", "t.parquet", "--keep", "id,day", "--output", "p.parquet", "--proba")
+    assert (code, err) == (0, "")
+    found = pd.read_parquet("p.parquet")
+    assert found.columns.tolist() == ["id", "day", "species", *sorted(NAMES)]
+    assert found["id"].tolist() == list(range(150))
+    assert found["day"].tolist() == days.tolist()
+    model = load_model(models / "iris")
+    np.testing.assert_array_equal(found[sorted(NAMES)], model.predict_proba(FRAME[COLUMNS]))
+    kept = json.loads(run(models / "iris", "t.parquet", "--keep", "id,day,size", "--json")[1])["kept"]
+    assert [kept[name][1] for name in ("id", "day", "size")] == [1, "2024-01-02 00:00:00", "inf"]
+
+
+def test_the_most_probable_labels_have_their_probabilities(run, models):
+    model = load_model(models / "iris")
+    probabilities = model.predict_proba(FRAME[COLUMNS])
+    code, out, _ = run(models / "iris", models / "iris.csv", "--top", 2)
+    header, *values = rows(out)
+    assert (code, header) == (0, ["species", "probability", "species_2", "probability_2"])
+    order = np.argsort(-probabilities, axis=1)[:, :2]
+    assert [row[0::2] for row in values] == model.classes_[order].tolist()
+    found = np.array([row[1::2] for row in values], float)
+    np.testing.assert_array_equal(found, np.take_along_axis(probabilities, order, axis=1))
+    top = json.loads(run(models / "iris", models / "iris.csv", "--top", 3, "--json")[1])["top"]
+    assert [len(row) for row in top] == [3] * 150
+    assert top[0][0] == {"label": values[0][0], "probability": found[0, 0]}
+    for options, message in (
+        (["--top", 4], "--top 4: the model has 3 classes; expected a number from 1 to 3"),
+        (["--top", 2, "--proba"], "--proba and --top 2; write one of the two"),
+        (["--top", 0], "'--top'"),
+    ):
+        code, _, err = run(models / "iris", models / "iris.csv", *options)
+        assert (code, message in err) == (2, True)
+
+
+def test_of_equal_probabilities_the_predicted_label_is_the_first():
+    equal = np.array([[0.25, 0.25, 0.25, 0.25]])
+    classes = np.arange(4)
+    ranks = _ranks(equal, classes, np.array([2]), 3)
+    assert [int(labels[0]) for labels, _ in ranks] == [2, 0, 1]
+
+
+def test_names_that_are_taken_get_a_prefix(run):
+    table = pd.DataFrame({"a": [0.0, 1.0, 2.0, 3.0], "yes": 1, "y": ["yes", "no"] * 2})
+    table.to_csv("t.csv", index=False)
+    with pytest.raises(SystemExit):
+        softgrad.cli.main(["fit", "t.csv", "--target", "y", "--only", "a", "--test-fraction", "0", "--output", "m"])
+    out = run("m", "t.csv", "--keep", "y,yes", "--proba")[1].splitlines()
+    assert out[-5] == "y,yes,predicted_y,no,probability_yes"
+
+
+@pytest.mark.parametrize("name, sep", [("p.csv", ","), ("p.txt", ","), ("p", ","), ("p.TSV", "\t")])
+def test_the_name_of_the_file_chooses_the_format(run, models, name, sep):
+    printed = run(models / "iris", models / "iris.csv", "--proba")[1]
+    assert run(models / "iris", models / "iris.csv", "--proba", "--output", name) == (0, "", "")
+    written = io.StringIO(Path(name).read_text(encoding="utf-8"))
+    assert list(csv.reader(written, delimiter=sep)) == rows(printed)
+
+
+def test_json_by_name_and_formats_that_cannot_be_written(run, models, monkeypatch):
+    printed = run(models / "iris", models / "iris.csv", "--json")[1]
+    assert run(models / "iris", models / "iris.csv", "--output", "p.json") == (0, "", "")
+    assert Path("p.json").read_text(encoding="utf-8") == printed
+    for options, message in (
+        (["p.xlsx"], "--output p.xlsx: predictions are CSV, TSV, JSON or Parquet; write --output with a name that"),
+        (["p.csv.gz"], "--output p.csv.gz: predictions are CSV"),
+        (["p.parquet", "--json"], "--output p.parquet is Parquet by its name; leave out --json, or name a .json file"),
+    ):
+        code, _, err = run(models / "iris", models / "iris.csv", "--output", *options)
+        assert (code, message in err) == (2, True)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, _, err = run(models / "iris", models / "iris.csv", "--output", "p.parquet")
+    assert (code, err) == (
+        1,
+        'error: --output p.parquet: Parquet needs pyarrow; write pip install "softgrad[parquet]"\n',
+    )
+    assert [path.name for path in Path().iterdir()] == ["p.json"]
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.parquet"])
+def test_a_failure_to_write_leaves_the_former_predictions(run, models, monkeypatch, name):
+    Path(name).write_text("former")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    code, out, err = run(models / "iris", models / "iris.csv", "--output", name)
+    assert (code, out) == (1, "")
+    assert err == f"error: --output {name} cannot be written: no space left on device; name another file\n"
+    assert [(path.name, path.read_text()) for path in Path().iterdir()] == [(name, "former")]
+
+
+def test_labels_that_look_like_formulas_are_written_as_they_are(run):
+    labels = ["=cmd", "+1", "-x", "@y"]
+    pd.DataFrame({"a": np.arange(8.0), "y": labels * 2}).to_csv("t.csv", index=False)
+    with pytest.raises(SystemExit):
+        softgrad.cli.main(["fit", "t.csv", "--target", "y", "--test-fraction", "0", "--output", "m", "--C", "1e6"])
+    run("m", "t.csv")
+    out = run("m", "t.csv", "--keep", "y", "--proba")[1]
+    header, *values = rows(out)
+    assert header == ["y", "predicted_y", *sorted(labels)]
+    assert [row[0] for row in values] == labels * 2
+    assert {row[1] for row in values} <= set(labels)
+    assert "formula" in run("--help")[1]
+
+
+def test_neither_weights_nor_groups_are_needed(run):
+    """Nor are they taken for features where the table has them."""
+    pd.DataFrame({"a": np.arange(40.0), "w": 2, "g": [*"abcdefgh"] * 5, "id": range(40), "y": ["p", "q"] * 20}).to_csv(
+        "t.csv", index=False
+    )
+    options = ["--target", "y", "--weight", "w", "--groups", "g", "--drop", "id", "--output", "m", "--quiet"]
+    with pytest.raises(SystemExit) as stop:
+        softgrad.cli.main(["fit", "t.csv", *options])
+    assert stop.value.code == 0
+    pd.DataFrame({"w": "x", "a": np.arange(40.0)}).to_csv("bare.csv", index=False)
+    assert run("m", "bare.csv")[0] == 0
+    assert run("m", "bare.csv") == run("m", "t.csv")

@@ -121,12 +121,12 @@ def _evaluate_model(
     saved = open_model(path)
     if dask is None:
         with _status(table):
-            features, labels = saved.read(table, reading, target=target, labels=True)
+            rows = saved.read(table, reading, target=target, labels=True)
             model = saved.model
-            index = class_indices(np.asarray(labels), model.classes_, table)
+            index = class_indices(np.asarray(rows.labels), model.classes_, table)
             try:
                 # Log-probabilities are logits up to a shift of each row, and exact in the tails.
-                log_probs = model.predict_log_proba(features)
+                log_probs = model.predict_log_proba(rows.features)
             except ValueError as error:
                 raise CommandError(f"{table}: {error}") from None
             found = evaluation(log_probs, index, model.classes_)

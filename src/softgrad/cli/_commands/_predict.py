@@ -1,12 +1,9 @@
-"""`softgrad predict`: labels or probabilities for the rows of a table."""
+"""`softgrad predict`: labels and probabilities for the rows of a table."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,14 +11,12 @@ from softgrad.cli._commands._dask_option import DaskOption, input_files
 from softgrad.cli._commands._reading_options import takes_reading_options
 from softgrad.cli._dask import predict_parts
 from softgrad.cli._errors import CommandError
-from softgrad.cli._output import check_output, print_data, print_json, write_output
+from softgrad.cli._prediction_files import check_prediction_file, output_format, write_predictions
+from softgrad.cli._predictions import PredictionColumns, predictions
 from softgrad.cli._progress import fit_progress
 from softgrad.cli._saved_model import open_model, print_warnings
 from softgrad.cli._tables._read_options import ReadOptions  # noqa: TC001 - typer reads the annotations
 from softgrad.cli._terminal import say
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 @takes_reading_options
@@ -37,13 +32,31 @@ def predict(
         ),
     ],
     proba: Annotated[
-        bool, typer.Option("--proba", help="Print the probabilities of all classes instead of the label.")
+        bool, typer.Option("--proba", help="Add the probability of every class, in a column with the class's name.")
     ] = False,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            min=1,
+            help="Add the K most probable labels and their probabilities: columns probability, LABEL_2, "
+            "probability_2, ...",
+        ),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMNS",
+            help="Columns of TABLE to write before the label, as in --keep id,name; may be repeated. Fields of CSV are "
+            "kept as text, so that 007 stays 007.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="File to write; with --dask a folder of Parquet files, which must be new or empty.",
+            help="File to write: .csv, .tsv, .json or .parquet, by its name. If that fails, a file of this name is "
+            "unchanged. With --dask a folder of Parquet files, which must be new or empty.",
             show_default="stdout",
         ),
     ] = None,
@@ -57,55 +70,47 @@ def predict(
     Columns are matched by name, in any order; additional columns, such as the labels, are ignored.
     Arrays and LibSVM text must have as many features as the model.
     Text that did not occur in training belongs to no category and causes a warning.
+
+    Labels are written as they are. A spreadsheet may run one that begins with =, +, - or @ as a formula: import such
+    files as text. If two columns have the same name, the later one is called predicted_NAME or probability_NAME.
     """
     files = input_files(table, dask)
+    wanted = PredictionColumns(tuple(keep or ()), proba, top)
+    if proba and top is not None:
+        raise CommandError(f"--proba and --top {top}; write one of the two: --proba adds all probabilities")
     if dask is not None:
-        _predict_parts(path, table, reading, output, dask, proba=proba, as_json=as_json)
+        _predict_parts(path, table, reading, output, dask, wanted, as_json=as_json)
         return
+    file_format = output_format(output, as_json=as_json)
     if output is not None:
-        check_output(output, "predictions.csv", replaces=files[0])
-        if output.exists() and output.samefile(path):
-            raise CommandError(f"--output {output} would replace the model; name another file")
+        check_prediction_file(output, path, files)
     saved = open_model(path)
-    features, _ = saved.read(table, reading, labels=False)
-    model = saved.model
+    wanted.check_for(saved.model.classes_)
+    rows = saved.read(table, reading, labels=False, keep=wanted.keep)
     try:
-        values = model.predict_proba(features) if proba else model.predict(features)
+        found = predictions(saved, rows, wanted)
     except ValueError as error:
         raise CommandError(str(error)) from None
-    labels, found = model.classes_.tolist(), values.tolist()
-    if as_json:
-        result = {"classes": labels, "probabilities" if proba else "labels": found}
-        content = json.dumps(result, ensure_ascii=False, allow_nan=False) + "\n"
-    elif proba:
-        content = _csv(labels, found)
-    else:
-        content = _csv([saved.label_name], ([label] for label in found))
-    if output is None and as_json:
-        print_json(result)
-    elif output is None:
-        print_data(content)
-    else:
-        write_output(output, content)
+    write_predictions(found, output, file_format)
 
 
 def _predict_parts(
-    path: Path, table: Path, reading: ReadOptions, output: Path | None, dask: str, *, proba: bool, as_json: bool
+    path: Path,
+    table: Path,
+    reading: ReadOptions,
+    output: Path | None,
+    dask: str,
+    wanted: PredictionColumns,
+    *,
+    as_json: bool,
 ) -> None:
     if output is None:
         raise CommandError("--dask writes Parquet files; add --output with the name of a folder for them")
     if as_json:
         raise CommandError("--json is for one table; with --dask the predictions are Parquet files; leave it out")
     saved = open_model(path)
+    wanted.check_for(saved.model.classes_)
     with fit_progress() as progress:
-        rows, files, remarks = predict_parts(saved, table, reading, output, dask, progress, proba=proba)
+        rows, files, remarks = predict_parts(saved, table, reading, output, dask, progress, wanted)
     print_warnings(remarks)
     say(f"predictions for {rows} rows written to {output} as {files} files")
-
-
-def _csv(header: list[Any], rows: Iterable[list[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import secrets
 import shutil
@@ -13,17 +12,19 @@ from softgrad._atomic_write import write_atomically
 from softgrad.cli._dask._cluster import errors_of, parted_table
 from softgrad.cli._dask._evaluation import reading_remarks
 from softgrad.cli._errors import CommandError
+from softgrad.cli._prediction_files import parquet_bytes
+from softgrad.cli._predictions import predictions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from softgrad.cli._predictions import PredictionColumns
     from softgrad.cli._progress import FitProgress
     from softgrad.cli._saved_model import SavedModel
     from softgrad.cli._tables._feature_encoding import Substitutions
     from softgrad.cli._tables._file_part import FilePart
     from softgrad.cli._tables._read_options import ReadOptions
-    from softgrad.linear_model import SoftmaxRegression
 
 
 class _Prediction(NamedTuple):
@@ -31,7 +32,7 @@ class _Prediction(NamedTuple):
     reading: ReadOptions
     folder: Path
     names: dict[FilePart, str]
-    proba: bool
+    wanted: PredictionColumns
 
 
 def predict_parts(
@@ -41,13 +42,12 @@ def predict_parts(
     output: Path,
     address: str,
     progress: FitProgress,
-    *,
-    proba: bool,
+    wanted: PredictionColumns,
 ) -> tuple[int, int, list[str]]:
     """Write the predictions for a table that is read in parts; return the number of rows and of files, and warnings."""
     with _new_folder(output) as folder, parted_table(table, reading, address, progress) as parted:
         names = {part: f"part-{number:05d}.parquet" for number, part in enumerate(parted.parts)}
-        found = parted.map("predicting", _predict_part, _Prediction(saved, reading, folder, names, proba))
+        found = parted.map("predicting", _predict_part, _Prediction(saved, reading, folder, names, wanted))
     rows, warnings, substitutions = zip(*found, strict=True)
     return sum(rows), len(names), reading_remarks(saved, warnings, substitutions)
 
@@ -85,20 +85,10 @@ def _written(output: Path) -> Iterator[None]:
 
 
 def _predict_part(task: _Prediction, part: FilePart) -> tuple[int, list[str], dict[str, Substitutions]]:
-    import pandas as pd  # noqa: PLC0415
-
-    saved = task.saved
-    model: SoftmaxRegression = saved.model
     with errors_of(part):
-        rows = saved.reader.read(part.path, task.reading, labels=False, part=part)
-        columns = (
-            dict(zip(map(str, model.classes_.tolist()), model.predict_proba(rows.features).T, strict=True))
-            if task.proba
-            else {saved.label_name: model.predict(rows.features)}
-        )
-    content = io.BytesIO()
-    pd.DataFrame(columns).to_parquet(content, index=False)
+        rows = task.saved.reader.read(part.path, task.reading, labels=False, part=part, keep=task.wanted.keep)
+        content = parquet_bytes(predictions(task.saved, rows, task.wanted).to_frame())
     # A part that is made again replaces the first one.
     with _written(task.folder):
-        write_atomically(task.folder / task.names[part], content.getvalue())
+        write_atomically(task.folder / task.names[part], content)
     return len(rows.features), rows.warnings, rows.substitutions

@@ -1,4 +1,4 @@
-"""Reading Parquet."""
+"""Reading Parquet, and whether pyarrow is there to read or write it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ def read_parquet(path: Path, part: FilePart | None = None) -> pd.DataFrame:
 @contextmanager
 def open_parquet(path: Path) -> Iterator[Any]:
     """Open a Parquet file; what pyarrow cannot read is an error of one line."""
-    try:
-        from pyarrow import parquet  # type: ignore[import-untyped]  # noqa: PLC0415
-    except ImportError:
-        raise CommandError(f'{path}: Parquet needs pyarrow; write pip install "softgrad[parquet]"', 1) from None
+    check_parquet(str(path))
+    from pyarrow import parquet  # type: ignore[import-untyped]  # noqa: PLC0415
+
     try:
         with parquet.ParquetFile(path) as file:
             yield file
@@ -42,3 +41,11 @@ def open_parquet(path: Path) -> Iterator[Any]:
         raise CommandError(f"{path} is damaged: {error}") from None
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:  # the bases of pyarrow's errors
         raise CommandError(f"{path} is not Parquet, or is damaged: {error}") from None
+
+
+def check_parquet(name: str) -> None:
+    """Raise an error, which begins with `name`, if pyarrow is not installed."""
+    try:
+        import pyarrow  # noqa: F401, PLC0415
+    except ImportError:
+        raise CommandError(f'{name}: Parquet needs pyarrow; write pip install "softgrad[parquet]"', 1) from None
