@@ -33,8 +33,11 @@ class FitProgress(Protocol):
 
 
 @contextmanager
-def fit_progress(tol: float = 1e-6) -> Iterator[FitProgress]:
-    """Show progress while the block runs; `tol` is the gradient norm at which the fit ends."""
+def fit_progress(tol: float = 1e-6, *, quiet: bool = False) -> Iterator[FitProgress]:
+    """Show progress while the block runs, unless `quiet`; `tol` is the gradient norm at which the fit ends."""
+    if quiet:
+        yield _Nothing()
+        return
     console = Console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
         lines = _Lines()
@@ -44,6 +47,17 @@ def fit_progress(tol: float = 1e-6) -> Iterator[FitProgress]:
     stage, state = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[state]}")
     with Progress(stage, BarColumn(16), state, TimeElapsedColumn(), console=console, transient=True) as progress:
         yield _Bar(progress, tol)
+
+
+class _Nothing:
+    def stage(self, name: str) -> None:
+        pass
+
+    def parts(self, done: int, total: int) -> None:
+        pass
+
+    def iteration(self, iteration: Iteration, note: str = "") -> None:
+        pass
 
 
 class _Bar:

@@ -1,5 +1,6 @@
 """`softgrad evaluate` as a user meets it: what it prints, refuses and returns."""
 
+import io
 import json
 import os
 import re
@@ -226,6 +227,16 @@ def test_a_model_is_measured_by_the_labels_of_the_fit(run, fitted):
     assert 0.4 < found["accuracy"] < 0.9
     assert found["prior_loss"] == pytest.approx(np.log(3))
     assert 0.4 < found["loss"] < found["prior_loss"]
+
+
+def test_rows_come_from_standard_input(run, fitted, monkeypatch):
+    expected = json.loads(run("m.safetensors", "trees.csv", "--json")[1])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(fitted.read_bytes())))
+    code, out, err = run("m.safetensors", "-", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {**expected, "table": "standard input"}
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(fitted.read_bytes() + b"1,1,yew\n")))
+    assert run("m.safetensors", "-")[2].startswith("error: standard input, data row 91: label 'yew' is none of")
 
 
 def test_evaluating_agrees_with_the_fit(run):

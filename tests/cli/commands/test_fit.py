@@ -1,5 +1,7 @@
 """`softgrad fit` as a user meets it: what it prints, refuses, saves and returns."""
 
+import gzip
+import io
 import json
 import os
 import re
@@ -284,6 +286,7 @@ def test_files_that_are_no_tables_are_refused(run, tmp_path, content):
             ["iris.csv", "--target", "species", "--class-weight", "a=1", "--class-weight", "a=2"],
             "--class-weight a=2: label 'a' has the factor 1 already",
         ),
+        (["-", "--target", "species", "--dask"], "- is standard input, and --dask reads files"),
         (["iris.csv", "--target", "species", "--tol", "-1"], "--tol -1; expected a finite number"),
         (["iris.csv", "--target", "species", "--max-iter", "0"], "--max-iter"),
         (["iris.csv", "--target", "species", "--test-fraction", "1"], "--test-fraction 1.0; expected a number from 0"),
@@ -706,3 +709,27 @@ def test_labels_have_factors(run, iris):
     weight = np.array([2.5, 1.0, 0.5])[y]
     expected = softgrad.linear_model.SoftmaxRegression(C=model.C, tol=1e-8).fit(X, y, weight)
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5, atol=1e-7)
+
+
+def test_standard_input_is_a_table(run, iris, monkeypatch):
+    options = ["--target", "species", "--json"]
+    expected = json.loads(run(iris, *options, "--output", "m")[1])
+    for content in (iris.read_bytes(), gzip.compress(iris.read_bytes())):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        code, out, err = run("-", *options)
+        assert code == 0, err
+        found = json.loads(out)
+        assert (found["table"], found["model"]) == ("standard input", "model.softgrad.safetensors")
+        assert found["objective"] == expected["objective"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a,y\n1,p\n2,\n")))
+    assert run("-", "--target", "x")[2] == "error: --target: standard input has no column 'x'; its columns: a, y\n"
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run("-", "--target", "y")[2].startswith("error: standard input is closed; write ")
+
+
+def test_a_quiet_fit_prints_warnings_alone(run, iris):
+    code, out, err = run(iris, "--target", "species", "--quiet", "--max-iter", 1)
+    assert (code, out) == (0, "")
+    assert err.startswith("warning: --max-iter 1 reached")
+    assert err.count("\n") == 1
+    assert json.loads(run(iris, "--target", "species", "--quiet", "--json")[1])["converged"]

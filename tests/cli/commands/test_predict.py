@@ -439,3 +439,12 @@ def test_neither_weights_nor_groups_are_needed(run):
     pd.DataFrame({"w": "x", "a": np.arange(40.0)}).to_csv("bare.csv", index=False)
     assert run("m", "bare.csv")[0] == 0
     assert run("m", "bare.csv") == run("m", "t.csv")
+
+
+def test_rows_come_from_standard_input(run, models, monkeypatch):
+    printed = run(models / "iris", models / "iris.csv", "--keep", "a")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((models / "iris.csv").read_bytes())))
+    assert run(models / "iris", "-", "--keep", "a") == printed
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a,b\n1,2\n")))
+    code, _, err = run(models / "iris", "-")
+    assert (code, err.startswith("error: standard input lacks columns of the model: 'c', 'd'")) == (2, True)

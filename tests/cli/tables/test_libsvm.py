@@ -83,7 +83,7 @@ def test_indices_that_the_model_has_not_seen_are_ignored_with_a_warning(capsys):
 
     assert run("fit", "a1a", "--output", "m")[0] == 0
     warning = (
-        "warning: a1a.t: 2 of 5 values ignored, because the model knows indices 1 to 3 only; the first one is "
+        "warning: 2 of 5 values ignored, because the model knows indices 1 to 3 only; the first one is "
         "index 4 in data row 1\n"
     )
     for command in (["predict", "m", "--proba"], ["evaluate", "m", "--json"]):

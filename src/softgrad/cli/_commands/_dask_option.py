@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 from softgrad.cli._dask._cluster import LOCAL
 from softgrad.cli._dask._files import has_wildcard, table_files
 from softgrad.cli._errors import CommandError
+from softgrad.cli._standard_input import is_standard_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,11 @@ def with_values(arguments: Sequence[str]) -> list[str]:
 
 
 def input_files(table: Path, dask: str | None) -> list[Path]:
-    """Return the files of a table: one, or with --dask those of a pattern or folder."""
+    """Return the files of a table: one, none for standard input, or with --dask those of a pattern or folder."""
+    if is_standard_input(table):
+        if dask is not None:
+            raise CommandError(f"- is standard input, and {_OPTION} reads files; name a file, a folder or a pattern")
+        return []
     if dask is not None:
         if dask != LOCAL and not _ADDRESS.fullmatch(dask):
             raise CommandError(f"{_OPTION}={dask}; expected an address such as tcp://scheduler:8786")

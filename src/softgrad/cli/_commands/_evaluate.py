@@ -23,6 +23,7 @@ from softgrad.cli._metrics import Evaluation, evaluation, facts, macro, most_mis
 from softgrad.cli._output import print_json
 from softgrad.cli._progress import fit_progress
 from softgrad.cli._report import check_report, write_evaluation
+from softgrad.cli._standard_input import shown_name, table_file
 from softgrad.cli._tables._labels import class_indices
 from softgrad.cli._tables._numpy_files import map_array
 from softgrad.cli._tables._read_options import ReadOptions
@@ -49,7 +50,8 @@ def evaluate(
         Path | None,
         typer.Argument(
             metavar="TABLE",
-            help="Labelled rows, in any format of softgrad fit; with --dask a pattern in quotes, or a folder.",
+            help="Labelled rows, in any format of softgrad fit; - for standard input; with --dask a pattern in quotes, "
+            "or a folder.",
         ),
     ] = None,
     target: Annotated[
@@ -108,7 +110,7 @@ def evaluate(
     if as_json:
         print_json({**origin, **facts(found)})
     else:
-        _print(found, str(logits or table))
+        _print(found, origin["table"] if logits is None else origin["logits"])
     if report is not None and not as_json:
         Console(highlight=False).print(Text(visible(f"report written to {report}")), soft_wrap=True)
 
@@ -120,21 +122,21 @@ def _evaluate_model(
 
     saved = open_model(path)
     if dask is None:
-        with _status(table):
-            rows = saved.read(table, reading, target=target, labels=True)
+        with table_file(table) as file, _status(file):
+            rows = saved.read(file, reading, target=target, labels=True)
             model = saved.model
-            index = class_indices(np.asarray(rows.labels), model.classes_, table)
+            index = class_indices(np.asarray(rows.labels), model.classes_, file)
             try:
                 # Log-probabilities are logits up to a shift of each row, and exact in the tails.
                 log_probs = model.predict_log_proba(rows.features)
             except ValueError as error:
-                raise CommandError(f"{table}: {error}") from None
+                raise CommandError(f"{file}: {error}") from None
             found = evaluation(log_probs, index, model.classes_)
     else:
         with fit_progress() as progress:
             found, remarks = evaluate_parts(saved, table, reading, target, dask, progress)
         print_warnings(remarks)
-    return saved.model, {"model": str(path), "table": str(table)}, found
+    return saved.model, {"model": str(path), "table": shown_name(table)}, found
 
 
 def _status(path: Path) -> AbstractContextManager[object]:

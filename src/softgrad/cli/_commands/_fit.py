@@ -22,6 +22,7 @@ from softgrad.cli._errors import CommandError
 from softgrad.cli._fitting import FitRows, ModelOptions, fit_table
 from softgrad.cli._output import check_output, print_json
 from softgrad.cli._progress import fit_progress
+from softgrad.cli._standard_input import shown_name, table_file
 from softgrad.cli._tables._column_names import drop_option
 from softgrad.cli._tables._feature_encoding import Fill  # noqa: TC001 - typer reads the annotations
 from softgrad.cli._tables._read_options import ReadOptions  # noqa: TC001
@@ -40,8 +41,9 @@ def fit(
         Path,
         typer.Argument(
             metavar="TABLE",
-            help="A CSV, TSV, Parquet, .npy, .npz or LibSVM file; text files may be gzipped. With --dask a pattern of "
-            "Parquet, CSV, TSV or .npy files, in quotes, or a folder of them.",
+            help="A CSV, TSV, Parquet, .npy, .npz or LibSVM file; text files may be gzipped. - reads standard input, "
+            "whose format --format names or the content shows. With --dask a pattern of Parquet, CSV, TSV or .npy "
+            "files, in quotes, or a folder of them.",
         ),
     ],
     target: Annotated[
@@ -121,6 +123,9 @@ def fit(
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write an HTML report with plots.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print neither progress nor the summary; warnings and errors remain.")
+    ] = False,
     C: Annotated[
         float | None,
         _model_option(
@@ -191,8 +196,8 @@ def fit(
         "max_iter": max_iter,
         "n_threads": threads,
     }
-    with fit_progress(tol) as progress:
-        rows = FitRows(table, target, columns, reading, HeldOut(test_fraction, seed))
+    with table_file(table) as file, fit_progress(tol, quiet=quiet) as progress:
+        rows = FitRows(file, target, columns, reading, HeldOut(test_fraction, seed))
         if dask is None:
             fitted = fit_table(rows, ModelOptions(C, cv, scoring, options), progress)
         else:
@@ -200,12 +205,12 @@ def fit(
     for remark in fitted.warnings:
         say(f"warning: {remark}")
     fitted.model.save(path)
-    summary = FitSummary(table, fitted, path, report)
+    summary = FitSummary(shown_name(table), fitted, path, report)
     if report is not None:
         _write_report(summary, report)
     if as_json:
         print_json(summary.to_json())
-    else:
+    elif not quiet:
         summary.print()
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class FitSummary(NamedTuple):
     """A fit, and the files it came from and went to."""
 
-    table: Path
+    table: str
     fitted: Fitted
     path: Path
     report: Path | None
@@ -49,7 +49,7 @@ class FitSummary(NamedTuple):
         model, cross_validation = self.model, self.fitted.cross_validation
         parts = {"training": self.fitted.training, "held_out": self.fitted.held_out}
         return {
-            "table": str(self.table),
+            "table": self.table,
             "target": self.target,
             "features": model.n_features_in_,
             "classes": len(model.classes_),
@@ -73,7 +73,7 @@ class FitSummary(NamedTuple):
     def report_facts(self) -> dict[str, Any]:
         """Return what the report lists about the table, in its order."""
         facts: dict[str, Any] = {
-            "table": str(self.table),
+            "table": self.table,
             "target": self.target or "label",
             "rows": self.rows,
             "training rows": self.fitted.training.rows,

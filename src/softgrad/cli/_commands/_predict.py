@@ -15,6 +15,7 @@ from softgrad.cli._prediction_files import check_prediction_file, output_format,
 from softgrad.cli._predictions import PredictionColumns, predictions
 from softgrad.cli._progress import fit_progress
 from softgrad.cli._saved_model import open_model, print_warnings
+from softgrad.cli._standard_input import table_file
 from softgrad.cli._tables._read_options import ReadOptions  # noqa: TC001 - typer reads the annotations
 from softgrad.cli._terminal import say
 
@@ -28,7 +29,8 @@ def predict(
         Path,
         typer.Argument(
             metavar="TABLE",
-            help="Rows to predict, in any format of softgrad fit; with --dask a pattern in quotes, or a folder.",
+            help="Rows to predict, in any format of softgrad fit; - for standard input; with --dask a pattern in "
+            "quotes, or a folder.",
         ),
     ],
     proba: Annotated[
@@ -86,12 +88,13 @@ def predict(
         check_prediction_file(output, path, files)
     saved = open_model(path)
     wanted.check_for(saved.model.classes_)
-    rows = saved.read(table, reading, labels=False, keep=wanted.keep)
-    try:
-        found = predictions(saved, rows, wanted)
-    except ValueError as error:
-        raise CommandError(str(error)) from None
-    write_predictions(found, output, file_format)
+    with table_file(table) as file:
+        rows = saved.read(file, reading, labels=False, keep=wanted.keep)
+        try:
+            found = predictions(saved, rows, wanted)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        write_predictions(found, output, file_format)
 
 
 def _predict_parts(

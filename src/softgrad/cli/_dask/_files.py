@@ -37,6 +37,6 @@ def table_name(table: Path) -> str:
     """Return a name for files about the table: of its last component without a wildcard."""
     for part in (table, *table.parents):
         name = part.name
-        if name and not has_wildcard(Path(name)):
+        if name and name != "-" and not has_wildcard(Path(name)):
             return Path(name.removesuffix(".gz")).stem if part == table and not table.is_dir() else name
     return "model"

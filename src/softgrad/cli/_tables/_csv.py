@@ -68,7 +68,7 @@ def read_csv(
             )
         frame = frame.reset_index(drop=True)
         messages.append(
-            f"{path}: the header has one field less than the rows; their first fields are taken for the names of the "
+            "the header has one field less than the rows; their first fields are taken for the names of the "
             "rows, as R writes them, and left out"
         )
     rows = itertools.zip_longest(*first_rows(path, dialect, _HEAD)[options.header :])

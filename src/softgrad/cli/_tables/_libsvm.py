@@ -54,7 +54,7 @@ def read_libsvm(
         if unseen.any():
             row, index = _first_entry(matrix, unseen)
             warnings.append(
-                f"{path}: {unseen.sum()} of {matrix.nnz} values ignored, because the model knows indices {first} to "
+                f"{unseen.sum()} of {matrix.nnz} values ignored, because the model knows indices {first} to "
                 f"{features - 1 + first} only; the first one is index {index} in data row {row}"
             )
             matrix = _entries(matrix, ~unseen)
