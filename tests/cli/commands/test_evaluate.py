@@ -122,6 +122,24 @@ def test_an_impossible_label_is_a_warning(run, arrays):
     assert "∞" in run("--logits", "z.npy", "--target", "y.npy")[1]
 
 
+@pytest.mark.parametrize("form", [lambda p: p, lambda p: p.astype(np.float16), lambda p: np.rint(p).astype(int)])
+def test_logits_that_look_like_probabilities_are_noted(run, arrays, form):
+    z, y = arrays
+    p = form(np.eye(4)[y] * 0.9 + 0.025)
+    np.save("z.npy", p)
+    code, _, err = run("--logits", "z.npy", "--target", "y.npy")
+    assert code == 0
+    assert err == (
+        "warning: the rows of z.npy sum to 1, as probabilities do, and --logits takes logits; of probabilities save "
+        "numpy.log(p)\n"
+    )
+    p[-1] = p[-1] * 3 + 1
+    np.save("z.npy", p)
+    assert run("--logits", "z.npy", "--target", "y.npy")[2] == ""
+    np.save("z.npy", z - z.mean(axis=1, keepdims=True) + 0.25)  # they sum to 1 too
+    assert run("--logits", "z.npy", "--target", "y.npy")[2] == ""
+
+
 @pytest.mark.parametrize(
     "name, array, message",
     [

@@ -105,6 +105,11 @@ def evaluate(
         data = {**origin, "rows": found.rows, "classes": len(found.classes)}
         command = shlex.join(["softgrad", *sys.argv[1:]])
         write_evaluation(report, model=fitted, found=found, data=data, command=command)
+    if logits is not None and _are_probabilities(_load(logits, "--logits")):
+        say(
+            f"warning: the rows of {logits} sum to 1, as probabilities do, and --logits takes logits; of probabilities "
+            "save numpy.log(p)"
+        )
     if not np.isfinite(found.loss):
         say("warning: the loss is infinite: the class of a row has probability 0, logit -inf")
     if as_json:
@@ -171,6 +176,17 @@ def _load(path: Path, option: str) -> Array:
         return map_array(path, f"{option} {path}")
     except OSError as error:
         raise CommandError(f"{option} {path}: {error.strerror.lower() if error.strerror else error}") from None
+
+
+def _are_probabilities(z: Array) -> bool:
+    """Return whether all rows are non-negative and sum to 1."""
+    step = max(1, _BLOCK // z.shape[1])
+    for start in range(0, len(z), step):
+        block = z[start : start + step]
+        total = block.sum(axis=1, dtype=np.float64)
+        if (block < 0).any() or (np.abs(total - 1) > _SUM_TOLERANCE).any():
+            return False
+    return True
 
 
 def _check_indices(y: Array, z: Array, what: str) -> None:
