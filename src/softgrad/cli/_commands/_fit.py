@@ -81,7 +81,7 @@ def fit(
         typer.Option(
             metavar="COLUMN",
             help="Column of row weights, numbers of at least 0: a row of weight 3 counts in the fit, and in --cv, as "
-            "three rows. It is no feature. Accuracy and loss of the summary count every row once.",
+            "three rows. It is not a feature. Accuracy and loss of the summary count every row once.",
         ),
     ] = None,
     groups: Annotated[
@@ -89,7 +89,7 @@ def fit(
         typer.Option(
             metavar="COLUMN",
             help="Column whose equal values, such as those of one patient, are rows to keep together: in --cv each "
-            "group is in one fold, and --test-fraction is a fraction of the groups. It is no feature.",
+            "group is in one fold, and --test-fraction is a fraction of the groups. It is not a feature.",
         ),
     ] = None,
     missing: Annotated[

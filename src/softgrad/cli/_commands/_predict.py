@@ -41,8 +41,8 @@ def predict(
         typer.Option(
             metavar="K",
             min=1,
-            help="Add the K most probable labels and their probabilities: columns probability, LABEL_2, "
-            "probability_2, ...",
+            help="Add the K most probable labels and their probabilities: the columns probability, NAME_2, "
+            "probability_2, ... beside the label, NAME.",
         ),
     ] = None,
     keep: Annotated[
@@ -73,8 +73,8 @@ def predict(
     Arrays and LibSVM text must have as many features as the model.
     Text that did not occur in training belongs to no category and causes a warning.
 
-    Labels are written as they are. A spreadsheet may run one that begins with =, +, - or @ as a formula: import such
-    files as text. If two columns have the same name, the later one is called predicted_NAME or probability_NAME.
+    Labels are written as they are, also those that a spreadsheet runs as formulas, such as =cmd.
+    Of two columns with one name, the second is written as predicted_NAME or probability_NAME.
     """
     files = input_files(table, dask)
     wanted = PredictionColumns(tuple(keep or ()), proba, top)
