@@ -66,12 +66,13 @@ def _features(options: ColumnOptions, names: list[str], path: Path, roles: dict[
         )
     only = find_columns(options.only, names, path, "--only")
     dropped = find_columns(options.drop, names, path, "--drop")
-    for option, chosen in (("--only", only), ("--drop", dropped)):
-        for name in chosen:
+    for option, given in (("--only", only), ("--drop", dropped)):
+        for name in given:
             if name in roles:
                 raise CommandError(f"column {name!r} is the {roles[name]}; leave it out of {option}")
-    others = [*dropped, *roles]
-    features = [name for name in names if (name in only if only else name not in others)]
+    others = dict.fromkeys([*dropped, *roles])
+    chosen = set(only or names) - others.keys()
+    features = [name for name in names if name in chosen]
     if not features:
         raise CommandError(
             f"{path} has no column except {' and '.join(map(repr, others))}; expected at least one feature"

@@ -41,7 +41,7 @@ def models(tmp_path_factory):
         ["iris.csv", "--target", "species"],
         ["both.npy", "--target", "-1"],
         ["one.svm"],
-        ["pets.csv", "--target", "label", "--drop", "id", "--missing", "mean"],
+        ["pets.csv", "--target", "label", "--drop", "id", "--missing", "mean", "--na", "NA"],
     ]
     for table, *options in fits:
         model = str(folder / Path(table).stem)
