@@ -17,6 +17,7 @@ class Calibration(NamedTuple):
 
     edges: Array
     rows: Array
+    """Number or weight of the rows of each bin."""
     confidence: Array
     """Mean confidence of each bin; NaN where it is empty."""
     accuracy: Array

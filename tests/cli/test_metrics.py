@@ -101,6 +101,25 @@ def test_confident_rows_keep_their_losses():
     assert least.brier == pytest.approx(math.exp(-80), rel=1e-12)
 
 
+@pytest.mark.parametrize("classes", [2, 7])
+def test_weights_count_rows_several_times(monkeypatch, classes):
+    z, y = sample(90, classes)
+    times = np.random.default_rng(1).integers(1, 4, 90)
+    expected = measured(np.repeat(z, times, axis=0), np.repeat(y, times))
+    monkeypatch.setattr(_metrics, "_BLOCK", 20 * classes)
+    for factor in (1.0, 0.25):  # means and shares do not change
+        found = evaluation(z, y, np.arange(classes), factor * times)
+        assert (found.rows, found.weight) == (90, factor * expected.weight)
+        for name in ("loss", "prior_loss", "accuracy", "brier", "confidence", "calibration_error", "top5_accuracy"):
+            value = getattr(expected, name)
+            assert getattr(found, name) == (value if value is None else pytest.approx(value, rel=1e-14))
+        for name in ("precision", "recall", "f1"):
+            np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-14)
+        np.testing.assert_allclose(found.support, factor * expected.support)
+        np.testing.assert_allclose(found.confusion.toarray(), factor * expected.confusion.toarray())
+        np.testing.assert_allclose(found.calibration.accuracy, expected.calibration.accuracy)
+
+
 def test_rows_in_blocks_are_the_same(monkeypatch):
     z, y = sample(100, 7)
     whole = measured(z, y)

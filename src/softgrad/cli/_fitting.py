@@ -93,8 +93,8 @@ def fit_table(rows: FitRows, options: ModelOptions, progress: FitProgress) -> Fi
         model, cross_validation = _fit_model(data, options, rows.held_out.seed, progress)
     seconds = time.perf_counter() - start
     progress.stage("measuring")
-    training = _measure(model, data.x_train, data.y_train)
-    held_out = _measure(model, data.x_test, data.y_test) if len(data.y_test) else None
+    training = _measure(model, data.x_train, data.y_train, data.weight)
+    held_out = _measure(model, data.x_test, data.y_test, data.weight_test) if len(data.y_test) else None
     saved = SavedModel(model, data.encoding, read.target, read.first_index)
     return Fitted(saved, training, held_out, cross_validation, seconds, [*data.warnings, *messages])
 
@@ -165,6 +165,6 @@ def _check_folds(rows: TrainingData, folds: int, scoring: str | None) -> None:
         )
 
 
-def _measure(model: SoftmaxRegression, x: Any, y: Array) -> Evaluation:
+def _measure(model: SoftmaxRegression, x: Any, y: Array, weight: Array | None) -> Evaluation:
     # Log-probabilities are logits up to a shift of each row, and exact in the tails.
-    return evaluation(model.predict_log_proba(x), np.searchsorted(model.classes_, y), model.classes_)
+    return evaluation(model.predict_log_proba(x), np.searchsorted(model.classes_, y), model.classes_, weight)

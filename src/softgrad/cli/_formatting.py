@@ -22,3 +22,8 @@ def percent(value: float | None, digits: int = 2) -> str:
 def nats(value: float) -> str:
     """Format a loss with four decimals, or with three significant digits below 0.001."""
     return "∞" if value == math.inf else f"{value:.4f}" if value >= 0.001 or value == 0 else f"{value:.3g}"
+
+
+def row_count(value: float) -> str:
+    """Format a number of rows, or the sum of their weights."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"

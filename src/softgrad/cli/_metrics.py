@@ -21,9 +21,14 @@ _BLOCK = 2**20
 
 
 class Evaluation(NamedTuple):
-    """Figures of N rows and K classes; losses are means over the rows, in nats."""
+    """Figures of N rows and K classes; losses are means over the rows, in nats.
+
+    With row weights, means and shares are weighted, and numbers of rows, except `rows`, are sums of weights.
+    """
 
     rows: int
+    weight: float
+    """Sum of the row weights; the number of rows without weights."""
     loss: float
     prior_loss: float
     """Entropy of the label frequencies: the loss of the best constant prediction."""
@@ -49,7 +54,7 @@ class Evaluation(NamedTuple):
     """Number of rows by class (first axis) and predicted class; sparse, because K may be a vocabulary."""
 
 
-def evaluation(logits: Array, target: Array, classes: Array) -> Evaluation:
+def evaluation(logits: Array, target: Array, classes: Array, weight: Array | None = None) -> Evaluation:
     r"""Evaluate predictions against the true labels.
 
     The calibration error is that of Guo et al., over 15 bins B of equal width by the probability of the predicted
@@ -66,6 +71,8 @@ def evaluation(logits: Array, target: Array, classes: Array) -> Evaluation:
         class of a row is its most probable one.
     classes : ndarray of shape (K,)
         Labels of the classes.
+    weight : ndarray of shape (N,), optional
+        Row weights above 0.
 
     Returns
     -------
@@ -92,7 +99,7 @@ def evaluation(logits: Array, target: Array, classes: Array) -> Evaluation:
     """
     if not len(logits):
         raise ValueError("there are no rows; expected at least one to evaluate")
-    return figures(sums_of(logits, target), classes)
+    return figures(sums_of(logits, target, weight), classes)
 
 
 class Total(NamedTuple):
@@ -133,9 +140,11 @@ class Sums(NamedTuple):
     """Sums over rows, of which the sums over more rows can be made."""
 
     rows: int
+    weight: float
+    """As in `Evaluation`; so are the numbers of rows below."""
     loss: Total
     brier: Total
-    in_top: int
+    in_top: float
     """Number of rows whose label is one of the five most probable classes."""
     bin_rows: Array
     """Number of rows in each bin of confidence."""
@@ -151,7 +160,7 @@ class Sums(NamedTuple):
         return Sums(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-def sums_of(logits: Array, target: Array) -> Sums:
+def sums_of(logits: Array, target: Array, weight: Array | None = None) -> Sums:
     """Return the sums over some rows for `figures`; parameters and errors are those of `evaluation`."""
     rows, count = logits.shape
     total = _no_rows(count)
@@ -162,25 +171,26 @@ def sums_of(logits: Array, target: Array) -> Sums:
         y = np.asarray(target[block])
         if y.ndim == 2:
             y = y / y.sum(axis=1, keepdims=True, dtype=np.float64)
-        total += _block_sums(z, y, start)
+        total += _block_sums(z, y, None if weight is None else weight[block], start)
     return total
 
 
 def figures(sums: Sums, classes: Array) -> Evaluation:
     """Return the figures of the rows, at least one, of some sums."""
-    rows = sums.rows
+    weight = sums.weight
     calibration = calibration_of(_EDGES, sums.bin_rows, sums.bin_confidence.value, sums.bin_right)
     by_class = _by_class(sums.confusion)
     support = by_class["support"]
-    prior = support[support > 0] / rows
+    prior = support[support > 0] / weight
     return Evaluation(
-        rows=rows,
-        loss=float(sums.loss.value) / rows,
+        rows=sums.rows,
+        weight=weight,
+        loss=float(sums.loss.value) / weight,
         prior_loss=-float(prior @ np.log(prior)) + 0.0,  # of one class -0
-        accuracy=float(sums.bin_right.sum()) / rows,
-        top5_accuracy=sums.in_top / rows if len(classes) > _TOP else None,
-        brier=float(sums.brier.value) / rows,
-        confidence=float(sums.bin_confidence.value.sum()) / rows,
+        accuracy=float(sums.bin_right.sum()) / weight,
+        top5_accuracy=sums.in_top / weight if len(classes) > _TOP else None,
+        brier=float(sums.brier.value) / weight,
+        confidence=float(sums.bin_confidence.value.sum()) / weight,
         calibration_error=calibration.error,
         calibration=calibration,
         classes=classes,
@@ -194,10 +204,10 @@ def _no_rows(count: int) -> Sums:
 
     none = np.zeros(BINS, np.int64)
     zero, zeros = (Total(np.zeros(shape), np.zeros(shape)) for shape in ((), BINS))
-    return Sums(0, zero, zero, 0, none, zeros, none, csr_array((count, count), dtype=np.int64))
+    return Sums(0, 0, zero, zero, 0, none, zeros, none, csr_array((count, count), dtype=np.int64))
 
 
-def _block_sums(z: Array, y: Array, start: int) -> Sums:
+def _block_sums(z: Array, y: Array, weight: Array | None, start: int) -> Sums:
     """Return the sums over a block of rows, the first of which has the number `start`."""
     from scipy.sparse import coo_array  # noqa: PLC0415
 
@@ -208,19 +218,22 @@ def _block_sums(z: Array, y: Array, start: int) -> Sums:
     # The gradient is p - y, exact also where p rounds to 1.
     brier = np.einsum("nk,nk->n", difference, difference)
     confidence = sg.softmax(z, out=difference).max(axis=1)
+    counts = np.ones(rows, np.int64) if weight is None else weight
     truth = y if y.ndim == 1 else y.argmax(axis=1)
     predicted = z.argmax(axis=1)
     right = truth == predicted
     bins = bin_indices(confidence, _EDGES)
-    confusion = coo_array((np.ones(rows, np.int64), (truth, predicted)), shape=(count, count))
+    confusion = coo_array((counts, (truth, predicted)), shape=(count, count))
+    confidences = counts * confidence
     return Sums(
         rows=rows,
-        loss=Total.of(loss),
-        brier=Total.of(brier),
-        in_top=int((_rank(z, truth) < _TOP).sum()),
-        bin_rows=np.bincount(bins, minlength=BINS),
-        bin_confidence=Total(*np.transpose([Total.of(confidence[bins == place]) for place in range(BINS)])),
-        bin_right=np.bincount(bins[right], minlength=BINS),
+        weight=counts.sum().item(),
+        loss=Total.of(counts * loss),
+        brier=Total.of(counts * brier),
+        in_top=counts[_rank(z, truth) < _TOP].sum().item(),
+        bin_rows=np.bincount(bins, weight, BINS),
+        bin_confidence=Total(*np.transpose([Total.of(confidences[bins == place]) for place in range(BINS)])),
+        bin_right=np.bincount(bins[right], None if weight is None else weight[right], BINS),
         confusion=confusion.tocsr(),
     )
 
@@ -264,14 +277,14 @@ def shown_classes(found: Evaluation, limit: int) -> Array:
     return np.lexsort((-found.support, found.f1))[:limit]
 
 
-def most_mistaken(found: Evaluation, index: int) -> tuple[int, int] | None:
-    """Return the most frequent wrong prediction for the rows of a class, and its count; None without one."""
+def most_mistaken(found: Evaluation, index: int) -> tuple[int, float] | None:
+    """Return the most frequent wrong prediction for the rows of a class, and its number of rows; None without one."""
     row = found.confusion[[index]]
     others = row.indices != index
     if not others.any():
         return None
     best = row.data[others].argmax()
-    return int(row.indices[others][best]), int(row.data[others][best])
+    return int(row.indices[others][best]), row.data[others][best].item()
 
 
 def facts(found: Evaluation) -> dict[str, Any]:

@@ -70,6 +70,7 @@ class TrainingData(NamedTuple):
     warnings: list[str]
     weight: Array | None = None
     """Weights of the training rows."""
+    weight_test: Array | None = None
     groups: Array | None = None
     """Groups of the training rows."""
 
@@ -104,8 +105,9 @@ def split_and_encode(table: LabelledTable, fill: Fill, reading: ReadOptions, hel
     encoding = fit_encoding(x.iloc[train], fill, reading, verbatim=table.text)
     x_train, x_test = (encoding.transform(x.iloc[rows]) for rows in (train, test))
     warnings = [*table.warnings, *encoding.warnings(x)]
-    weight, groups = (None if values is None else values[train] for values in (table.weight, table.groups))
-    return TrainingData(x_train, y[train], x_test, y[test], encoding, warnings, weight, groups)
+    weight, weight_test = (None if table.weight is None else table.weight[rows] for rows in (train, test))
+    groups = None if table.groups is None else table.groups[train]
+    return TrainingData(x_train, y[train], x_test, y[test], encoding, warnings, weight, weight_test, groups)
 
 
 def _is_searched(part: FilePart | None) -> bool:

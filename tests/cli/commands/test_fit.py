@@ -649,10 +649,16 @@ def test_a_row_of_weight_3_counts_as_three(run, tmp_path):
     write(tmp_path / "t.csv", "a,w,y", *rows)
     write(tmp_path / "more.csv", "a,w,y", *(row for row in rows for _ in range(int(row.split(",")[1]))))
     options = ["--target", "y", "--tol", 1e-9]
-    code, out, err = run("t.csv", *options, "--weight", "w", "--output", "m", "--json", "--test-fraction", 0)
-    assert (code, json.loads(out)["rows"]["training"]) == (0, 60)
+    fit = ["t.csv", *options, "--weight", "w", "--output", "m", "--json", "--test-fraction", 0, "--report", "r.html"]
+    code, out, err = run(*fit)
+    assert code == 0, err
+    weighted = json.loads(out)
+    assert weighted["rows"]["training"] == 60
     assert "warning: 20 of 80 rows have the weight 0 and are left out\n" in err
-    assert run("more.csv", *options, "--drop", "w", "--output", "more", "--test-fraction", 0)[0] == 0
+    code, out, _ = run("more.csv", *options, "--drop", "w", "--output", "more", "--json", "--test-fraction", 0)
+    assert code == 0
+    for figure in ("loss", "accuracy"):
+        assert weighted[figure]["training"] == pytest.approx(json.loads(out)[figure]["training"], rel=1e-9)
     one, more = load_model("m"), load_model("more")
     assert one.feature_names_in_.tolist() == ["a"]
     np.testing.assert_allclose(one.coef_, more.coef_, rtol=1e-6)
@@ -667,6 +673,9 @@ def test_a_row_of_weight_3_counts_as_three(run, tmp_path):
     expected = softgrad.linear_model.SoftmaxRegressionCV(cv=folds, tol=1e-9).fit(x[:, None], y, w)
     assert json.loads(out)["cross_validation"]["loss"] == (-expected.scores_.mean(axis=0)).tolist()
     np.testing.assert_allclose(load_model("t.softgrad.safetensors").coef_, expected.coef_)
+    held = table.iloc[np.setdiff1d(np.arange(60), training)]
+    score = expected.score(held[["a"]].to_numpy(), held["y"].to_numpy(), held["w"])
+    assert json.loads(out)["accuracy"]["held_out"] == pytest.approx(score)
     write(tmp_path / "t.csv", "a,w,y", "1,-1,p", "2,,q")
     assert "column 'w', data row 1: '-1.0'; expected" in run("t.csv", *options, "--weight", "w")[2]
     write(tmp_path / "t.csv", "a,w,y", "1,1,p", "2,,q")

@@ -80,8 +80,8 @@ def fit(
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="Column of row weights, numbers of at least 0: a row of weight 3 counts in the fit, and in --cv, as "
-            "three rows. It is not a feature. Accuracy and loss of the summary count every row once.",
+            help="Column of row weights, numbers of at least 0: a row of weight 3 counts as three rows in the fit, in "
+            "--cv and in the loss and accuracy of the summary. It is not a feature.",
         ),
     ] = None,
     groups: Annotated[

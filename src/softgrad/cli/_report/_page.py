@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import softgrad
 from softgrad import _pages
 from softgrad._calibration import BINS
-from softgrad.cli._formatting import nats, percent, shown
+from softgrad.cli._formatting import nats, percent, row_count, shown
 from softgrad.cli._metrics import Evaluation, macro, most_mistaken, shown_classes
 from softgrad.cli._report._coefficients import coefficients
 from softgrad.cli._report._plots import NUMBERED, PICTURED, confusion, convergence, reliability
@@ -103,15 +103,15 @@ def _classes(found: Evaluation) -> dict[str, Any]:
     rows = []
     for index in chosen.tolist():
         mistake = most_mistaken(found, index)
-        taken = "–" if mistake is None else f"{shown(found.classes[mistake[0]])} ({mistake[1]})"
+        taken = "–" if mistake is None else f"{shown(found.classes[mistake[0]])} ({row_count(mistake[1])})"
         values = (percent(figure[index], 1) for figure in figures)
-        rows.append([shown(found.classes[index]), *values, str(found.support[index]), taken])
+        rows.append([shown(found.classes[index]), *values, row_count(found.support[index]), taken])
     return {
         "caption": f"The {len(chosen)} classes of the lowest F1; {left_out} more are not shown"
         if left_out
         else "Each class and its most frequent mistake",
         "rows": rows,
-        "means": [*(percent(macro(figure), 1) for figure in figures), str(found.rows), ""],
+        "means": [*(percent(macro(figure), 1) for figure in figures), row_count(found.weight), ""],
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from softgrad.cli._formatting import shown
+from softgrad.cli._formatting import row_count, shown
 from softgrad.cli._report._svg import ACCENT, INK, LINE, PAGE, svg, tints
 from softgrad.linear_model import ConvergenceDisplay, ReliabilityDisplay
 
@@ -66,12 +66,12 @@ def _power(value: float, _position: object) -> str:
 def confusion(found: Evaluation) -> str:
     """Plot the rows of each class by predicted class: right in blue, wrong in orange."""
     counts = found.confusion.toarray()
-    share = counts / np.maximum(found.support, 1)[:, None]
+    share = counts / np.where(found.support > 0, found.support, 1)[:, None]
     share[np.diag_indices_from(share)] *= -1
     size = len(counts)
     names = [shown(label) for label in found.classes]
     numbered = size <= NUMBERED
-    cell = max(0.3, 0.08 * len(str(counts.max())) + 0.1) if numbered else 7 / size
+    cell = max(0.3, 0.08 * max(len(row_count(count)) for count in counts.flat) + 0.1) if numbered else 7 / size
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -91,7 +91,9 @@ def confusion(found: Evaluation) -> str:
         axes.set_xticks(places, [names[i] for i in places], rotation=0 if upright else 90)
         axes.spines[:].set(visible=not numbered, color=LINE)
 
-    label = f"Confusion matrix of {size} classes: {np.trace(counts)} of {found.rows} rows are right"
+    label = (
+        f"Confusion matrix of {size} classes: {row_count(np.trace(counts))} of {row_count(found.weight)} rows are right"
+    )
     margin = 0.55 + 0.08 * max(map(len, names))
     return svg(draw, "confusion", label, width=margin + cell * size, height=margin + cell * size)
 
@@ -102,7 +104,7 @@ def _number_cells(axes: Axes, counts: Array) -> None:
         axes.axvline(edge, color=PAGE, linewidth=1.5)
     for (i, j), count in np.ndenumerate(counts):
         if count:
-            axes.text(j, i, str(count), ha="center", va="center", fontsize=8.5)
+            axes.text(j, i, row_count(count), ha="center", va="center", fontsize=8.5)
 
 
 def reliability(found: Evaluation) -> str:
