@@ -1,10 +1,11 @@
 """Names of columns: unique, and looked up."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 
-from softgrad.cli._tables._column_names import find_column, stripped_names
+from softgrad.cli._tables._column_names import drop_option, find_column, find_columns, stripped_names
 from tests.cli.refusal import assert_refused
 
 
@@ -32,3 +33,17 @@ def test_a_name_wins_over_a_position():
 def test_unknown_columns_are_refused(given, message):
     with assert_refused(message):
         find_column(given, ["age", "Sex", "y"], Path("t.csv"), "--drop")
+
+
+def test_names_with_commas_stay_usable_in_lists():
+    names = ["a", "b", "a,b", "c, d, e", "it's"]
+    for given, found in (
+        (["a,b"], ["a,b"]),
+        (["b,a"], ["b", "a"]),
+        (["b,a,b,a", "0"], ["b", "a,b", "a"]),
+        (["c, d, e,it's,-5"], ["c, d, e", "it's", "a"]),
+    ):
+        assert find_columns(given, names, Path("t.csv"), "--drop") == found
+    assert find_columns(shlex.split(drop_option(names[2:]))[1:], names, Path("t.csv"), "--drop") == names[2:]
+    with assert_refused("--drop: t.csv has no column ''"):
+        find_columns(["a,"], names, Path("t.csv"), "--drop")

@@ -58,8 +58,7 @@ def fit(
         list[str] | None,
         typer.Option(
             metavar="COLUMNS",
-            help="Columns to leave out, as in --drop id,name; may be repeated. A column whose name contains a comma "
-            "needs a --drop of its own.",
+            help="Columns to leave out, as in --drop id,name; may be repeated.",
         ),
     ] = None,
     only: Annotated[

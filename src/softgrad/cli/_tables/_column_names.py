@@ -72,21 +72,25 @@ def find_column(given: str, names: list[str], path: Path, option: str) -> str:
 def find_columns(given: Iterable[str], names: list[str], path: Path, option: str) -> list[str]:
     """Return the names of columns given one by one, or several at a time, as in a,b,c.
 
-    A value that is the name of a column stands for this column, even if it contains commas.
+    In "x,y,z", the name "x,y" of a column wins over "x" and "y".
     """
+    known = set(names)
+    longest = 1 + max((name.count(",") for name in names), default=0)
     found: list[str] = []
     for value in given:
-        parts = [value] if value.strip() in names else value.split(",")
-        found += [find_column(part, names, path, option) for part in parts]
+        pieces = value.split(",")
+        while pieces:
+            joined = (",".join(pieces[:count]) for count in range(min(longest, len(pieces)), 1, -1))
+            name = next((text for text in joined if text.strip() in known), pieces[0])
+            found.append(find_column(name, names, path, option))
+            del pieces[: 1 + name.count(",")]
     return list(dict.fromkeys(found))
 
 
-def drop_option(names: Sequence[str]) -> str:
+def drop_option(names: Iterable[str]) -> str:
     """Return the option that drops columns, to be copied to a shell."""
-    several = [name for name in names if "," not in name]
-    values = [*([",".join(several)] if several else []), *(name for name in names if "," in name)]
-    quoted = ("'{}'".format(value.replace("'", "'\"'\"'")) for value in values)
-    return " ".join(f"--drop {value}" for value in quoted)
+    quoted = ",".join(names).replace("'", "'\"'\"'")
+    return f"--drop '{quoted}'"
 
 
 def check_columns(check: Callable[[Item], Result], columns: Iterable[Item]) -> list[Result]:
