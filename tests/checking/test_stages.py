@@ -172,7 +172,7 @@ def test_a_function_that_fails_at_another_input_still_gets_its_report():
         calls.append(z)
         if len(calls) > 8:
             raise RuntimeError
-        return -sg.softmax(z)
+        return sg.softmax(z) ** 2
 
     report = check_softmax(fn)
     assert report.verdict == UNKNOWN
@@ -242,7 +242,7 @@ def test_text_of_a_known_mistake():
     assert [p.splitlines()[0] for p in paragraphs] == [
         "What happens",
         "Write instead",
-        "Worst entry",
+        "Example",
         "Violated properties",
         "Checked",
     ]
@@ -266,9 +266,11 @@ def test_the_worst_entry_can_be_looked_at():
     worst = report.worst
     assert worst.expected == pytest.approx(gradient(*worst.arguments)[worst.index], rel=1e-12)
     assert worst.got == -gradient(*worst.arguments)[worst.index]
-    row = worst.arguments[0][worst.index[0]]
-    assert f"z = [{row[0]:.10g}, " in str(report)
     assert worst.names == ("z", "target")
+    # A mistake without a name is shown at its worst.
+    report = check_cross_entropy_grad(lambda z, y: gradient(z, y) ** 3)
+    row = report.worst.arguments[0][report.worst.index[0]]
+    assert f"z = [{row[0]:.10g}, " in str(report)
 
 
 def test_checking_again_gives_the_same_report():
@@ -286,7 +288,7 @@ def test_bad_options_are_refused():
     with pytest.raises(ValueError, match="reduction='average'; expected 'mean', 'sum' or 'none'"):
         check_cross_entropy(gradient, reduction="average")
     for target in ("labels", None, ["index"]):
-        with pytest.raises(ValueError, match="expected 'probabilities' or 'index'"):
+        with pytest.raises(ValueError, match="expected 'weighted', 'probabilities', 'one-hot' or 'index'"):
             check_cross_entropy_grad(gradient, target=target)
 
 
@@ -322,7 +324,7 @@ def test_a_loss_with_options_is_another_function(loss):
         assert report.verdict == UNKNOWN, str(report)
     for check in (check_cross_entropy, check_cross_entropy_grad, check_cross_entropy_hessian):
         words = " ".join(check.__doc__.split())
-        assert "The check expects the cross-entropy without options" in words
+        assert "Without options the check expects the plain cross-entropy" in words
         assert "label smoothing" in words
 
 

@@ -1,8 +1,10 @@
 """Checks of softmax, cross-entropy and their derivatives: is a function right, and if not, what is the mistake?
 
 check_softmax, check_softmax_jacobian, check_softmax_vjp                        fn(z), fn(z, v)
-check_log_softmax_jacobian                                                      fn(z)
+check_log_softmax, check_log_softmax_jacobian                                   fn(z)
 check_cross_entropy, check_cross_entropy_grad, check_cross_entropy_hessian      fn(z, target)
+check_cross_entropy_hvp                                                         fn(z, target, v)
+check_linear_cross_entropy_grad                                                 fn(x, W, bias, target)
 
 Each check calls a function on small batches of logits and returns a `Report` with the verdict, the name of the mistake
 if it is known, and the code to write instead. The command is ``softgrad check``.
@@ -12,6 +14,9 @@ from softgrad.checking._checks import (
     check_cross_entropy,
     check_cross_entropy_grad,
     check_cross_entropy_hessian,
+    check_cross_entropy_hvp,
+    check_linear_cross_entropy_grad,
+    check_log_softmax,
     check_log_softmax_jacobian,
     check_softmax,
     check_softmax_jacobian,
@@ -24,6 +29,9 @@ __all__ = [
     "check_cross_entropy",
     "check_cross_entropy_grad",
     "check_cross_entropy_hessian",
+    "check_cross_entropy_hvp",
+    "check_linear_cross_entropy_grad",
+    "check_log_softmax",
     "check_log_softmax_jacobian",
     "check_softmax",
     "check_softmax_jacobian",

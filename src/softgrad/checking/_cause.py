@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from softgrad.checking._batches import Array, Batch, Target
+from softgrad.checking._batches import Array, Batch
 
 if TYPE_CHECKING:
     from softgrad._loss_spec import ReductionName
+    from softgrad.checking._setting import Setting, Target
 
 Formula: TypeAlias = Callable[[Batch], Array]
 ParametricFormula: TypeAlias = Callable[[Batch, float], Array]
 Factor: TypeAlias = Callable[[Batch], float]
 Parameter = Literal["eps", "limit", "threshold"]
+
+DENSE: tuple[Target, ...] = ("weighted", "probabilities")
 
 
 def code(*lines: str) -> str:
@@ -41,11 +44,13 @@ class Cause:
     parametric: tuple[ParametricFormula, ...] = ()
     parameter: Parameter | None = None
     factor: Factor | None = None
-    targets: tuple[Target, ...] = ("probabilities", "index")
+    targets: tuple[Target, ...] = (*DENSE, "one-hot", "index")
     reductions: tuple[ReductionName, ...] = ("sum", "mean", "none")
 
-    def applies_to(self, batch: Batch) -> bool:
-        return batch.target_type in self.targets and batch.spec.reduction.name in self.reductions
+    def applies_to(self, setting: Setting) -> bool:
+        # With class weights Σy is not 1 for any target.
+        is_weighted = setting.class_weight is not None and "weighted" in self.targets
+        return (setting.target in self.targets or is_weighted) and setting.spec.reduction.name in self.reductions
 
 
 def wrong_shape(exact: Formula) -> Cause:
@@ -74,15 +79,61 @@ def summed_over_batch(exact: Formula, explanation: str, advice: str) -> Cause:
     )
 
 
-def divided_by_batch_size(exact: Formula, explanation: str, advice: str) -> Cause:
-    return Cause("divided by the batch size", explanation, advice, (lambda batch: exact(batch) / batch.rows,))
-
-
 NEGATED = Cause(
     "negated",
     "Every entry has the right size and the opposite sign.",
     "a minus before the result",
     factor=lambda batch: -1.0,
+)
+SCALES = (
+    Cause(
+        "twice as large",
+        "Every entry is twice the exact one: a factor 2, as of the derivative of a square, does not belong here.",
+        "leave out the factor 2",
+        factor=lambda batch: 2.0,
+    ),
+    Cause(
+        "half as large",
+        "Every entry is half the exact one: a factor ½ does not belong here.",
+        "leave out the factor 1/2",
+        factor=lambda batch: 0.5,
+    ),
+)
+MULTIPLES = (
+    Cause(
+        "multiplied by C",
+        "Every entry is multiplied by the number of classes.",
+        "leave out the factor C",
+        factor=lambda batch: float(batch.classes),
+    ),
+    Cause(
+        "multiplied by the batch size",
+        "Every entry is multiplied by the batch size B.",
+        "leave out the factor B",
+        factor=lambda batch: float(batch.rows),
+        reductions=("sum", "none"),  # of a mean it is the sum
+    ),
+)
+DIVISIONS = (
+    Cause(
+        "divided by the batch size",
+        "Every entry is divided by the batch size B. A mean over the batch is part of the loss; the result for a row "
+        "does not depend on the number of rows.",
+        "no mean over the batch",
+        factor=lambda batch: 1 / batch.rows,
+    ),
+    Cause(
+        "divided by C",
+        "Every entry is divided by the number of classes, as .mean(axis=1) does.",
+        "leave out the division by C",
+        factor=lambda batch: 1 / batch.classes,
+    ),
+    Cause(
+        "divided by B·C",
+        "Every entry is divided by the number of all entries, B·C, as .mean() does.",
+        "leave out the division by B·C",
+        factor=lambda batch: 1 / (batch.rows * batch.classes),
+    ),
 )
 GRADIENT_NEGATED = Cause(
     "gradient negated",
@@ -103,14 +154,14 @@ REDUCTIONS = (
         "mean instead of sum",
         "The result is divided by the batch size B, as for the mean of the losses; the sum was requested.",
         'sum over the batch without dividing, or check with reduction="mean" (--reduction mean) if you want the mean',
-        factor=lambda batch: 1 / batch.rows,
+        factor=lambda batch: 1 / batch.denominator,
         reductions=("sum",),
     ),
     Cause(
         "sum instead of mean",
         "The result is that of the summed losses; the mean over the batch was requested.",
         f'{_MEAN}\nor check with reduction="sum" (--reduction sum) if you want the sum',
-        factor=lambda batch: float(batch.rows),
+        factor=lambda batch: batch.denominator,
         reductions=("mean",),
     ),
     Cause(
@@ -118,7 +169,7 @@ REDUCTIONS = (
         "The result is divided by B², so the mean is taken once too often: for instance in the loss and again in its "
         "gradient.",
         _MEAN,
-        factor=lambda batch: 1 / batch.rows,
+        factor=lambda batch: 1 / batch.denominator,
         reductions=("mean",),
     ),
     Cause(
@@ -148,7 +199,16 @@ REDUCTIONS = (
         "by the number of rows B.",
         "do not divide for the sum; divide by len(z) for the mean",
         factor=lambda batch: 1 / (float(batch.mass.sum()) * batch.row_weight),
-        targets=("probabilities",),
+        targets=("weighted",),
         reductions=("sum", "mean"),
+    ),
+    Cause(
+        "divided by the number of rows",
+        "The result is divided by the batch size B. The mean is weighted: it is divided by the sum of the class "
+        "weights of the labels that are not ignored.",
+        "divide by the summed weights of the labels that count:\n" + code("w[target][target != ignore_index].sum()"),
+        factor=lambda batch: batch.denominator / batch.rows,
+        targets=("index",),
+        reductions=("mean",),
     ),
 )

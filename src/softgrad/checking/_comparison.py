@@ -66,6 +66,12 @@ class Comparison:
             return np.inf
         return relative_error(self.returned, self.expected, self.magnitude)
 
+    @cached_property
+    def largest_entry(self) -> int:
+        """The flat index of the largest finite entry returned."""
+        array = self.returned
+        return 0 if array is None or not array.size else int(np.where(np.isfinite(array), np.abs(array), -1).argmax())
+
     @property
     def is_exact(self) -> bool:
         return self.error <= self.tolerance
@@ -85,7 +91,7 @@ class Comparison:
             float(expected[index]),
             float(got[index]),
             self.reference.inputs(self.batch),
-            self.reference.arguments,
+            self.reference.names(self.batch.setting),
         )
 
 

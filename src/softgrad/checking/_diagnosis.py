@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from softgrad.checking._batches import batch_near
+from softgrad.checking._cause import MULTIPLES
 from softgrad.checking._comparison import Comparison, relative_error
+from softgrad.checking._known_causes import known_causes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,7 +82,7 @@ def diagnose(output: Output, comparisons: Sequence[Comparison]) -> list[Diagnosi
     """Find all mistakes that explain the results; two at a time only if no single one does."""
     # The worst result first: it refutes most of them.
     worst_first = sorted(comparisons, key=lambda c: -c.error)
-    causes = [cause for cause in output.reference.causes if cause.applies_to(worst_first[0].batch)]
+    causes = known_causes(output.reference, output.function.setting)
     for hypotheses in (_single_mistakes, _pairs_of_mistakes):
         found: dict[str, Diagnosis] = {}
         for hypothesis in hypotheses(output.reference, causes):
@@ -91,22 +93,24 @@ def diagnose(output: Output, comparisons: Sequence[Comparison]) -> list[Diagnosi
     return []
 
 
-def _single_mistakes(reference: Reference, causes: list[Cause]) -> Iterator[_Hypothesis]:
+def _single_mistakes(reference: Reference, causes: Sequence[Cause]) -> Iterator[_Hypothesis]:
     for cause in causes:
         formulas = cause.formulas if cause.factor is None else (reference.exact,)
         yield _Hypothesis((cause,), formulas, cause.parametric, cause.parameter)
 
 
-def _pairs_of_mistakes(reference: Reference, causes: list[Cause]) -> Iterator[_Hypothesis]:
-    factors = [cause for cause in causes if cause.factor is not None]
+def _pairs_of_mistakes(reference: Reference, causes: tuple[Cause, ...]) -> Iterator[_Hypothesis]:
+    factors = [cause for cause in causes if cause.factor is not None and cause not in MULTIPLES]
+    name = reference.unweighted and reference.unweighted.name
+    unweighted = next((cause for cause in causes if cause.name == name), None)
     # Limits and thresholds are rarely combined with another mistake, and cost time; the first factor is the sign.
     bases = [cause for cause in causes if cause.factor is None and cause.parameter in {None, "eps"}]
     for base in _single_mistakes(reference, [*bases, *factors[:1]]):
         (cause,) = base.causes
         others = [factor for factor in factors if factor.name != cause.name]
         yield from (_with(base, factor, is_weighted=True) for factor in others)
-        if reference.unweighted in causes and cause is not reference.unweighted:
-            yield _with(base, reference.unweighted, is_weighted=False)
+        if unweighted is not None and cause is not unweighted:
+            yield _with(base, unweighted, is_weighted=False)
 
 
 def _with(base: _Hypothesis, other: Cause, *, is_weighted: bool) -> _Hypothesis:
@@ -118,6 +122,8 @@ def _test(hypothesis: _Hypothesis, comparisons: list[Comparison], output: Output
     for formula in hypothesis.formulas:
         if _fits(hypothesis.without_constant(formula), comparisons):
             return hypothesis.diagnosis()
+    if hypothesis.parametric and _are_zero(comparisons):
+        return None  # zeros are no evidence of a constant
     for parametric in hypothesis.parametric:
         constant = _constant(hypothesis, parametric, comparisons, output)
         if constant is not None:
@@ -125,11 +131,29 @@ def _test(hypothesis: _Hypothesis, comparisons: list[Comparison], output: Output
     return None
 
 
+def _are_zero(comparisons: list[Comparison]) -> bool:
+    return all(
+        comparison.returned is not None and np.abs(comparison.returned).max(initial=0) <= comparison.tolerance
+        for comparison in comparisons
+    )
+
+
 def _fits(prediction: Formula, comparisons: Sequence[Comparison]) -> bool:
     return all(_fits_one(prediction(comparison.batch), comparison) for comparison in comparisons)
 
 
+def _is_refuted(predicted: Array, comparison: Comparison) -> bool:
+    """Whether one entry already differs, which saves most comparisons; NaN refutes nothing."""
+    array, at = comparison.returned, comparison.largest_entry
+    if array is None or not array.size or array.shape != predicted.shape:
+        return False
+    entry = predicted.flat[at]
+    return bool(abs(entry - array.flat[at]) > comparison.tolerance * max(abs(entry), comparison.magnitude))
+
+
 def _fits_one(predicted: Array, comparison: Comparison) -> bool:
+    if _is_refuted(predicted, comparison):
+        return False
     finite = np.isfinite(predicted)
     array = comparison.returned
     if array is None:
@@ -219,7 +243,7 @@ def _bisect(function: Callable[[float], float], one: float, other: float) -> flo
 
 def _compare_near(value: float, comparison: Comparison, output: Output) -> Comparison | None:
     """Compare at probabilities of about the size of the constant, where its effect is largest."""
-    batch = batch_near(value, comparison.batch.target_type, comparison.batch.spec)
+    batch = batch_near(value, comparison.batch.setting)
     try:
         returned = output.at(batch)
     except Exception:  # the user's function may raise anything; then nothing fits

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 import numpy as np
 
 import softgrad as sg
 from softgrad.checking import _probability_formulas as formulas
-from softgrad.checking._cause import Cause, Formula, code
-from softgrad.checking._probability_causes import probability_causes
+from softgrad.checking._cause import DENSE, Cause, Formula, code
+from softgrad.checking._probability_causes import log_probability_causes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from softgrad.checking._batches import Array, Batch
 
 Constants = ParamSpec("Constants")
 
-_LOG_LINES = code(
+LOG_LINES = code(
     "d = z - z.max(axis=1, keepdims=True)",
     "log_p = d - np.log(np.exp(d).sum(axis=1, keepdims=True))",
     "losses = -(y * log_p).sum(axis=1)",
@@ -39,13 +38,8 @@ def _of_rows(
     return reduced
 
 
-def _log_probs(batch: Batch) -> Array:
-    log_p: Array = sg.log_softmax(batch.logits)
-    return log_p
-
-
 def _row_losses(batch: Batch) -> Array:
-    losses: Array = -(batch.target * _log_probs(batch)).sum(axis=1)
+    losses: Array = -(batch.target * batch.log_probs).sum(axis=1)
     return losses
 
 
@@ -84,35 +78,14 @@ def _log_of_quotient(shift: Callable[[Array], Array]) -> Formula:
 
 
 def _largest_class_only(batch: Batch) -> Array:
-    losses: Array = -_log_probs(batch)[np.arange(batch.rows), batch.target.argmax(axis=1)]
+    losses: Array = -batch.log_probs[np.arange(batch.rows), batch.labels]
     return losses
 
 
 def _labels(batch: Batch) -> Array:
     """The class indices as a column of numbers."""
-    column: Array = batch.target.argmax(axis=1)[:, None].astype(np.float64)
+    column: Array = batch.labels[:, None].astype(np.float64)
     return column
-
-
-# The same overflows where log p is computed without p.
-_LOG_PROBS_OVERFLOWS: dict[str, Callable[[Array], Array]] = {
-    "no maximum subtracted": lambda z: z,
-    "one maximum for the whole batch": lambda z: z - z.max(),
-}
-# Logarithms of negative logits are NaN, which fits nothing; log(exp(z)) is z, which "log-sum-exp forgotten" names.
-_INAPPLICABLE = ("logits used where probabilities are meant", "division by the sum forgotten")
-
-
-def _loss_probability_causes() -> Iterator[Cause]:
-    for cause in probability_causes(
-        formulas.cross_entropy,
-        lambda batch: formulas.cross_entropy(sg.softmax(batch.probs), batch),
-        logits_as_probs=(),
-    ):
-        if shift := _LOG_PROBS_OVERFLOWS.get(cause.name):
-            yield replace(cause, formulas=(*cause.formulas, _without_maximum(shift), _log_of_quotient(shift)))
-        elif cause.name not in _INAPPLICABLE:
-            yield cause
 
 
 CROSS_ENTROPY = (
@@ -120,7 +93,7 @@ CROSS_ENTROPY = (
         "log(p + eps)",
         "A constant of {parameter} is added to p inside the logarithm. The loss is too small for every p, and never "
         "exceeds −log of that constant: confidently wrong rows hardly count.",
-        f"take the logarithm of softmax itself, which needs no constant:\n{_LOG_LINES}",
+        f"take the logarithm of softmax itself, which needs no constant:\n{LOG_LINES}",
         parametric=(_with_log_probs(lambda batch, eps: np.log(batch.probs + eps)),),
         parameter="eps",
     ),
@@ -128,7 +101,7 @@ CROSS_ENTROPY = (
         "probabilities clipped before the logarithm",
         "p is clipped at {parameter} before the logarithm. The loss of every smaller p is that of the limit: "
         "confidently wrong rows hardly count, and have no gradient.",
-        f"take the logarithm of softmax itself, which needs no limit:\n{_LOG_LINES}",
+        f"take the logarithm of softmax itself, which needs no limit:\n{LOG_LINES}",
         parametric=(
             _with_log_probs(lambda batch, eps: np.log(np.maximum(batch.probs, eps))),
             _with_log_probs(lambda batch, eps: np.log(np.clip(batch.probs, eps, 1 - eps))),
@@ -139,7 +112,7 @@ CROSS_ENTROPY = (
         "logarithm of an underflowed probability",
         "The softmax is right, but probabilities below 1e-308 are stored as 0, and log 0 is −inf (0 · log 0 is NaN). "
         "The exact loss is finite, and about as large as the logits.",
-        f"take the logarithm of softmax itself:\n{_LOG_LINES}",
+        f"take the logarithm of softmax itself:\n{LOG_LINES}",
         (
             _with_log_probs(lambda batch: np.log(batch.probs)),
             lambda batch: formulas.cross_entropy(batch.probs, batch),
@@ -151,14 +124,14 @@ CROSS_ENTROPY = (
         "lse(z) counts Σy times.",
         code("y.sum(axis=1) * lse - (y * z).sum(axis=1)"),
         (_of_rows(lambda batch: sg.logsumexp(batch.logits) - (batch.target * batch.logits).sum(axis=1)),),
-        targets=("probabilities",),
+        targets=DENSE,
     ),
     Cause(
         "targets normalised",
         "Every row of the target is divided by its sum. The sum is the weight of the row, and remains in the loss.",
         "use the target as it is given",
         (_of_rows(lambda batch: _row_losses(batch) / batch.mass[:, 0]),),
-        targets=("probabilities",),
+        targets=DENSE,
     ),
     Cause(
         "only the target's largest class",
@@ -169,15 +142,25 @@ CROSS_ENTROPY = (
             _of_rows(_largest_class_only),
             _of_rows(lambda batch: _largest_class_only(batch) * batch.target.max(axis=1)),
         ),
-        targets=("probabilities",),
+        targets=DENSE,
     ),
     Cause(
         "one-hot forgotten",
         "The class indices are used as numbers: they multiply log p instead of choosing one of its entries.",
         _INDEX_LINE,
         (
-            _of_rows(lambda batch: -(_labels(batch) * _log_probs(batch)).sum(axis=1)),
+            _of_rows(lambda batch: -(_labels(batch) * batch.log_probs).sum(axis=1)),
             _of_rows(lambda batch: _labels(batch)[:, 0] * _row_losses(batch)),
+        ),
+        targets=("index",),
+    ),
+    Cause(
+        "labels off by one",
+        "The logarithm is taken of the class before or after the label, as where labels count from 1.",
+        _INDEX_LINE,
+        (
+            _of_rows(lambda batch: -(np.roll(batch.target, -1, axis=1) * batch.log_probs).sum(axis=1)),
+            _of_rows(lambda batch: -(np.roll(batch.target, 1, axis=1) * batch.log_probs).sum(axis=1)),
         ),
         targets=("index",),
     ),
@@ -186,22 +169,22 @@ CROSS_ENTROPY = (
         "log_p[:, target] takes the columns of all labels for every row, instead of one entry of each row.",
         _INDEX_LINE,
         (
-            lambda batch: np.asarray(-_log_probs(batch)[:, batch.target.argmax(axis=1)].sum() * batch.row_weight),
-            lambda batch: -_log_probs(batch)[:, batch.target.argmax(axis=1)],
-            lambda batch: np.asarray(-_log_probs(batch)[:, batch.target.argmax(axis=1)].mean()),
+            lambda batch: np.asarray(-batch.log_probs[:, batch.labels].sum() * batch.row_weight),
+            lambda batch: -batch.log_probs[:, batch.labels],
+            lambda batch: np.asarray(-batch.log_probs[:, batch.labels].mean()),
         ),
         targets=("index",),
     ),
     Cause(
         "logarithm forgotten",
         "The result is −Σ y p; the logarithm of p is missing.",
-        _LOG_LINES,
+        LOG_LINES,
         (_with_log_probs(lambda batch: batch.probs),),
     ),
     Cause(
         "log-sum-exp forgotten",
         "The result is −Σ y z: the log-sum-exp that makes log p of a logit is missing.",
-        _LOG_LINES,
+        LOG_LINES,
         (
             _with_log_probs(lambda batch: batch.logits),
             _with_log_probs(lambda batch: batch.logits - batch.logits.max(axis=1, keepdims=True)),
@@ -226,7 +209,7 @@ CROSS_ENTROPY = (
     Cause(
         "squared error",
         "The result is Σ (p − y)², or half of it.",
-        _LOG_LINES,
+        LOG_LINES,
         (
             _of_rows(lambda batch: ((batch.probs - batch.target) ** 2).sum(axis=1)),
             _of_rows(lambda batch: ((batch.probs - batch.target) ** 2).sum(axis=1) / 2),
@@ -242,27 +225,27 @@ CROSS_ENTROPY = (
                 lambda batch: _row_losses(batch) + (batch.target * np.log(np.maximum(batch.target, 1e-300))).sum(axis=1)
             ),
         ),
-        targets=("probabilities",),
+        targets=DENSE,
     ),
     Cause(
         "p and y exchanged",
         "The result is −Σ p log y; the logarithm belongs to the prediction p.",
         _SUM_LINE,
         (_of_rows(lambda batch: -(batch.probs * np.log(batch.target)).sum(axis=1)),),
-        targets=("probabilities",),
+        targets=DENSE,
     ),
     Cause(
         "not reduced",
         "The result has one loss for every row, or a number for every entry; one number was requested.",
         'sum it (for the mean, also divide by len(z)), or check with reduction="none" (--reduction none)',
-        (_row_losses, lambda batch: _row_losses(batch)[:, None], lambda batch: -batch.target * _log_probs(batch)),
+        (_row_losses, lambda batch: _row_losses(batch)[:, None], lambda batch: -batch.target * batch.log_probs),
         reductions=("sum", "mean"),
     ),
     Cause(
         "not summed over the classes",
         "The result is −y log p, a number for every entry; the loss of a row is their sum over the classes.",
         _SUM_LINE,
-        (lambda batch: -batch.target * _log_probs(batch),),
+        (lambda batch: -batch.target * batch.log_probs,),
         reductions=("none",),
     ),
     Cause(
@@ -289,5 +272,9 @@ CROSS_ENTROPY = (
         (lambda batch: np.squeeze(_row_losses(batch)),),
         reductions=("none",),
     ),
-    *_loss_probability_causes(),
+    *log_probability_causes(
+        formulas.cross_entropy,
+        lambda batch: formulas.cross_entropy(sg.softmax(batch.probs), batch),
+        lambda shift: (_without_maximum(shift), _log_of_quotient(shift)),
+    ),
 )

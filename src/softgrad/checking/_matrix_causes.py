@@ -9,7 +9,7 @@ import numpy as np
 
 import softgrad as sg
 from softgrad.checking import _probability_formulas as formulas
-from softgrad.checking._cause import Cause, Formula, code, divided_by_batch_size, summed_over_batch
+from softgrad.checking._cause import DENSE, Cause, Formula, code, summed_over_batch
 from softgrad.checking._probability_causes import probability_causes
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from softgrad.checking._batches import Array, Batch
     from softgrad.checking._probability_causes import FormulaOfProbs
 
-_JACOBIAN_LINE = code("J = p[:, :, None] * np.eye(C) - p[:, :, None] * p[:, None, :]")
-_LOG_JACOBIAN_LINE = code("L = np.eye(C) - np.broadcast_to(p[:, None, :], (B, C, C))")
-_HESSIAN_LINE = f"{_JACOBIAN_LINE}\n{code('H = y.sum(axis=1)[:, None, None] * J')}"
+JACOBIAN_LINE = code("J = p[:, :, None] * np.eye(C) - p[:, :, None] * p[:, None, :]")
+LOG_JACOBIAN_LINE = code("L = np.eye(C) - np.broadcast_to(p[:, None, :], (B, C, C))")
+HESSIAN_LINE = f"{JACOBIAN_LINE}\n{code('H = y.sum(axis=1)[:, None, None] * J')}"
 
 
 def _blocks(matrices: Array) -> Array:
@@ -131,8 +131,8 @@ def _softmax_twice(formula: FormulaOfProbs) -> Formula:
     return lambda batch: formula(sg.softmax(batch.probs), batch) @ formulas.softmax_jacobian(batch.probs, batch)
 
 
-def _curvature_causes(weighted: FormulaOfProbs, symbol: str, line: str) -> tuple[Cause, ...]:
-    """Mistakes in Diag(p) − p pᵀ times a weight: the Jacobian of softmax, and the Hessian of the cross-entropy."""
+def _z_for_p(weighted: FormulaOfProbs, line: str) -> Cause:
+    """The logit for the second p of Diag(p) − p pᵀ, times a weight: in the Jacobian of softmax, or the Hessian."""
 
     def z_for_p(batch: Batch) -> Array:
         return weighted(formulas.diagonal_matrices(batch.probs * (1 - batch.logits)), batch)
@@ -140,50 +140,25 @@ def _curvature_causes(weighted: FormulaOfProbs, symbol: str, line: str) -> tuple
     def minus_outer(batch: Batch) -> Array:
         return weighted(-formulas.outer(batch.probs, batch.probs), batch)
 
-    return (
-        Cause(
-            "p(1 − z)",
-            "The diagonal is p(1 − z): the logit z stands where the probability p belongs.",
-            line,
-            (
-                lambda batch: formulas.diagonals(z_for_p(batch)),
-                z_for_p,
-                lambda batch: z_for_p(batch) + minus_outer(batch) * (1 - np.eye(batch.classes)),
-            ),
+    return Cause(
+        "p(1 − z)",
+        "The diagonal is p(1 − z): the logit z stands where the probability p belongs.",
+        line,
+        (
+            lambda batch: formulas.diagonals(z_for_p(batch)),
+            z_for_p,
+            lambda batch: z_for_p(batch) + minus_outer(batch) * (1 - np.eye(batch.classes)),
         ),
-        Cause(
-            "term on the diagonal forgotten",
-            f"The result is −{symbol}p pᵀ: the term p_j where j = k (Kronecker's delta) is missing.",
-            line,
-            (minus_outer,),
-        ),
-        Cause(
-            "identity in place of Diag(p)",
-            f"The result is {symbol}(I − p pᵀ); the diagonal matrix holds p, not ones.",
-            line,
-            (lambda batch: weighted(np.eye(batch.classes) - formulas.outer(batch.probs, batch.probs), batch),),
-        ),
-    )
-
-
-def _divided_by_batch_size(formula: FormulaOfProbs) -> Cause:
-    return divided_by_batch_size(
-        lambda batch: formula(batch.probs, batch),
-        "Every matrix is divided by B. The derivative of a row's output does not depend on the number of rows.",
-        "no mean over the batch",
     )
 
 
 SOFTMAX_JACOBIAN = (
-    *_matrix_causes(
-        formulas.softmax_jacobian, formulas.softmax_jacobian, _JACOBIAN_LINE, "∂p_j/∂z_k = p_j(δ_jk − p_k)"
-    ),
-    _divided_by_batch_size(formulas.softmax_jacobian),
-    *_curvature_causes(lambda matrices, batch: matrices, "", _JACOBIAN_LINE),
+    *_matrix_causes(formulas.softmax_jacobian, formulas.softmax_jacobian, JACOBIAN_LINE, "∂p_j/∂z_k = p_j(δ_jk − p_k)"),
+    _z_for_p(lambda matrices, batch: matrices, JACOBIAN_LINE),
     Cause(
         "p_j(1 − p_k) in every entry",
         "The formula of the diagonal is used for all entries. The 1 is Kronecker's delta, 0 where j ≠ k.",
-        _JACOBIAN_LINE,
+        JACOBIAN_LINE,
         (
             lambda batch: formulas.outer(batch.probs, 1 - batch.probs),
             lambda batch: formulas.outer(1 - batch.probs, batch.probs),
@@ -192,7 +167,7 @@ SOFTMAX_JACOBIAN = (
     Cause(
         "derivative of log-softmax",
         "The result is I − 1 pᵀ, the Jacobian of log-softmax; that of softmax has another factor p_j.",
-        f"multiply row j by p_j:\n{_JACOBIAN_LINE}",
+        f"multiply row j by p_j:\n{JACOBIAN_LINE}",
         (lambda batch: formulas.log_softmax_jacobian(batch.probs, batch),),
     ),
     *probability_causes(
@@ -208,53 +183,40 @@ SOFTMAX_JACOBIAN = (
 
 LOG_SOFTMAX_JACOBIAN = (
     *_matrix_causes(
-        formulas.log_softmax_jacobian, formulas.log_softmax_jacobian, _LOG_JACOBIAN_LINE, "∂log p_j/∂z_k = δ_jk − p_k"
+        formulas.log_softmax_jacobian, formulas.log_softmax_jacobian, LOG_JACOBIAN_LINE, "∂log p_j/∂z_k = δ_jk − p_k"
     ),
-    _divided_by_batch_size(formulas.log_softmax_jacobian),
     Cause(
         "log-softmax Jacobian transposed",
         "The result is I − p 1ᵀ. Entry [j, k] is ∂log p_j/∂z_k = δ_jk − p_k: p varies along the columns. "
         "(The Jacobian of softmax is symmetric and does not show this; this one is not.)",
-        _LOG_JACOBIAN_LINE,
+        LOG_JACOBIAN_LINE,
         (lambda batch: np.swapaxes(formulas.log_softmax_jacobian(batch.probs, batch), 1, 2),),
     ),
     Cause(
         "derivative of softmax",
         "The result is Diag(p) − p pᵀ, the Jacobian of softmax. Its row j divided by p_j is that of log-softmax.",
-        _LOG_JACOBIAN_LINE,
+        LOG_JACOBIAN_LINE,
         (lambda batch: formulas.softmax_jacobian(batch.probs, batch),),
     ),
     Cause(
         "derivative of the logarithm alone",
         "The result is 1/p on the diagonal, the gradient with respect to probabilities: the other factor of the chain "
         "rule, the Jacobian of softmax, is missing.",
-        _LOG_JACOBIAN_LINE,
+        LOG_JACOBIAN_LINE,
         (lambda batch: 1 / batch.probs, lambda batch: formulas.diagonal_matrices(1 / batch.probs)),
     ),
     Cause(
         "division by an underflowed probability",
         "The Jacobian of softmax is divided by p; where a probability is stored as 0, 0/0 is NaN. The quotient is "
         "δ_jk − p_k, without any division.",
-        _LOG_JACOBIAN_LINE,
+        LOG_JACOBIAN_LINE,
         (lambda batch: formulas.softmax_jacobian(batch.probs, batch) / batch.probs[:, :, None],),
-    ),
-    Cause(
-        "identity forgotten",
-        "The result is −1 pᵀ: the 1 where j = k (Kronecker's delta) is missing.",
-        _LOG_JACOBIAN_LINE,
-        (lambda batch: -formulas.outer(np.ones_like(batch.probs), batch.probs),),
     ),
     Cause(
         "1 − p_k in every entry",
         "The formula of the diagonal is used for all entries. The 1 is Kronecker's delta, 0 where j ≠ k.",
-        _LOG_JACOBIAN_LINE,
+        LOG_JACOBIAN_LINE,
         (lambda batch: 1 - formulas.outer(np.ones_like(batch.probs), batch.probs),),
-    ),
-    Cause(
-        "p pᵀ in place of 1 pᵀ",
-        "The result is I − p pᵀ; every row of the second matrix is p itself.",
-        _LOG_JACOBIAN_LINE,
-        (lambda batch: np.eye(batch.classes) - formulas.outer(batch.probs, batch.probs),),
     ),
     *probability_causes(
         formulas.log_softmax_jacobian,
@@ -266,7 +228,7 @@ LOG_SOFTMAX_JACOBIAN = (
 
 def _weighted(matrices: Array, batch: Batch) -> Array:
     """The weight of the target in the Hessian, times a matrix."""
-    return batch.row_weight * batch.mass[:, :, None] * matrices
+    return batch.row_weight * (batch.mass[:, :, None] * matrices + formulas.z_loss_hessian(batch))
 
 
 def _boosting_diagonal(batch: Batch) -> Array:
@@ -282,20 +244,20 @@ HESSIAN_UNWEIGHTED = Cause(
     "factor Σy forgotten",
     "The result is Diag(p) − p pᵀ, which is the Hessian where the target sums to one. Rows may sum to Σy ≠ 1, "
     "and the Hessian is Σy times as large.",
-    _HESSIAN_LINE,
+    HESSIAN_LINE,
     (lambda batch: batch.row_weight * formulas.softmax_jacobian(batch.probs, batch),),
-    targets=("probabilities",),
+    targets=DENSE,
 )
 
 CROSS_ENTROPY_HESSIAN = (
     *_matrix_causes(
-        formulas.cross_entropy_hessian, formulas.softmax_jacobian, _HESSIAN_LINE, "∂²ℓ/∂z_j∂z_k = Σy · p_j(δ_jk − p_k)"
+        formulas.cross_entropy_hessian, formulas.softmax_jacobian, HESSIAN_LINE, "∂²ℓ/∂z_j∂z_k = Σy · p_j(δ_jk − p_k)"
     ),
     Cause(
         "2p(1 − p) as the diagonal",
         "The diagonal is 2p(1 − p), which gradient-boosting libraries use as an upper bound on the whole matrix; the "
         "diagonal of the Hessian is p(1 − p).",
-        _HESSIAN_LINE,
+        HESSIAN_LINE,
         (
             _boosting_diagonal,
             lambda batch: formulas.diagonal_matrices(_boosting_diagonal(batch)),
@@ -309,7 +271,7 @@ CROSS_ENTROPY_HESSIAN = (
     Cause(
         "rows multiplied by the target",
         "Row j is multiplied by y_j. The weight of the whole matrix is the sum Σ_j y_j.",
-        _HESSIAN_LINE,
+        HESSIAN_LINE,
         (
             lambda batch: batch.row_weight * batch.target[:, :, None] * formulas.softmax_jacobian(batch.probs, batch),
             lambda batch: batch.row_weight * batch.target[:, None, :] * formulas.softmax_jacobian(batch.probs, batch),
@@ -319,20 +281,20 @@ CROSS_ENTROPY_HESSIAN = (
         "outer product of the gradient",
         "The result is g gᵀ with g = Σy p − y. Its average over labels drawn from p is the Hessian (the Fisher "
         "matrix); for given labels it is another matrix.",
-        _HESSIAN_LINE,
+        HESSIAN_LINE,
         (_outer_product_of_gradient,),
     ),
     Cause(
         "derivative with respect to probabilities",
         "The result is y/p² on the diagonal, the second derivative with respect to p. The chain rule through softmax "
         "is missing.",
-        _HESSIAN_LINE,
+        HESSIAN_LINE,
         (
             lambda batch: batch.row_weight * batch.target / batch.probs**2,
             lambda batch: batch.row_weight * formulas.diagonal_matrices(batch.target / batch.probs**2),
         ),
     ),
-    *_curvature_causes(_weighted, "Σy ", _HESSIAN_LINE),
+    _z_for_p(_weighted, HESSIAN_LINE),
     *probability_causes(
         formulas.cross_entropy_hessian,
         lambda batch: _weighted(_softmax_twice(formulas.softmax_jacobian)(batch), batch),

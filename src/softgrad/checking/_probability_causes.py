@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 import numpy as np
@@ -10,7 +11,7 @@ import softgrad as sg
 from softgrad.checking._cause import Cause, Formula, code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from softgrad.checking._batches import Array, Batch
 
@@ -127,6 +128,13 @@ def probability_causes(
             "eps",
         ),
         Cause(
+            "no maximum below zero subtracted",
+            "The maximum is taken over the logits and 0, as by a loop that starts at 0. Rows of very negative logits "
+            "underflow to zeros, and 0/0 is NaN.",
+            code("z - z.max(axis=1, keepdims=True)"),
+            of(lambda z: _quotient(np.exp(z - np.maximum(z.max(axis=1, keepdims=True), 0)), axis=1)),
+        ),
+        Cause(
             "logits clipped",
             "The logits are clipped to {parameter} in size before exp. That prevents overflow, but all logits beyond "
             "the limit become equal, and so do their probabilities.",
@@ -135,6 +143,28 @@ def probability_causes(
             parameter="limit",
         ),
     )
+
+
+# Shifts of the logits that do not keep exp from overflowing.
+_OVERFLOWS: dict[str, Callable[[Array], Array]] = {
+    "no maximum subtracted": lambda z: z,
+    "one maximum for the whole batch": lambda z: z - z.max(),
+}
+# Logarithms of negative logits are NaN, which fits nothing; log(exp(z)) is z: the log-sum-exp is missing.
+_INAPPLICABLE = ("logits used where probabilities are meant", "division by the sum forgotten")
+
+
+def log_probability_causes(
+    formula: FormulaOfProbs,
+    softmax_twice: Formula,
+    overflowing: Callable[[Callable[[Array], Array]], tuple[Formula, ...]],
+) -> Iterator[Cause]:
+    """The causes for a formula in log p, which may overflow without p: see `overflowing`, given a shift of z."""
+    for cause in probability_causes(formula, softmax_twice, logits_as_probs=()):
+        if shift := _OVERFLOWS.get(cause.name):
+            yield replace(cause, formulas=(*cause.formulas, *overflowing(shift)))
+        elif cause.name not in _INAPPLICABLE:
+            yield cause
 
 
 def _shifted_exp(z: Array) -> Array:

@@ -32,6 +32,12 @@ def softmax_vjp(p: Array, batch: Batch) -> Array:
     return jacobian_product(p, batch.upstream)
 
 
+def log_softmax(p: Array, batch: Batch) -> Array:
+    """The logarithms of the probabilities."""
+    log_p: Array = np.log(p)
+    return log_p
+
+
 def cross_entropy(p: Array, batch: Batch) -> Array:
     """−Σ_j y_j log p_j."""
     # A product 0 · log 0 would be NaN; a user who avoids it gets infinity for y > 0 only.
@@ -40,12 +46,41 @@ def cross_entropy(p: Array, batch: Batch) -> Array:
 
 def cross_entropy_grad(p: Array, batch: Batch) -> Array:
     """The difference p Σ_j y_j − y."""
-    return batch.row_weight * (p * batch.mass - batch.target)
+    return batch.row_weight * (p * batch.mass - batch.target + z_loss_grad(batch))
 
 
 def cross_entropy_hessian(p: Array, batch: Batch) -> Array:
     """(Σ_j y_j) (Diag(p) − p pᵀ)."""
-    return batch.row_weight * batch.mass[:, :, None] * softmax_jacobian(p, batch)
+    return batch.row_weight * (batch.mass[:, :, None] * softmax_jacobian(p, batch) + z_loss_hessian(batch))
+
+
+def cross_entropy_hvp(p: Array, batch: Batch) -> Array:
+    """(Σ_j y_j) p ∘ (v − pᵀv)."""
+    return batch.row_weight * (batch.mass * jacobian_product(p, batch.upstream) + z_loss_hvp(batch))
+
+
+def z_loss(batch: Batch) -> Array:
+    """ζ lse² of every row, zero where it is ignored."""
+    rows: Array = (batch.setting.spec.z_loss * batch.kept * batch.lse**2)[:, 0]
+    return rows
+
+
+def z_loss_grad(batch: Batch) -> Array:
+    """2ζ lse p."""
+    return 2 * batch.setting.spec.z_loss * batch.kept * batch.lse * batch.probs
+
+
+def z_loss_hessian(batch: Batch) -> Array:
+    """2ζ (lse (Diag(p) − p pᵀ) + p pᵀ)."""
+    p = batch.probs
+    matrices = batch.lse[:, :, None] * softmax_jacobian(p, batch) + outer(p, p)
+    return 2 * batch.setting.spec.z_loss * batch.kept[:, :, None] * matrices
+
+
+def z_loss_hvp(batch: Batch) -> Array:
+    """The product of that matrix with v."""
+    products: Array = np.einsum("bjk,bk->bj", z_loss_hessian(batch), batch.upstream)
+    return products
 
 
 def jacobian_product(p: Array, v: Array) -> Array:
@@ -54,8 +89,9 @@ def jacobian_product(p: Array, v: Array) -> Array:
 
 
 def reduced(rows: Array, batch: Batch) -> Array:
-    """The losses of the rows as one number, or as they are."""
-    return rows if batch.spec.reduction is Reduction.none else np.asarray(rows.sum() * batch.row_weight)
+    """The losses of the rows, with their z-loss, as one number or as they are."""
+    rows = rows + z_loss(batch)
+    return rows if batch.setting.spec.reduction is Reduction.none else np.asarray(rows.sum() * batch.row_weight)
 
 
 def diagonal_matrices(rows: Array) -> Array:

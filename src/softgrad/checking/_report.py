@@ -6,17 +6,18 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from softgrad.checking._reference import Kind
+    from softgrad.checking._reference import Kind, StageName
 
 Verdict = Literal["pass", "wrong: known cause", "wrong: unknown cause", "inconclusive"]
 PASS: Final = "pass"
 KNOWN: Final = "wrong: known cause"
 UNKNOWN: Final = "wrong: unknown cause"
 INCONCLUSIVE: Final = "inconclusive"
-StageName = Literal["shape and dtype", "value", "derivative", "large logits"]
 _WIDTH = 88
 
 
@@ -29,6 +30,16 @@ class Entry:
     got: float
     arguments: tuple[NDArray[Any], ...]
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A small input for which the function is wrong, with the results."""
+
+    arguments: tuple[NDArray[Any], ...]
+    names: tuple[str, ...]
+    expected: NDArray[np.float64]
+    received: NDArray[np.float64] | None  # None if the function raised an exception
 
 
 class Stage(NamedTuple):
@@ -58,6 +69,9 @@ class Report:
         The mistake, and why the result is wrong.
     advice : str
         The code to write instead.
+    example : Example or None
+        A small input for which the function is wrong, one row with three classes if possible: its arguments, the
+        expected and the received result.
     worst : Entry or None
         The entry with the largest error: its index, the expected and the received value, and the arguments of the call.
     violated_properties : tuple of str
@@ -81,6 +95,7 @@ class Report:
     cause: str | None = None
     explanation: str = ""
     advice: str = ""
+    example: Example | None = None
     worst: Entry | None = None
     violated_properties: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -111,7 +126,10 @@ class Report:
         """The rest of the report: headings with their texts; lines of code are indented."""
         parts = [("What happens", self.explanation)]
         parts.append(("What to do" if self.verdict == INCONCLUSIVE else "Write instead", self.advice))
-        if self.worst is not None:
+        if self.example is not None:
+            parts.append(("Example", _example_text(self.example)))
+        # A mistake without a name can be anywhere.
+        if self.worst is not None and (self.example is None or self.verdict != KNOWN):
             parts.append(("Worst entry", _entry_text(self.worst)))
         parts += [
             ("Violated properties", "\n".join(f"- {name}" for name in self.violated_properties)),
@@ -144,12 +162,27 @@ def _wrapped(line: str, width: int) -> list[str]:
     return textwrap.wrap(line, width, initial_indent="  ", subsequent_indent=hanging)
 
 
+def _example_text(example: Example) -> str:
+    """The arrays, each below its name where it is a matrix."""
+    received = "an exception" if example.received is None else example.received
+    arrays = dict(zip(example.names, example.arguments, strict=True))
+    width = max(map(len, (*arrays, "expected")))
+    lines = []
+    for name, value in (arrays | {"expected": example.expected, "received": received}).items():
+        text = str(value) if isinstance(value, str) else np.array2string(value, precision=6, suppress_small=True)
+        first, *others = text.splitlines()
+        lines.append(f"    {name:<{width}} = {first}")
+        lines += [f"    {'':<{width}}   {other}".rstrip() for other in others if other]
+    return "\n".join(lines)
+
+
 def _entry_text(entry: Entry) -> str:
     shape = entry.arguments[0].shape
     where = f"[{', '.join(map(str, entry.index))}] of the result for" if entry.index else "the loss for"
-    lines = [f"{where} z of shape {shape}:"]
-    lines += [f"    expected {entry.expected:.9g}", f"    got      {entry.got:.9g}"]
-    if entry.index:
+    lines = [f"{where} {entry.names[0]} of shape {shape}:"]
+    lines += [f"    expected {entry.expected:.9g}", f"    received {entry.got:.9g}"]
+    is_by_rows = len({len(argument) for argument in entry.arguments}) == 1
+    if entry.index and is_by_rows:
         lines.append(f"in row {entry.index[0]}, where")
         lines += [
             f"    {name} = {_row_text(a[entry.index[0]])}" for name, a in zip(entry.names, entry.arguments, strict=True)

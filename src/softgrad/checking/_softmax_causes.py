@@ -8,13 +8,15 @@ import numpy as np
 
 import softgrad as sg
 from softgrad.checking import _probability_formulas as formulas
-from softgrad.checking._cause import Cause, code, divided_by_batch_size, summed_over_batch, wrong_shape
-from softgrad.checking._probability_causes import probability_causes
+from softgrad.checking._cause import Cause, code, summed_over_batch, wrong_shape
+from softgrad.checking._probability_causes import log_probability_causes, probability_causes
 
 if TYPE_CHECKING:
     from softgrad.checking._batches import Array, Batch
 
-_VJP_LINE = code("p * (v - (p * v).sum(axis=1, keepdims=True))")
+LOG_LINES = code("d = z - z.max(axis=1, keepdims=True)", "log_p = d - np.log(np.exp(d).sum(axis=1, keepdims=True))")
+SOFTMAX_LINES = code("e = np.exp(z - z.max(axis=1, keepdims=True))", "p = e / e.sum(axis=1, keepdims=True)")
+VJP_LINE = code("p * (v - (p * v).sum(axis=1, keepdims=True))")
 
 
 def _vjp(batch: Batch) -> Array:
@@ -23,6 +25,11 @@ def _vjp(batch: Batch) -> Array:
 
 def _vjp_of_softmax_twice(batch: Batch) -> Array:
     return formulas.jacobian_product(batch.probs, formulas.jacobian_product(sg.softmax(batch.probs), batch.upstream))
+
+
+def _without_maximum(shifted: Array) -> Array:
+    log_p: Array = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return log_p
 
 
 SOFTMAX = (
@@ -35,7 +42,7 @@ SOFTMAX = (
     Cause(
         "argmax instead of softmax",
         "The largest logit gets 1 and all others 0: a hard choice, whose derivative is zero almost everywhere.",
-        code("e = np.exp(z - z.max(axis=1, keepdims=True))", "p = e / e.sum(axis=1, keepdims=True)"),
+        SOFTMAX_LINES,
         (
             lambda batch: np.eye(batch.classes)[batch.logits.argmax(axis=1)],
             lambda batch: batch.logits.argmax(axis=1).astype(np.float64),
@@ -64,32 +71,70 @@ SOFTMAX = (
     ),
 )
 
+LOG_SOFTMAX = (
+    Cause(
+        "softmax instead of log-softmax",
+        "The result is p, the probabilities; the logarithm is missing.",
+        LOG_LINES,
+        (lambda batch: batch.probs,),
+    ),
+    Cause(
+        "maximum in place of log-sum-exp",
+        "The result is z − max z; the logarithm of the sum of the exponentials is still to be subtracted.",
+        LOG_LINES,
+        (lambda batch: batch.logits - batch.logits.max(axis=1, keepdims=True),),
+    ),
+    Cause(
+        "log(p + eps)",
+        "A constant of {parameter} is added to p inside the logarithm: no result is below the logarithm of it.",
+        LOG_LINES,
+        parametric=(lambda batch, eps: np.log(batch.probs + eps),),
+        parameter="eps",
+    ),
+    Cause(
+        "probabilities clipped before the logarithm",
+        "p is clipped at {parameter} before the logarithm: no result is below the logarithm of it.",
+        LOG_LINES,
+        parametric=(
+            lambda batch, eps: np.log(np.maximum(batch.probs, eps)),
+            lambda batch, eps: np.log(np.clip(batch.probs, eps, 1 - eps)),
+        ),
+        parameter="eps",
+    ),
+    Cause(
+        "logarithm of an underflowed probability",
+        "The softmax is right, but probabilities below 1e-308 are stored as 0, and log 0 is −inf. The exact logarithm "
+        "is finite, and about as large as the logits.",
+        LOG_LINES,
+        (lambda batch: np.log(batch.probs),),
+    ),
+    Cause(
+        "logarithm to another base",
+        "The logarithm is to base 2 (bits) or 10; log-softmax is in nats.",
+        "np.log, the natural logarithm",
+        (lambda batch: batch.log_probs / np.log(2), lambda batch: batch.log_probs / np.log(10)),
+    ),
+    wrong_shape(lambda batch: batch.log_probs),
+    *log_probability_causes(
+        formulas.log_softmax,
+        lambda batch: formulas.log_softmax(sg.softmax(batch.probs), batch),
+        lambda shift: (lambda batch: _without_maximum(shift(batch.logits)),),
+    ),
+)
+
 SOFTMAX_VJP = (
     Cause(
         "elementwise product where a VJP is needed",
         "The result is v p(1 − p): the upstream gradient times the diagonal of the Jacobian. The product with the "
         "whole Jacobian is needed, because every logit of a row depends on all v_j.",
-        _VJP_LINE,
+        VJP_LINE,
         (lambda batch: batch.upstream * batch.probs * (1 - batch.probs),),
     ),
     Cause(
-        "term p(pᵀv) forgotten",
-        "The result is p∘v; the part of the Jacobian that couples the classes, −p pᵀ, is missing.",
-        _VJP_LINE,
-        (lambda batch: batch.probs * batch.upstream,),
-    ),
-    Cause(
-        "factor p forgotten",
-        "The result is v − pᵀv; every entry is still to be multiplied by its p.",
-        _VJP_LINE,
-        (lambda batch: batch.upstream - formulas.dot(batch.probs, batch.upstream),),
-    ),
-    Cause(
         "wrong sign off the diagonal",
-        "The Jacobian used has +p_j p_k off its diagonal (or the result is p∘(v + pᵀv)); the sign is minus.",
-        _VJP_LINE,
+        "The Jacobian used has +p_j p_k off its diagonal; the sign is minus.",
+        VJP_LINE,
         (
-            lambda batch: batch.probs * (batch.upstream + formulas.dot(batch.probs, batch.upstream)),
             lambda batch: (
                 batch.probs * (batch.upstream + formulas.dot(batch.probs, batch.upstream))
                 - 2 * batch.upstream * batch.probs**2
@@ -97,34 +142,21 @@ SOFTMAX_VJP = (
         ),
     ),
     Cause(
-        "pᵀv summed over the wrong axis",
-        "The sum Σ_j p_j v_j runs over the batch, or over everything (a sum without an axis), instead of over the "
-        "classes of each row.",
-        _VJP_LINE,
-        (
-            lambda batch: batch.probs * (batch.upstream - (batch.probs * batch.upstream).sum()),
-            lambda batch: batch.probs * (batch.upstream - (batch.probs * batch.upstream).sum(axis=0)),
-        ),
-    ),
-    Cause(
-        "sum or mean of v in place of pᵀv",
-        "The result is p∘(v − Σv) or p∘(v − mean v); the mean to subtract is weighted by p.",
-        _VJP_LINE,
-        (
-            lambda batch: batch.probs * (batch.upstream - batch.upstream.sum(axis=1, keepdims=True)),
-            lambda batch: batch.probs * (batch.upstream - batch.upstream.mean(axis=1, keepdims=True)),
-        ),
+        "upstream gradient returned unchanged",
+        "The result is v itself: the Jacobian of softmax is taken as the identity.",
+        VJP_LINE,
+        (lambda batch: batch.upstream,),
     ),
     Cause(
         "VJP of log-softmax",
         "The result is v − p Σv, which is the product for log-softmax.",
-        _VJP_LINE,
+        VJP_LINE,
         (lambda batch: batch.upstream - batch.probs * batch.upstream.sum(axis=1, keepdims=True),),
     ),
     Cause(
         "upstream gradient ignored",
         "The result does not depend on v: it is the Jacobian, or its diagonal p(1 − p).",
-        _VJP_LINE,
+        VJP_LINE,
         (
             lambda batch: batch.probs * (1 - batch.probs),
             lambda batch: formulas.softmax_jacobian(batch.probs, batch),
@@ -133,21 +165,18 @@ SOFTMAX_VJP = (
     Cause(
         "matrix instead of product",
         "The entries of the Jacobian are multiplied by v but not summed: the result is a matrix for each row.",
-        code('np.einsum("bj,bjk->bk", v, J)') + f"\nor without the matrix:\n{_VJP_LINE}",
+        code('np.einsum("bj,bjk->bk", v, J)') + f"\nor without the matrix:\n{VJP_LINE}",
         (
             lambda batch: batch.upstream[:, :, None] * formulas.softmax_jacobian(batch.probs, batch),
             lambda batch: batch.upstream[:, None, :] * formulas.softmax_jacobian(batch.probs, batch),
         ),
     ),
-    summed_over_batch(_vjp, "The products of all rows are summed; expected one for each row.", _VJP_LINE),
-    divided_by_batch_size(
-        _vjp, "Every entry is divided by B. A mean over the batch is part of the loss, and v contains it.", _VJP_LINE
-    ),
+    summed_over_batch(_vjp, "The products of all rows are summed; expected one for each row.", VJP_LINE),
     Cause(
         "p(1 − z)",
         "The result is v p(1 − z): the logit z stands where the probability p belongs, and only the diagonal of the "
         "Jacobian is used.",
-        _VJP_LINE,
+        VJP_LINE,
         (lambda batch: batch.upstream * batch.probs * (1 - batch.logits),),
     ),
     wrong_shape(_vjp),

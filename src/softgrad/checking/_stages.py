@@ -13,6 +13,8 @@ from softgrad.checking._batches import large_batches, moderate_batches
 from softgrad.checking._comparison import DOUBLE, SINGLE, Comparison, error_pattern, relative_error
 from softgrad.checking._diagnosis import diagnose
 from softgrad.checking._report import INCONCLUSIVE, KNOWN, PASS, UNKNOWN, Report, Stage
+from softgrad.checking._single_mode import with_single_mode
+from softgrad.checking._smallest_example import smallest_example
 from softgrad.checking._user_function import InvalidResultError, Output, Returned
 
 if TYPE_CHECKING:
@@ -21,21 +23,31 @@ if TYPE_CHECKING:
     from softgrad.checking._batches import Array, Batch
     from softgrad.checking._comparison import Tolerance
     from softgrad.checking._diagnosis import Diagnosis
-    from softgrad.checking._report import StageName, Verdict
+    from softgrad.checking._reference import StageName
+    from softgrad.checking._report import Verdict
+    from softgrad.checking._setting import Setting
     from softgrad.checking._user_function import UserFunction
 
 SHAPE: Final = "shape and dtype"
 LARGE: Final = "large logits"
 # Changes no float32 number, and every float64 one but 0.
 _NUDGE = 1 + 2.0**-30
+_LETTERS = {"dx": "(B, D)", "dW": "(C, D)", "dbias": "(C,)"}
+_LETTERS_BY_AXES = {True: ("()", "(B,)", "(B, C)", "(B, C, C)"), False: ("()", "(C,)", "(C, C)")}
 
 
 @np.errstate(all="ignore")  # large logits are meant to overflow; the results show it
 def run_stages(function: UserFunction) -> Report:
     """Check a function in stages: shape and dtype, value, derivative, large logits."""
-    names: list[StageName] = [SHAPE, function.reference.stage, LARGE]
+    return with_single_mode(_run(function), function)
+
+
+def _run(function: UserFunction) -> Report:
+    names: list[StageName] = [SHAPE, function.reference.stage]
+    if large_batches(function.setting):
+        names.append(LARGE)
     try:
-        calls = [(batch, function.call_or_explain(batch)) for batch in moderate_batches(function.target, function.spec)]
+        calls = [(batch, function.call_or_explain(batch)) for batch in moderate_batches(function.setting)]
         batch, first = calls[0]
         _require_same(first, function.call_or_explain(batch))
         tolerance = _tolerance(function, batch, first)
@@ -61,7 +73,8 @@ def _check_numbers(
     imprecise: Comparison | None = None
     largest_error = 0.0
     stages: list[tuple[StageName, Output, list[Comparison]]] = [(o.reference.stage, o, c) for o, c in moderate]
-    stages += [(LARGE, o, c) for o, c in moderate]
+    if LARGE in names:
+        stages += [(LARGE, o, c) for o, c in moderate]
     for stage, output, comparisons in stages:
         if stage == LARGE:
             try:
@@ -83,11 +96,7 @@ def _check_numbers(
 
 
 def _require_same(first: Returned, again: Returned) -> None:
-    one, other = first.result, again.result
-    same = one.shape == other.shape and (
-        np.array_equal(one, other, equal_nan=True) or relative_error(other, one, 1.0) <= SINGLE.moderate
-    )
-    if not same:
+    if not all(map(_are_same, first.results, again.results)):
         raise InvalidResultError(
             None,
             "The function returns two different results for the same input: it is random, or it keeps state between "
@@ -96,27 +105,34 @@ def _require_same(first: Returned, again: Returned) -> None:
         )
 
 
+def _are_same(one: Array, other: Array) -> bool:
+    return one.shape == other.shape and (
+        np.array_equal(one, other, equal_nan=True) or relative_error(other, one, 1.0) <= SINGLE.moderate
+    )
+
+
 def _tolerance(function: UserFunction, batch: Batch, first: Returned) -> Tolerance:
     """Float32's if the function computes in float32, whatever dtype it returns: a tiny change of the input is lost."""
     if first.is_single:
         return SINGLE
     try:
-        nudged = function.call(replace(batch, logits=batch.logits * _NUDGE))
+        nudged = function.call(batch.scaled(_NUDGE))
     except Exception:  # judged by its results for the batches themselves
         return DOUBLE
-    return SINGLE if np.array_equal(nudged.result, first.result) else DOUBLE
+    return SINGLE if all(map(np.array_equal, nudged.results, first.results)) else DOUBLE
 
 
 def _outputs(function: UserFunction, first: Returned) -> list[Output]:
-    result = Output(function, function.reference, is_loss=False)
+    parts = function.reference.parts or (function.reference,)
+    results = [Output(function, part, position) for position, part in enumerate(parts)]
     if first.loss is None or function.reference.loss is None:
-        return [result]
-    return [Output(function, function.reference.loss, is_loss=True), result]
+        return results
+    return [Output(function, function.reference.loss, None), *results]
 
 
 def _compare_large(output: Output, tolerance: Tolerance) -> list[Comparison]:
     comparisons = []
-    for batch in large_batches(output.function.target, output.function.spec):
+    for batch in large_batches(output.function.setting):
         array: Array | None = None
         raised = ""
         try:
@@ -156,14 +172,17 @@ def _report_on_shape(output: Output, comparisons: list[Comparison], names: list[
     if wrong is None or wrong.returned is None:
         return None
     states, expected = _states(names, SHAPE), wrong.expected
-    letters = ("()", "(B,)", "(B, C)", "(B, C, C)")[expected.ndim]
+    is_batch = output.function.setting.batched
+    received, exact = (array.shape if is_batch else array.shape[1:] for array in (wrong.returned, expected))
+    given = output.reference.inputs(wrong.batch)[0].shape
+    letters = _LETTERS.get(output.noun) or _LETTERS_BY_AXES[is_batch][len(exact)]
     text = (
-        f"The {output.noun} for z of shape {wrong.batch.logits.shape} has shape {wrong.returned.shape}; "
-        f"expected {expected.shape}, that is {letters if expected.ndim else 'one number'}."
+        f"The {output.noun} for {output.function.names[0]} of shape {given if is_batch else given[1:]} has shape "
+        f"{received}; expected {exact}, that is {letters if exact else 'one number'}."
     )
     if diagnoses := diagnose(output, comparisons):
-        return _with_diagnoses(_report(output.function, KNOWN, states, notes=(text,)), diagnoses, output.function)
-    advice = f"return an array of shape {letters}" if expected.ndim else "return one number, not an array"
+        return _with_diagnoses(_report(output.function, KNOWN, states, notes=(text,)), diagnoses, output)
+    advice = f"return an array of shape {letters}" if exact else "return one number, not an array"
     return _report(output.function, UNKNOWN, states, explanation=text, advice=advice)
 
 
@@ -182,10 +201,11 @@ def _report_on_numbers(
         _states(names, stage),
         explanation=_unknown(output, comparisons, worst, stage),
         worst=worst.worst_entry(),
+        example=smallest_example(output, comparisons[0].tolerance),
         violated_properties=() if stage == LARGE else _violated_properties(output, comparisons[0]),
         notes=() if diagnoses else error_pattern(comparisons),
     )
-    return _with_diagnoses(report, diagnoses, output.function) if diagnoses else report
+    return _with_diagnoses(report, diagnoses, output) if diagnoses else report
 
 
 def _unknown(output: Output, comparisons: list[Comparison], worst: Comparison, stage: StageName) -> str:
@@ -214,14 +234,20 @@ def _violated_properties(output: Output, first: Comparison) -> tuple[str, ...]:
         return ()
 
 
-def _with_diagnoses(report: Report, diagnoses: Sequence[Diagnosis], function: UserFunction) -> Report:
+def _with_diagnoses(report: Report, diagnoses: Sequence[Diagnosis], output: Output) -> Report:
     """Add the mistake that explains the results, or the list of those that do."""
+    setting = output.function.setting
     if len(diagnoses) == 1:
         name, explanation, advice = diagnoses[0]
-        if function.target == "index" and re.search(r"\by\b", advice):
+        if output.function.reference.parts:
+            name = f"{output.noun}: {name}"
+        if setting.target == "index" and re.search(r"\by\b", advice):
             advice += "\nwith the target one-hot: y = np.eye(z.shape[1])[target]"
-        if function.spec.reduction is Reduction.mean and "len(z)" not in advice:
-            advice += "\nand divide the whole by len(z), for the mean"
+        if setting.spec.reduction is Reduction.mean and "len(z)" not in advice:
+            divisor = "the summed weights of the labels that count" if _has_weights(setting) else "len(z)"
+            advice += f"\nand divide the whole by {divisor}, for the mean"
+        if not setting.batched and "axis=1" in advice:
+            advice += "\nfor one vector: without axis=1, keepdims=True and the axis of the rows"
         return replace(report, verdict=KNOWN, cause=name, explanation=explanation, advice=advice)
     listing = ", or ".join(f'"{diagnosis.name}"' for diagnosis in diagnoses)
     return replace(
@@ -230,6 +256,10 @@ def _with_diagnoses(report: Report, diagnoses: Sequence[Diagnosis], function: Us
         explanation=f"The result is wrong, and more than one mistake gives exactly these numbers: {listing}.",
         advice="\n".join(dict.fromkeys(diagnosis.advice for diagnosis in diagnoses)),
     )
+
+
+def _has_weights(setting: Setting) -> bool:
+    return setting.target == "index" and (setting.class_weight is not None or setting.spec.ignore_index is not None)
 
 
 def _report_on_precision(function: UserFunction, imprecise: Comparison, names: list[StageName]) -> Report:
@@ -251,10 +281,9 @@ def _report_on_precision(function: UserFunction, imprecise: Comparison, names: l
 def _report_on_success(
     function: UserFunction, names: list[StageName], largest_error: float, *, is_single: bool
 ) -> Report:
-    batches = sum(len(make(function.target, function.spec)) for make in (moderate_batches, large_batches))
-    notes = [
-        f"{batches} batches, logits up to ±1000; largest error {largest_error:.1e} times the magnitude of the terms"
-    ]
+    batches = sum(len(make(function.setting)) for make in (moderate_batches, large_batches))
+    logits = "logits up to ±1000" if LARGE in names else "moderate probabilities"
+    notes = [f"{batches} batches, {logits}; largest error {largest_error:.1e} times the magnitude of the terms"]
     if is_single:
         notes.append(
             "the function computes in float32, so errors below "

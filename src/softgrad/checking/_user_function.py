@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,16 +13,16 @@ import numpy as np
 from softgrad._loss_spec import Reduction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from softgrad._loss_spec import LossSpec
-    from softgrad.checking._batches import Array, Batch, Target
+    from softgrad.checking._batches import Array, Batch
     from softgrad.checking._reference import Reference
+    from softgrad.checking._setting import Setting
 
 # One row of each argument, in advice.
-_ROW = {"z": "row", "target": "t", "v": "u"}
+_ROW = {"z": "row", "p": "row", "target": "t", "v": "u"}
 
 
 class InvalidResultError(Exception):
@@ -32,9 +34,9 @@ class InvalidResultError(Exception):
 
 
 class Returned(NamedTuple):
-    """The result of a call in float64, and the loss if they were returned as a pair (loss, result)."""
+    """The results of a call in float64, and the loss if it was returned before them."""
 
-    result: Array
+    results: tuple[Array, ...]
     loss: Array | None
     is_single: bool
 
@@ -45,26 +47,53 @@ class UserFunction(NamedTuple):
     fn: Callable[..., object]
     name: str
     reference: Reference
-    target: Target
-    spec: LossSpec
+    setting: Setting
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the arguments, in reports."""
+        return self.reference.names(self.setting)
+
+    def of_one_vector(self) -> UserFunction:
+        """The function as one that takes a vector."""
+        spec = replace(self.setting.spec, reduction=Reduction.none)
+        return self._replace(setting=replace(self.setting, spec=spec, batched=False))
 
     def call(self, batch: Batch) -> Returned:
         """Call fn on copies of its arguments; its exceptions propagate."""
         inputs = self.reference.inputs(batch)
-        value = self.fn(*inputs)
-        for name, array in zip(self.reference.arguments, inputs, strict=True):
-            if not np.array_equal(array, batch.argument(name)):
+        if self.setting.batched:
+            returned = self._converted(self.fn(*inputs))
+        else:
+            rows = zip(*inputs, strict=True)
+            returned = _stacked_rows([self._converted(self.fn(*row)) for row in rows])
+        for name, array, kept in zip(self.names, inputs, self.reference.inputs(batch), strict=True):
+            if not np.array_equal(array, kept):
                 raise InvalidResultError(
                     "input changed in place",
                     f"The function writes into its argument {name}. The caller's array is changed, and the next step "
                     "computes with wrong numbers.",
                     "z = z - z.max(axis=1, keepdims=True) makes a new array; z -= ... changes the caller's",
                 )
+        return returned
+
+    def _converted(self, value: Any) -> Returned:
         loss = None
         if self.reference.loss is not None and isinstance(value, tuple) and len(value) == 2:
             loss, value = _as_array(value[0]).astype(np.float64), value[1]
-        array = _as_array(value)
-        return Returned(array.astype(np.float64), loss, array.dtype == np.float32)
+        arrays = [_as_array(part) for part in self._parts(value)]
+        is_single = all(array.dtype == np.float32 for array in arrays)
+        return Returned(tuple(array.astype(np.float64) for array in arrays), loss, is_single)
+
+    def _parts(self, value: Any) -> Sequence[Any]:
+        stages = [part.stage for part in self.reference.parts]
+        if not stages:
+            return (value,)
+        if isinstance(value, tuple | list) and len(value) == len(stages):
+            return value
+        received = f"{len(value)} results" if isinstance(value, tuple | list) else f"a {type(value).__name__}"
+        expected = f"({', '.join(stages)})"
+        raise InvalidResultError(None, f"The function returned {received}; expected {expected}.", f"return {expected}")
 
     def call_or_explain(self, batch: Batch) -> Returned:
         """Call fn; an exception that it raises becomes an explanation."""
@@ -73,23 +102,25 @@ class UserFunction(NamedTuple):
         except InvalidResultError:
             raise
         except Exception as error:  # the user's function may raise anything
-            raise _explained(error, self.reference, batch) from None
+            raise _explained(error, self, batch) from None
 
 
 class Output(NamedTuple):
-    """An output of the user's function: the result, or the loss that it returns with it."""
+    """An output of the user's function: a result, or the loss that it returns before it."""
 
     function: UserFunction
     reference: Reference
-    is_loss: bool
+    position: int | None  # of the result; None for the loss
 
     @property
     def noun(self) -> str:
-        return "loss" if self.is_loss else "result"
+        if self.position is None:
+            return "loss"
+        return self.reference.stage if self.function.reference.parts else "result"
 
     def of(self, returned: Returned) -> Array:
-        if not self.is_loss:
-            return returned.result
+        if self.position is not None:
+            return returned.results[self.position]
         if returned.loss is None:
             raise InvalidResultError(
                 None,
@@ -100,6 +131,21 @@ class Output(NamedTuple):
 
     def at(self, batch: Batch) -> Array:
         return self.of(self.function.call(batch))
+
+
+def _stacked_rows(rows: list[Returned]) -> Returned:
+    """The results for single vectors as those of a batch."""
+    try:
+        results = tuple(np.stack(arrays) for arrays in zip(*(row.results for row in rows), strict=True))
+        losses = [row.loss for row in rows if row.loss is not None]
+        loss = np.stack(losses) if losses else None
+    except ValueError:
+        raise InvalidResultError(
+            None,
+            "The function returns arrays of different shapes for vectors of the same length.",
+            "return the same shape for all inputs",
+        ) from None
+    return Returned(results, loss, all(row.is_single for row in rows))
 
 
 def _as_array(value: Any) -> NDArray[Any]:
@@ -175,40 +221,58 @@ def _half_precision(dtype: str) -> InvalidResultError:
     )
 
 
-def _explained(error: Exception, reference: Reference, batch: Batch) -> InvalidResultError:
+def _explained(error: Exception, function: UserFunction, batch: Batch) -> InvalidResultError:
     """Explain an exception that the function raised: its place, and the likely reason."""
     package = str(Path(__file__).parent)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(package)]
     where = f" (line {frames[0].lineno} of {frames[0].filename})" if frames else ""
     text = f"{type(error).__name__}: {error}".strip().rstrip(":")
-    return InvalidResultError(None, f"The function raised {text}{where}.", _hint(str(error), reference, batch))
+    return InvalidResultError(None, f"The function raised {text}{where}.", _hint(str(error), function, batch))
 
 
-def _hint(message: str, reference: Reference, batch: Batch) -> str:
-    names = ", ".join(reference.arguments)
+def _hint(message: str, function: UserFunction, batch: Batch) -> str:
+    names = ", ".join(function.names)
     if "argument" in message and "positional" in message:
         return f"it is called as fn({names}); wrap it: lambda {names}: ..."
-    if any(word in message for word in ("ndarray", "Tensor", "tensor", "'numpy.")):
-        converted = ", ".join(f"torch.from_numpy({name})" for name in reference.arguments)
+    # Tensors' functions name the type; tensors' methods are missing from arrays. A number of NumPy is no such sign.
+    if "ensor" in message or "'numpy.ndarray' object has no attribute" in message:
+        converted = ", ".join(f"torch.from_numpy({name})" for name in function.names)
         return f"it is given NumPy arrays; wrap it: lambda {names}: fn({converted})"
-    if batch.labels is not None and ("broadcast" in message or "shape" in message):
-        return "target holds class indices of shape (B,): make it one-hot with np.eye(z.shape[1])[target]"
-    if "target" in reference.arguments and batch.labels is None and "ind" in message:
+    if batch.is_index and ("broadcast" in message or "shape" in message):
+        return (
+            "target holds class indices of shape (B,): make it one-hot with np.eye(z.shape[1])[target]\n"
+            "an axis lost in a sum or maximum is kept with keepdims=True"
+        )
+    if shape := _shape_without_axis(message):
+        lost = f"an array of shape {shape} has lost an axis in a sum or maximum: keep it with keepdims=True"
+        return f"{lost}\n{_one_row_at_a_time(function, batch)}"
+    if "target" in function.reference.arguments and not batch.is_index and "ind" in message:
         return (
             "target holds rows of class weights, shape (B, C); "
             'for integer labels check with target="index" (--target index)'
         )
-    shapes = ", ".join(f"{name} of shape {batch.argument(name).shape}" for name in reference.arguments)
-    return (
-        f"call it on the same input to see why: {shapes}, in float64\n"
-        f"a function of a single row needs a loop over the rows:\n    {_row_by_row(reference, batch)}"
-    )
+    inputs = function.reference.inputs(batch)
+    shapes = ", ".join(f"{name} of shape {array.shape}" for name, array in zip(function.names, inputs, strict=True))
+    return f"call it on the same input to see why: {shapes}, in float64\n{_one_row_at_a_time(function, batch)}"
 
 
-def _row_by_row(reference: Reference, batch: Batch) -> str:
-    names = reference.arguments
+def _shape_without_axis(message: str) -> str | None:
+    """The shape (B,) in NumPy's message on operands of shapes (B, C) and (B,)."""
+    found = re.search(r"could not be broadcast.* \((\d+),(\d+)\) \((\d+),\)", message)
+    return f"({found[3]},)" if found and found[1] == found[3] else None
+
+
+def _one_row_at_a_time(function: UserFunction, batch: Batch) -> str:
+    """How to check a function of a single row; nothing where that is not the reason."""
+    if not function.setting.batched or function.setting.has_head:
+        return ""
+    return f"a function of a single row needs a loop over the rows:\n    {_row_by_row(function, batch)}"
+
+
+def _row_by_row(function: UserFunction, batch: Batch) -> str:
+    names = function.names
     rows = ", ".join(_ROW[name] for name in names)
     arrays = f"zip({', '.join(names)})" if len(names) > 1 else names[0]
     calls = f"fn({rows}) for {rows} in {arrays}"
-    whole = f"np.stack([{calls}])" if reference.exact(batch).ndim else f"sum({calls})"
-    return f"{whole} / len(z)" if batch.spec.reduction is Reduction.mean else whole
+    whole = f"np.stack([{calls}])" if function.reference.exact(batch).ndim else f"sum({calls})"
+    return f"{whole} / len({names[0]})" if batch.setting.spec.reduction is Reduction.mean else whole

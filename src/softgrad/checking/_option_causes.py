@@ -1,0 +1,85 @@
+"""Mistakes in the options of the loss: an option left out, or computed in another way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from softgrad.checking._cause import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from softgrad.checking._batches import Batch
+    from softgrad.checking._cause import Formula
+    from softgrad.checking._setting import Setting
+
+
+def option_causes(exact: Formula, setting: Setting) -> Iterator[Cause]:
+    """The mistakes in the options that a setting has."""
+    spec = setting.spec
+
+    def with_options(**options: Any) -> Formula:
+        changed = replace(setting, spec=replace(spec, **options))
+        return lambda batch: exact(replace(batch, setting=changed))
+
+    if spec.label_smoothing:
+        yield Cause(
+            "label smoothing forgotten",
+            "The result is that without label smoothing.",
+            "y = (1 - eps) * y + eps / C",
+            (with_options(label_smoothing=0.0),),
+        )
+        yield Cause(
+            "label smoothing over the other classes",
+            "The target class keeps 1 − ε, and the others share ε. The smoothed target is (1 − ε) y + ε/C: the target "
+            "class has its share too.",
+            "y = (1 - eps) * y + eps / C",
+            (lambda batch: with_options(label_smoothing=_shared_by_others(batch))(batch),),
+        )
+    if spec.z_loss:
+        yield Cause(
+            "z-loss forgotten",
+            "The result is that without the z-loss ζ lse².",
+            "add z_loss * lse**2 to the loss of every row: 2 * z_loss * lse * p to its gradient",
+            (with_options(z_loss=0.0),),
+        )
+        for name, factor in (("half", 0.5), ("twice", 2.0)):
+            yield Cause(
+                f"z-loss {name} as large",
+                f"The part of the z-loss is {name} as large as that of ζ lse².",
+                "add z_loss * lse**2 to the loss of every row: 2 * z_loss * lse * p to its gradient",
+                (with_options(z_loss=factor * spec.z_loss),),
+            )
+    if setting.class_weight is not None:
+        unweighted = replace(setting, class_weight=None)
+        yield Cause(
+            "class weights forgotten",
+            "The result is that without class weights.",
+            "y = w * y",
+            (lambda batch: exact(replace(batch, setting=unweighted)),),
+        )
+    if spec.ignore_index is not None:
+        yield Cause(
+            "ignored rows counted",
+            "Rows whose label is ignore_index are not left out: the label counts as a class.",
+            "losses[target == ignore_index] = 0, and the same for the gradient",
+            (
+                lambda batch: exact(_without_ignored_rows(batch)),
+                lambda batch: exact(_without_ignored_rows(batch)) * _ratio_of_weights(batch),
+            ),
+        )
+
+
+def _shared_by_others(batch: Batch) -> float:
+    return min(1.0, batch.setting.spec.label_smoothing * batch.classes / (batch.classes - 1))
+
+
+def _without_ignored_rows(batch: Batch) -> Batch:
+    """The batch where the label that is to be ignored is an index like the others, from the end if it is negative."""
+    setting = replace(batch.setting, spec=replace(batch.setting.spec, ignore_index=None))
+    return replace(batch, setting=setting, given=batch.given % batch.classes)
+
+
+def _ratio_of_weights(batch: Batch) -> float:
+    return batch.row_weight / _without_ignored_rows(batch).row_weight
