@@ -11,7 +11,7 @@ import pytest
 import softgrad.cli
 from softgrad import checking
 from softgrad._loss_spec import ReductionName
-from softgrad.checking._batches import Target
+from softgrad.checking._setting import Target
 from softgrad.cli._commands import _check
 
 MODULE = """
@@ -59,6 +59,21 @@ def leaving_at_large_logits(z):
 def row_gradient(z, y):
     assert z.ndim == 1, "one row, please"
     return softmax(z[None])[0] * y.sum() - y
+
+
+def vector_jacobian(z):
+    p = np.exp(z - z.max())
+    p /= p.sum()
+    return np.diag(p) - np.outer(p, p)
+
+
+def gradient_in_p(p, y):
+    return p - y
+
+
+def smoothed(z, labels):
+    y = 0.9 * np.eye(z.shape[1])[labels] + 0.1 / z.shape[1]
+    return softmax(z) - y
 
 
 WIDTH = 3
@@ -120,6 +135,42 @@ def test_options_reach_the_check(run, folder):
     assert "A constant of 1e-09" in out
     _, out, _ = run(place, "--kind", "cross-entropy", "--target", "index")
     assert "log(p + eps); and mean instead of sum" in out
+
+
+@pytest.mark.parametrize(
+    "function, kind, options",
+    [
+        ("vector_jacobian", "softmax-jacobian", "--single"),
+        ("gradient_in_p", "cross-entropy-grad", "--from-probabilities --target one-hot"),
+        ("my_backward", "cross-entropy-grad", "--target one-hot"),
+        ("my_backward", "cross-entropy-grad", "--target probabilities"),
+        ("smoothed", "cross-entropy-grad", "--target index --label-smoothing 0.1"),
+    ],
+)
+def test_a_function_is_right_with_its_options_and_not_without(run, folder, function, kind, options):
+    place = f"my.module.py:{function}"
+    code, out, err = run(place, "--kind", kind, *options.split())
+    assert (code, err) == (0, ""), out
+    code, out, _ = run(place, "--kind", kind)
+    assert code == 1
+    if function == "vector_jacobian":
+        assert "for one vector the function is right: check it with batched=False (--single)" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    "option, cause",
+    [
+        ("--weight 1,2,0.5", "class weights forgotten"),
+        ("--ignore-index 1", "ignored rows counted"),
+        ("--z-loss 0.01", "z-loss forgotten"),
+        ("--label-smoothing 0.2", "label smoothing forgotten"),
+    ],
+)
+def test_an_option_of_the_loss_that_is_left_out_is_named(run, folder, option, cause):
+    (folder / "plain.py").write_text(f"{MODULE}\ndef g(z, t):\n    return softmax(z) - np.eye(z.shape[1])[t]\n")
+    code, out, _ = run("plain.py:g", "--kind", "cross-entropy-grad", "--target", "index", *option.split())
+    assert code == 1
+    assert out.startswith(f"g (cross-entropy-grad) is wrong: {cause}.")
 
 
 @pytest.mark.parametrize(
@@ -189,7 +240,7 @@ def test_a_function_that_ends_the_process_is_not_right(run, folder, name, extra)
 
 
 def test_kinds_may_be_spelled_as_the_functions_are(run, folder):
-    code, out, _ = run("my.module.py:my_backward", "--kind", "cross_entropy_grad", "--target", "probabilities")
+    code, out, _ = run("my.module.py:my_backward", "--kind", "cross_entropy_grad", "--target", "weighted")
     assert code == 1
     assert out.startswith("my_backward (cross-entropy-grad) is wrong")
 
@@ -208,13 +259,20 @@ def test_advice_on_functions_of_one_row_suits_their_arguments(run, folder):
 
 BAD = {
     "no kind": (["my.module.py:softmax"], "--kind is missing", "softmax-jacobian", "cross-entropy-hessian"),
-    "unknown kind": (["my.module.py:softmax", "--kind", "sofmax"], "no kind is called 'sofmax' (did you mean 'softmax'?); expected one of softmax, softmax-jacobian, "),
+    "unknown kind": (["my.module.py:softmax", "--kind", "sofmax"], "no kind is called 'sofmax' (did you mean 'softmax'?); expected one of softmax, log-softmax, "),
     "unknown kind, nothing near": (["my.module.py:softmax", "--kind", "qqq"], "no kind is called 'qqq'; expected one of softmax, "),
     "unknown kind with _": (["my.module.py:softmax", "--kind", "cross_entropy_gard"], "'cross_entropy_gard' (did you mean 'cross-entropy-grad'?)"),
     "empty kind": (["my.module.py:softmax", "--kind", ""], "no kind is called ''; expected one of softmax, "),
     "unknown reduction": (["my.module.py:softmax", "--kind", "cross-entropy", "--reduction", "avg"], "'avg'", "'mean'"),
     "reduction of a softmax": (["my.module.py:softmax", "--kind", "softmax", "--reduction", "sum"], "--reduction", "leave it out"),
     "target of a Jacobian": (["my.module.py:softmax", "--kind", "softmax-jacobian", "--target", "index"], "--target", "leave it out"),
+    "weights that are no numbers": (["my.module.py:softmax", "--kind", "cross-entropy", "--weight", "1;2"], "--weight 1;2: expected numbers with commas"),
+    "negative weights": (["my.module.py:softmax", "--kind", "cross-entropy", "--weight", "1,-2"], "expected one positive number for every class"),
+    "smoothing of a softmax": (["my.module.py:softmax", "--kind", "softmax", "--label-smoothing", "0.1"], "--label-smoothing does not apply to softmax"),
+    "one vector of a linear layer": (["my.module.py:softmax", "--kind", "linear-cross-entropy-grad", "--single"], "--single does not apply"),
+    "probabilities for a softmax": (["my.module.py:softmax", "--kind", "softmax", "--from-probabilities"], "--from-probabilities does not apply"),
+    "a reduction for one vector": (["my.module.py:softmax", "--kind", "cross-entropy", "--single", "--reduction", "mean"], "(batched=False, --single)"),
+    "an ignored label of one-hot rows": (["my.module.py:softmax", "--kind", "cross-entropy", "--ignore-index", "0"], "--target index"),
     "no function named": (["my.module.py", "--kind", "softmax"], "my.module.py", "FILE.py:FUNCTION"),
     "nothing before the colon": ([":softmax", "--kind", "softmax"], "FILE.py:FUNCTION"),
     "nothing after it": (["my.module.py:", "--kind", "softmax"], "FILE.py:FUNCTION"),
@@ -274,8 +332,19 @@ def test_the_command_has_the_kinds_and_options_of_the_checks():
 def test_help_names_kinds_and_options(run):
     code, out, _ = run("--help")
     assert code == 0
-    for text in ("FILE.py:FUNCTION", "--kind", "cross-entropy-hessian", "--reduction", "--target", "--json"):
+    for text in (
+        "FILE.py:FUNCTION",
+        "--kind",
+        "cross-entropy-hessian",
+        "--reduction",
+        "--target",
+        "--json",
+        "--single",
+    ):
         assert text in out
+    assert 'FILE.py is run, as `python FILE.py` would run it except that __name__ is not "__main__"' in " ".join(
+        out.split()
+    )
     exit_codes = "0 if FUNCTION is right, 1 if it is wrong or cannot be judged, and 2 for bad input."
     assert exit_codes in " ".join(out.split())
 

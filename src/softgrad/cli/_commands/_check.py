@@ -45,10 +45,14 @@ class Reduction(StrEnum):
 class Target(StrEnum):
     """Type of the second argument of the function."""
 
+    WEIGHTED = "weighted"
     PROBABILITIES = "probabilities"
+    ONE_HOT = "one-hot"
     INDEX = "index"
 
 
+# The names of the checks' options that the command calls otherwise.
+_OPTIONS = {"batched": "single", "from_logits": "from-probabilities"}
 _COLOURS = {"pass": "green", "inconclusive": "yellow"}
 _WIDTH = 100
 # The name of the user's file as a module: its own name may be that of a package that it imports.
@@ -63,37 +67,70 @@ def check(
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", help="Kind of function: one of those above. (required)")
     ] = None,
-    reduction: Annotated[
-        Reduction | None, typer.Option(help="Reduction of the losses of the rows. (default: sum)")
-    ] = None,
+    single: Annotated[bool, typer.Option("--single", help="FUNCTION takes one vector instead of a batch.")] = False,
+    from_probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--from-probabilities",
+            help="FUNCTION takes p = softmax(z) in place of z; derivatives are still those with respect to z.",
+        ),
+    ] = False,
     target: Annotated[
         Target | None,
         typer.Option(
-            help="Type of target: probabilities, which do not sum to one, or class indices. (default: probabilities)"
+            metavar="TYPE",
+            help="Type of target: weighted (rows of positive numbers that do not sum to one), probabilities (rows that "
+            "sum to one), one-hot, or index (class indices). (default: weighted)",
         ),
     ] = None,
+    reduction: Annotated[
+        Reduction | None, typer.Option(help="Reduction of the losses of the rows. (default: sum)")
+    ] = None,
+    weight: Annotated[
+        str | None,
+        typer.Option(metavar="W,W,...", help="Class weights that FUNCTION uses, one for every class, such as 1,2,0.5."),
+    ] = None,
+    ignore_index: Annotated[int | None, typer.Option(help="Class index that FUNCTION ignores.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="Label smoothing of FUNCTION, from 0 to 1.")] = None,
+    z_loss: Annotated[float | None, typer.Option(help="Factor of the term lse(z)^2 in the loss of FUNCTION.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Check whether FUNCTION is right; if not, name the mistake and show what to write instead.
 
+    FILE.py is run, as `python FILE.py` would run it except that __name__ is not "__main__"; then FUNCTION is called.
+
     KIND is what FUNCTION computes from NumPy float64 arrays of shape (B, C):
 
-    FUNCTION(z): softmax, softmax-jacobian, log-softmax-jacobian
+    FUNCTION(z): softmax, log-softmax, softmax-jacobian, log-softmax-jacobian
     FUNCTION(z, v): softmax-vjp
     FUNCTION(z, target): cross-entropy, cross-entropy-grad, cross-entropy-hessian
+    FUNCTION(z, target, v): cross-entropy-hvp
+    FUNCTION(x, W, bias, target): linear-cross-entropy-grad, which returns (dx, dW, dbias)
 
     The exit code is 0 if FUNCTION is right, 1 if it is wrong or cannot be judged, and 2 for bad input.
     """
     checked_kind = _kind(kind)
-    options = {name: value.value for name, value in (("reduction", reduction), ("target", target)) if value}
-    if options and not checked_kind.startswith("cross-entropy"):
-        raise CommandError(f"--{next(iter(options))} applies only to the kinds of cross-entropy; leave it out")
+    options = _given(
+        batched=False if single else None,
+        from_logits=False if from_probabilities else None,
+        target=target and target.value,
+        reduction=reduction and reduction.value,
+        weight=weight and _numbers(weight),
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        z_loss=z_loss,
+    )
+    run_check = getattr(checking, f"check_{checked_kind.replace('-', '_')}")
+    for name in options.keys() - inspect.signature(run_check).parameters.keys():
+        raise CommandError(
+            f"--{_OPTIONS.get(name, name.replace('_', '-'))} does not apply to {checked_kind}; leave it out"
+        )
     # Output that the user's code prints does not belong to the report.
     with contextlib.redirect_stdout(sys.stderr), _found_from(function) as (module, name):
         try:
-            report = getattr(checking, f"check_{checked_kind.replace('-', '_')}")(
-                _function(module, name, function), **options
-            )
+            report = run_check(_function(module, name, function), **options)
+        except ValueError as error:  # an option; those of FUNCTION are part of the report
+            raise CommandError(str(error)) from None
         except SystemExit as stop:
             problem = f"{function} ended the process ({_text(stop)}) instead of returning a result"
             raise CommandError(f"{problem}; take sys.exit() out of it", 1) from None
@@ -103,6 +140,17 @@ def check(
         _print(report)
     if not report.passed:
         raise typer.Exit(1)
+
+
+def _given(**options: object) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise CommandError(f"--weight {text}: expected numbers with commas between them, such as 1,2,0.5") from None
 
 
 def _kind(given: str | None) -> Kind:
