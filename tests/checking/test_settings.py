@@ -129,6 +129,7 @@ def plus_at_the_label(z, t):
     "fn, options, cause",
     [
         (plus_at_the_label, {"target": "index", "ignore_index": 1}, "sign of the term y"),
+        (lambda z, t: softmax(z) - np.eye(4)[t], {"weight": WEIGHT, "target": "index", "reduction": "mean"}, "class weights forgotten; and sum instead of mean"),
         (others_share, {"target": "index", "label_smoothing": 0.1}, "label smoothing over the other classes"),
         (ignored_rows_counted, {"target": "index", "ignore_index": 1, "reduction": "mean"}, "ignored rows counted"),
         (ignored_rows_counted, {"target": "index", "ignore_index": -1, "reduction": "mean"}, "ignored rows counted"),

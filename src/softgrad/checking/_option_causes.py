@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from softgrad.checking._cause import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from softgrad.checking._batches import Batch
     from softgrad.checking._cause import Formula
@@ -52,22 +52,18 @@ def option_causes(exact: Formula, setting: Setting) -> Iterator[Cause]:
                 (with_options(z_loss=factor * spec.z_loss),),
             )
     if setting.class_weight is not None:
-        unweighted = replace(setting, class_weight=None)
         yield Cause(
             "class weights forgotten",
             "The result is that without class weights.",
             "y = w * y",
-            (lambda batch: exact(replace(batch, setting=unweighted)),),
+            _variants(exact, _without_class_weights),
         )
     if spec.ignore_index is not None:
         yield Cause(
             "ignored rows counted",
             "Rows whose label is ignore_index are not left out: the label counts as a class.",
             "losses[target == ignore_index] = 0, and the same for the gradient",
-            (
-                lambda batch: exact(_without_ignored_rows(batch)),
-                lambda batch: exact(_without_ignored_rows(batch)) * _ratio_of_weights(batch),
-            ),
+            _variants(exact, _without_ignored_rows),
         )
 
 
@@ -81,5 +77,13 @@ def _without_ignored_rows(batch: Batch) -> Batch:
     return replace(batch, setting=setting, given=batch.given % batch.classes)
 
 
-def _ratio_of_weights(batch: Batch) -> float:
-    return batch.row_weight / _without_ignored_rows(batch).row_weight
+def _without_class_weights(batch: Batch) -> Batch:
+    return replace(batch, setting=replace(batch.setting, class_weight=None))
+
+
+def _variants(exact: Formula, changed: Callable[[Batch], Batch]) -> tuple[Formula, ...]:
+    """The result for a changed batch, with the mean over its rows or over those of the given one."""
+    return (
+        lambda batch: exact(changed(batch)),
+        lambda batch: exact(changed(batch)) * batch.row_weight / changed(batch).row_weight,
+    )
