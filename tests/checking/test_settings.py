@@ -178,6 +178,14 @@ def test_the_mode_for_one_vector_is_offered_where_the_function_fails():
     report = check_softmax(first_class_apart)
     assert report.advice.startswith("if the function takes one vector, check it with batched=False (--single)")
 
+    def of_one_vector(z, y):  # two mistakes for a batch, one for a vector
+        p = np.exp(z - z.max())
+        return p / p.sum() + y
+
+    report = check_cross_entropy_grad(of_one_vector, target="one-hot")
+    assert report.verdict == "wrong: unknown cause"
+    assert report.advice.startswith("if the function takes one vector, check it with batched=False (--single)")
+
     def by_loop(z):
         return [np.exp(a) / sum(np.exp(b) for b in z) for a in z.tolist()]
 

@@ -49,7 +49,7 @@ def _largest(values: Array) -> float:
 
 
 _INVARIANT = Property("adding a constant to all logits of a row changes nothing", _shift)
-_ROW_BY_ROW = Property("the result for a row depends on that row only", _other_rows)
+ROWS_APART = Property("the result for a row depends on that row only", _other_rows)
 _NON_NEGATIVE = Property("no entry is negative", lambda result, batch, at: max(0.0, -float(np.min(result))))
 _SUMS_TO_ONE = Property("probabilities sum to one", lambda result, batch, at: _largest(result.sum(axis=1) - 1))
 _EXPONENTIALS_SUM_TO_ONE = Property(
@@ -72,17 +72,17 @@ _GRADIENT_SUMS_TO_ZERO = Property(
 )
 _LINEAR = Property("twice the upstream gradient gives twice the product", _linear_in_v)
 
-SOFTMAX = (_SUMS_TO_ONE, _NON_NEGATIVE, _INVARIANT, _ROW_BY_ROW)
-LOG_SOFTMAX = (_EXPONENTIALS_SUM_TO_ONE, _NON_POSITIVE, _INVARIANT, _ROW_BY_ROW)
-SOFTMAX_JACOBIAN = (_ROWS_SUM_TO_ZERO, _SYMMETRIC, _POSITIVE_SEMIDEFINITE, _INVARIANT, _ROW_BY_ROW)
-LOG_SOFTMAX_JACOBIAN = (_ROWS_SUM_TO_ZERO, _WEIGHTED_COLUMNS, _INVARIANT, _ROW_BY_ROW)
-SOFTMAX_VJP = (_GRADIENT_SUMS_TO_ZERO, _LINEAR, _INVARIANT, _ROW_BY_ROW)
+SOFTMAX = (_SUMS_TO_ONE, _NON_NEGATIVE, _INVARIANT, ROWS_APART)
+LOG_SOFTMAX = (_EXPONENTIALS_SUM_TO_ONE, _NON_POSITIVE, _INVARIANT, ROWS_APART)
+SOFTMAX_JACOBIAN = (_ROWS_SUM_TO_ZERO, _SYMMETRIC, _POSITIVE_SEMIDEFINITE, _INVARIANT, ROWS_APART)
+LOG_SOFTMAX_JACOBIAN = (_ROWS_SUM_TO_ZERO, _WEIGHTED_COLUMNS, _INVARIANT, ROWS_APART)
+SOFTMAX_VJP = (_GRADIENT_SUMS_TO_ZERO, _LINEAR, _INVARIANT, ROWS_APART)
 CROSS_ENTROPY = (_NON_NEGATIVE, _INVARIANT)
-CROSS_ENTROPY_GRAD = (_GRADIENT_SUMS_TO_ZERO, _INVARIANT, _ROW_BY_ROW)
+CROSS_ENTROPY_GRAD = (_GRADIENT_SUMS_TO_ZERO, _INVARIANT, ROWS_APART)
 CROSS_ENTROPY_HESSIAN = SOFTMAX_JACOBIAN
 CROSS_ENTROPY_HVP = (
     _GRADIENT_SUMS_TO_ZERO,
     Property("twice the vector gives twice the product", _linear_in_v),
     _INVARIANT,
-    _ROW_BY_ROW,
+    ROWS_APART,
 )

@@ -125,7 +125,7 @@ class Report:
     def paragraphs(self) -> list[tuple[str, str]]:
         """The rest of the report: headings with their texts; lines of code are indented."""
         parts = [("What happens", self.explanation)]
-        parts.append(("What to do" if self.verdict == INCONCLUSIVE else "Write instead", self.advice))
+        parts.append(("Write instead" if self.verdict == KNOWN else "What to do", self.advice))
         if self.example is not None:
             parts.append(("Example", _example_text(self.example)))
         # A mistake without a name can be anywhere.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from softgrad.checking._batches import moderate_batches
 from softgrad.checking._comparison import SINGLE, Comparison
-from softgrad.checking._report import KNOWN, Report
+from softgrad.checking._properties import ROWS_APART
+from softgrad.checking._report import KNOWN, UNKNOWN, Report
 
 if TYPE_CHECKING:
     from softgrad.checking._user_function import UserFunction
@@ -26,7 +27,8 @@ def with_single_mode(report: Report, function: UserFunction) -> Report:
     comparisons = _compared(function.of_one_vector())
     if comparisons and all(comparison.is_exact for comparison in comparisons):
         return replace(report, advice=f"for one vector the function is right: {_OPTION}\n{report.advice}")
-    if comparisons and report.stages[0].state == "failed":
+    mixes_rows = report.verdict == UNKNOWN and ROWS_APART.name in report.violated_properties
+    if comparisons and (mixes_rows or report.stages[0].state == "failed"):
         return replace(report, advice=f"if the function takes one vector, {_OPTION}\n{report.advice}")
     return report
 
