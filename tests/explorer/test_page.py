@@ -128,6 +128,16 @@ def test_keys_move_sliders_tabs_and_choices(visit):
 
 @pytest.mark.needs("playwright")
 @pytest.mark.needs("chromium")
+def test_what_is_chosen_stays_legible_under_the_mouse(visit):
+    page = visit("lesson=1&z=-inf,5,0")
+    for name in "mask A", "Lesson 1", "Next lesson":
+        button = page.get_by_role("button", name=name)
+        button.hover()
+        assert button.evaluate("(button) => getComputedStyle(button).backgroundColor") == "rgb(29, 88, 179)", name
+
+
+@pytest.mark.needs("playwright")
+@pytest.mark.needs("chromium")
 def test_a_finger_moves_what_a_mouse_moves(visit):
     page = visit(width=400, has_touch=True, is_mobile=True)
     slider = page.locator(".classes input[type=range]").nth(1)
