@@ -85,6 +85,7 @@ def test_a_lesson_leads_back_to_its_tab_and_keeps_its_answer(visit):
     page.locator(".classes input.number").nth(1).press("Enter")
     assert answer.inner_text().startswith("Yes. ")
     assert page.get_by_role("button", name="Lesson 1, answered").is_visible()
+    assert page.locator(".lessons .result").get_by_text("Now: ").inner_text().replace("\n", "") == "Now: σB is 0.3333."
     go.click()
     assert page.get_by_role("tab", name="Softmax").get_attribute("aria-selected") == "true"
     assert not go.is_visible()

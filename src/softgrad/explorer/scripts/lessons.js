@@ -40,8 +40,8 @@ const SOFTMAX = {
   view: "softmax",
   start: () => ({}),
   text: () =>
-    "Softmax turns logits z into probabilities σ. The exponential makes every logit positive, and division by the sum " +
-    "makes the total 1.",
+    "Every class has a logit z, any number. Softmax turns the logits into probabilities σ: it takes the exponential of " +
+    "each logit, which is positive, and divides it by the sum of all, so that the total is 1.",
   question: (state) => `Move the sliders until the probability of ${className(state, 1)} is more than 0.9.`,
   hint: (state) =>
     `Raise the logit of ${className(state, 1)}, or lower the others. With a lead of 3, a class is e³ ≈ 20 times as ` +
@@ -55,14 +55,15 @@ const SOFTMAX = {
 
 /** @type {Lesson} */
 const SAME = {
-  title: "j = k: a class and its own logit",
+  title: "A class and its own logit: j = k",
   view: "jacobian",
   start: () => ({ entry: [0, 0], diagonalOnly: false }),
   text: (state) =>
-    `How fast does ${sigma(state, 0)} grow with its own logit? The quotient rule gives ∂${sigma(state, 0)}/∂${z(state, 0)} = ` +
+    "The Jacobian is the matrix of all derivatives ∂σ_{j}/∂z_{k}. Row j is the probability that changes, column k the logit " +
+    `that is moved. On the diagonal, j = k: the quotient rule gives ∂${sigma(state, 0)}/∂${z(state, 0)} = ` +
     `${sigma(state, 0)}(1 − ${sigma(state, 0)}), which is never negative.`,
   question: (state) =>
-    `Move only the slider of ${className(state, 0)} until ${sigma(state, 0)} changes fastest. At which ${sigma(state, 0)} is that?`,
+    `Move only the slider of ${className(state, 0)} until this derivative is largest. At which ${sigma(state, 0)} is that?`,
   hint: (state) =>
     `σ(1 − σ) is 0 at σ = 0 and at σ = 1, and a parabola between. Move ${z(state, 0)}, and watch where the number ` +
     "stops growing.",
@@ -80,12 +81,12 @@ const SAME = {
 
 /** @type {Lesson} */
 const OTHER = {
-  title: "j ≠ k: a class and another's logit",
+  title: "A class and another's logit: j ≠ k",
   view: "jacobian",
   start: () => ({ entry: [0, 0], diagonalOnly: false }),
   text: (state) =>
-    `Raise ${z(state, 0)}: the sum below the fraction of ${sigma(state, 1)} grows, and nothing above it changes. In general ` +
-    "∂σ_{j}/∂z_{k} = −σ_{j} σ_{k}: row j is the probability that changes, column k the logit that is moved.",
+    `Raise ${z(state, 0)}: the denominator of ${sigma(state, 1)} grows, and its numerator stays. The quotient rule gives ` +
+    "∂σ_{j}/∂z_{k} = −σ_{j} σ_{k} for every j ≠ k, which is never positive.",
   question: (state) =>
     `You raise ${z(state, 0)} a little. In the Jacobian, choose the entry that tells how ${sigma(state, 1)} changes.`,
   hint: (state) => `Row ${className(state, 1)}, because ${sigma(state, 1)} changes. Which logit is moved?`,
@@ -112,8 +113,9 @@ const CROSS_ENTROPY = {
   view: "cross-entropy",
   start: firstClassIsLabel,
   text: (state) =>
-    `Cross-entropy is the surprise at the label: L = −log σ of the label, and ${className(state, 0)} is the label in this ` +
-    "lesson. The loss is 0 only for σ = 1.",
+    "Cross-entropy is a loss: a number that tells how badly the probabilities predict the true class, the label. Here " +
+    `the label is ${className(state, 0)}, and the loss is ℓ = −log ${sigma(state, 0)}, with the natural logarithm: 0 for ` +
+    `${sigma(state, 0)} = 1, and the larger, the smaller ${sigma(state, 0)} is.`,
   question: () => "Move the sliders until the loss is 3, give or take 0.05. How probable is the label then?",
   hint: (state) => `The loss grows as ${sigma(state, 0)} shrinks. −log σ = 3 is σ = e⁻³ ≈ 0.05.`,
   check({ state, row, loss }) {
@@ -133,10 +135,10 @@ const ONE_HOT = {
   title: "One-hot targets",
   view: "cross-entropy",
   start: firstClassIsLabel,
-  text: (state) =>
-    "One-hot means y = 1 at the label and 0 elsewhere. The gradient of the loss is ∂L/∂z_{k} = σ_{k} − y_{k}, and descent " +
-    `goes against it. This lesson begins with the label ${className(state, 0)}.`,
-  question: (state) => `Choose a one-hot target for which descent lowers ${z(state, 0)}.`,
+  text: () =>
+    "The target y gives every class a weight. It is one-hot if y = 1 for the label and 0 for all other classes. The gradient " +
+    "of the loss is ∂ℓ/∂z_{k} = σ_{k} − y_{k}, and descent moves each logit against it, so that the loss falls.",
+  question: (state) => `Under Target, choose a label for which descent lowers ${z(state, 0)}.`,
   hint: (state) =>
     `Descent lowers ${z(state, 0)} if its gradient, ${sigma(state, 0)} − y_{${className(state, 0)}}, is above 0. ` +
     `Which y_{${className(state, 0)}} makes it so?`,

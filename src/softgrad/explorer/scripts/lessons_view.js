@@ -32,6 +32,7 @@ export function lessonsView(store) {
   const ask = html("button", { type: "button", onclick: () => showHint(true) }, "Hint");
   const goTo = html("button", { type: "button", onclick: () => goToTab() });
   const answer = html("p", { class: "answer" });
+  const reading = html("p", {}); // what the page shows once the lesson is answered
   const next = html("button", { type: "button", class: "next", onclick: () => open(store.state.lesson + 1) });
   const spoken = html("p", { class: "unseen", "aria-live": "polite" });
   const content = html(
@@ -48,7 +49,7 @@ export function lessonsView(store) {
     question,
     html("div", { class: "controls" }, ask, hint, goTo),
   );
-  const result = html("div", { class: "result" }, answer, next);
+  const result = html("div", { class: "result" }, answer, next, reading);
   const element = html("section", { class: "lessons", "aria-label": "Lessons" }, invitation, content, result, spoken);
   /** The lesson that is shown, what the reader began with, and the answers that were right. */
   let shown = 0;
@@ -101,9 +102,12 @@ export function lessonsView(store) {
     answer.replaceChildren(...withSubscripts(answered.get(state.lesson) ?? feedback));
     result.classList.toggle("done", answered.has(state.lesson));
     next.hidden = !answered.has(state.lesson);
+    reading.replaceChildren(...withSubscripts(answered.has(state.lesson) && !done ? `Now: ${feedback}` : ""));
     next.textContent = state.lesson === LESSONS.length ? "Finish" : "Next lesson";
     steps.forEach((step, i) => updateStep(step, i + 1, state.lesson));
-    timers = [window.setTimeout(() => (spoken.textContent = answer.textContent), PAUSE)];
+    timers = [
+      window.setTimeout(() => (spoken.textContent = `${answer.textContent} ${reading.textContent}`.trim()), PAUSE),
+    ];
     if (!done && moved(state) !== beginning) timers.push(window.setTimeout(() => showHint(true), PATIENCE));
   }
 
