@@ -170,7 +170,7 @@ def test_the_end_of_a_path_becomes_the_logits(visit):
     page = visit("view=descent&T=2&y=0.7,0.2,0.1", reduced_motion="reduce")
     button(page, "Run").click()
     target = table(page, "Where the path stands")
-    button(page, "Use these logits").click()
+    button(page, "Move the sliders here").click()
     assert steps(page) == 0
     assert_shown([row[0] for row in table(page, "Where the path stands").values()], [row[1] for row in target.values()])
     shown = [page.get_by_label(f"logit of {name}, as a number").input_value() for name in "ABC"]
@@ -212,6 +212,11 @@ def test_the_pitfall_is_told_with_its_numbers(visit):
     button(page, "Step").click()
     p = sg.softmax(path("diagonal", [2, 1, 0], [1, 0, 0], 1)[-1])
     assert f"The logit of B never falls, although its gradient is σ = {p[1]:.4f}." in note.inner_text()
+    show(page, "view=descent&y=0.7,0.3,0&method=diagonal")
+    assert page.get_by_text("The target, from the tab Cross-entropy, is y = (0.70, 0.30, 0).").is_visible()
+    button(page, "Run").click()
+    assert "With only two weights that is still σ = y/Σ y." in note.inner_text()
+    assert [row[1:3] for row in table(page, "Where the path stands").values()][:2] == [[0.7, 0.7], [0.3, 0.3]]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -43,7 +43,7 @@ export function explanation(model, path) {
       ? "Newton's method divides the gradient by the curvature; λ keeps its steps finite where the curvature is nearly 0."
       : "A logit falls where σ_k Σ y is above y_k, and rises where it is below.";
   const rest = state.zLoss ? "σ = y/Σ y and lse = 0" : "σ = y/Σ y";
-  const never = target.y.includes(0) ? " A weight of 0 is reached by no finite logits, only approached." : "";
+  const never = target.y.includes(0) ? " A probability of 0 is only approached: no finite logits reach it." : "";
   return `${way} The path rests only where ${rest}.${never}`;
 }
 
@@ -63,7 +63,7 @@ function oneLabelNote({ state, target }, path, label) {
   return (
     `The diagonal alone is wrong: it moves only the logit of ${state.names[label]}. The logit of ${state.names[loser]} ` +
     `never falls, although its gradient is ${target.mass === 1 ? "σ" : "σ Σ y"} = ${format(p[loser] * target.mass)}. With a single true class σ still ` +
-    "goes to y, only more slowly; with a soft target it does not."
+    "goes to y, only more slowly; with weights on three or more classes it does not."
   );
 }
 
@@ -73,9 +73,13 @@ function softNote({ state, target }, path) {
   const goal = target.y.map((y) => y / target.mass);
   const worst = furthest(row.p.map((p, j) => Math.abs(p - goal[j])));
   const least = -sum(goal.map((share, j) => (share > 0 ? target.y[j] * Math.log(share) : 0)));
+  const rest =
+    target.y.filter((y) => y > 0).length === 2
+      ? "With only two weights that is still σ = y/Σ y."
+      : "In general that is not σ = y/Σ y.";
   return (
-    "The diagonal alone is wrong: no logit ever falls, and σ comes to rest where y_k (1 − σ_k) is the same for all " +
-    "classes that keep a probability, which in general is not σ = y/Σ y. " +
+    "The diagonal alone is wrong: no logit ever falls. σ comes to rest where y_k (1 − σ_k) is the same for all classes " +
+    `that keep a probability. ${rest} ` +
     `Now σ of ${state.names[worst]} is ${format(row.p[worst])} and its target ${format(goal[worst])}; ` +
     `the loss is ${format(loss)}, and the lowest possible ${format(least)}.`
   );

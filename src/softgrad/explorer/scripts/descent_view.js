@@ -35,6 +35,7 @@ export function descentView(store) {
   const run = html("button", { type: "button", onclick: () => (running ? pause() : start()) }, "Run");
   const status = html("p", { class: "status", role: "status" });
   const count = html("p", {});
+  const aim = html("p", {});
   const note = html("p", {});
   const loss = pathChart("Loss");
   const probabilities = pathChart("Probabilities σ");
@@ -44,7 +45,7 @@ export function descentView(store) {
   const element = html(
     "div",
     {},
-    html("p", {}, "Descent moves the logits, one step at a time, towards a smaller loss."),
+    aim,
     settings.element,
     html(
       "div",
@@ -52,10 +53,9 @@ export function descentView(store) {
       html("button", { type: "button", onclick: () => advance(1) }, "Step"),
       run,
       html("button", { type: "button", onclick: () => reset() }, "Reset"),
-      html("button", { type: "button", onclick: () => useLogits() }, "Use these logits"),
+      html("button", { type: "button", onclick: () => useLogits() }, "Move the sliders here"),
     ),
-    count,
-    status,
+    html("div", { class: "outcome" }, count, status),
     html("div", { class: "columns" }, loss.element, probabilities.element, triangle.element, standings),
     note,
     numbers.element,
@@ -131,6 +131,9 @@ export function descentView(store) {
     const otherName = compared && other.length ? NAMES[compared] : "";
     const goal = target.mass > 0 ? target.y.map((y) => y / target.mass) : null;
     const now = path[path.length - 1];
+    aim.textContent =
+      "Descent moves the logits, one step at a time, against the gradient g of the loss, so that the loss falls. " +
+      `The target, from the tab Cross-entropy, is y = (${target.y.map((y) => format(y, 2)).join(", ")}).`;
     run.textContent = running ? "Pause" : "Run";
     count.textContent = `Step ${path.length - 1}: the loss is ${format(now.loss)}.`;
     status.textContent = end ? ENDINGS[end] : "";
