@@ -95,7 +95,7 @@ test("leading zeros, signs, points and exponents are no significant digits", () 
 
 for (const [z, label, words] of [
   [[2, 1, 0], 0, "Nothing is lost here"],
-  [[0, 40, 0], 1, "In double, 1 + s′ is 1 as well"],
+  [[0, 40, 0], 1, "In double precision, with 53 binary digits, 1 + s′ is 1 as well"],
   [[0, 20, 0], 1, "1 + s′ rounds to 1"],
   [[0, 8, 0], 1, "drops the digits"],
   [[1002, 1001, 1000], 0, "the largest float32"],

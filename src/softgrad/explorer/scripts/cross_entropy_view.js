@@ -23,7 +23,12 @@ export function crossEntropyView(store) {
     element: html(
       "div",
       {},
-      html("p", {}, "Cross-entropy measures, in nats, how little probability softmax gives to the target."),
+      html(
+        "p",
+        {},
+        "Cross-entropy is a loss: the less probability softmax gives to the label, the true class, the larger it is. ",
+        "Its unit is the nat, as log is the natural logarithm.",
+      ),
       html("div", { class: "columns" }, ...sections),
     ),
     update(model) {
@@ -206,7 +211,7 @@ function hessianPart() {
         );
         note.textContent = state.zLoss
           ? `Here a = ${format(a)} and b = ${format(b)}; J = Diag(σ) − σσᵀ is the Jacobian of softmax.`
-          : `Σ y = ${format(a)} times the Jacobian of softmax. Which class is the true one does not matter.`;
+          : `H is Σ y = ${format(a)} times the Jacobian of softmax. Which class is the label does not matter.`;
       },
     },
   };

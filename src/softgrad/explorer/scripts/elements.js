@@ -45,11 +45,11 @@ function fill(element, attributes, children) {
 }
 
 /**
- * A sentence as nodes: an index such as in "σ_k" becomes a subscript.
+ * A sentence as nodes: an index such as in "σ_k" or "δ_jk" becomes a subscript.
  * @param {string} text
  */
 export function prose(text) {
-  return text.split(/(?<=[σyz])_([jk])/).map((part, i) => (i % 2 ? html("sub", {}, part) : part));
+  return text.split(/(?<=[δσyz])_([jk]+)/).map((part, i) => (i % 2 ? html("sub", {}, part) : part));
 }
 
 /**

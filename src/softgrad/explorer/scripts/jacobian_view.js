@@ -1,7 +1,7 @@
 /** The Jacobian of softmax: a heat map, the derivation of the chosen entry, a nudge, and the whole matrix. */
 
 import { diagonalPitfall } from "#diagonal_pitfall.js";
-import { html } from "#elements.js";
+import { html, prose } from "#elements.js";
 import { entryDerivation } from "#entry_derivation.js";
 import { formula } from "#formulas.js";
 import { largestIn } from "#heat_map.js";
@@ -35,7 +35,14 @@ export function jacobianView(store) {
   const element = html(
     "div",
     { class: "jacobian" },
-    html("p", {}, "The Jacobian J says how fast each probability σ changes with each logit z. Choose an entry."),
+    html(
+      "p",
+      {},
+      ...prose(
+        "The Jacobian J says how fast each probability σ_j (row) changes with each logit z_k (column). " +
+          "δ_jk is 1 for j = k, and 0 otherwise. Choose an entry.",
+      ),
+    ),
     html("div", { class: "formula" }, formula("jacobian-entry")),
     html("label", { class: "switch" }, diagonalOnly, "only the diagonal: a common mistake"),
     pitfall.element,

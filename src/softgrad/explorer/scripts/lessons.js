@@ -114,8 +114,8 @@ const CROSS_ENTROPY = {
   start: firstClassIsLabel,
   text: (state) =>
     "Cross-entropy is a loss: a number that tells how badly the probabilities predict the true class, the label. Here " +
-    `the label is ${className(state, 0)}, and the loss is ℓ = −log ${sigma(state, 0)}, with the natural logarithm: 0 for ` +
-    `${sigma(state, 0)} = 1, and the larger, the smaller ${sigma(state, 0)} is.`,
+    `the label is ${className(state, 0)}, and the loss is ℓ = −log ${sigma(state, 0)}, with the natural logarithm. It is 0 for ` +
+    `${sigma(state, 0)} = 1, and the smaller ${sigma(state, 0)}, the larger the loss.`,
   question: () => "Move the sliders until the loss is 3, give or take 0.05. How probable is the label then?",
   hint: (state) => `The loss grows as ${sigma(state, 0)} shrinks. −log σ = 3 is σ = e⁻³ ≈ 0.05.`,
   check({ state, row, loss }) {
@@ -126,7 +126,9 @@ const CROSS_ENTROPY = {
     if (!(Math.abs(loss - 3) <= 0.05)) {
       return wrong(`The loss is ${format(loss)}, at ${sigma(state, 0)} = ${format(row.p[0])}.`);
     }
-    return right(`${sigma(state, 0)} is e⁻³ ≈ 0.05. Halve it, and the loss grows by log 2, without any limit.`);
+    return right(
+      `The loss is 3 at ${sigma(state, 0)} = e⁻³ ≈ 0.05. Halve ${sigma(state, 0)}, and it grows by log 2, without any limit.`,
+    );
   },
 };
 

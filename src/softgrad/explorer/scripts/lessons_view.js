@@ -102,7 +102,8 @@ export function lessonsView(store) {
     answer.replaceChildren(...withSubscripts(answered.get(state.lesson) ?? feedback));
     result.classList.toggle("done", answered.has(state.lesson));
     next.hidden = !answered.has(state.lesson);
-    reading.replaceChildren(...withSubscripts(answered.has(state.lesson) && !done ? `Now: ${feedback}` : ""));
+    reading.hidden = done || !answered.has(state.lesson);
+    reading.replaceChildren(...(reading.hidden ? [] : withSubscripts(`Now: ${feedback}`)));
     next.textContent = state.lesson === LESSONS.length ? "Finish" : "Next lesson";
     steps.forEach((step, i) => updateStep(step, i + 1, state.lesson));
     timers = [

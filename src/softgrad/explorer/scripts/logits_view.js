@@ -153,6 +153,7 @@ function classRow(store, j) {
     number.value = masked ? "−∞" : String(score).replace("-", "−");
     mask.setAttribute("aria-pressed", String(masked));
     mask.setAttribute("aria-label", `mask ${label} by a logit of −∞`);
+    mask.title = `mask ${label}: its probability is 0`;
     mask.disabled = !masked && !others.some(Number.isFinite);
     remove.disabled = state.scores.length <= MIN_CLASSES;
     remove.setAttribute("aria-label", `remove ${label}`);
@@ -193,10 +194,11 @@ function temperatureControl(store) {
       slider.value = String(Math.log10(state.temperature));
       slider.setAttribute("aria-valuetext", String(state.temperature));
       value.textContent = String(state.temperature);
-      note.hidden = state.temperature === 1;
       note.textContent =
-        `The sliders are divided by T: z = (${z.map((logit) => format(logit, 2)).join(", ")}). ` +
-        "Derivatives are with respect to z.";
+        state.temperature === 1
+          ? "T divides all logits: above 1 it evens out the probabilities, below 1 it sharpens them."
+          : `The sliders are divided by T: z = (${z.map((logit) => format(logit, 2)).join(", ")}). ` +
+            "Derivatives are with respect to z.";
     },
   };
 }

@@ -20,8 +20,7 @@ export function reasons(z, label, results) {
     ...rangeReasons(z),
     ...(z[label] === row.max ? sumReasons(row.excess) : tailReasons(z[label] - row.max, results)),
   ];
-  const agree =
-    "Nothing is lost here: float32 holds about seven digits, and each variant has them. Show one of the rows.";
+  const agree = "Nothing is lost here: float32 holds about seven digits, and each variant has them. Choose an example.";
   return found.length > 0 ? found : [agree];
 }
 
@@ -54,7 +53,7 @@ function sumReasons(excess) {
       `${sum}In float32, 1 + s′ drops the digits of s′ below 6·10⁻⁸, and log(1 + s′) and p − 1 lack them. ${kept}`,
     ];
   }
-  const double = 1 + excess === 1 ? " In double, 1 + s′ is 1 as well." : "";
+  const double = 1 + excess === 1 ? " In double precision, with 53 binary digits, 1 + s′ is 1 as well." : "";
   return [
     `${sum}The float32 after 1 is 1 + 1.2·10⁻⁷, so 1 + s′ rounds to 1: log 1 = 0 and p − 1 = 0, as if nothing were ` +
       `left to learn.${double} ${kept}`,

@@ -20,7 +20,7 @@ const ROWS = [
 /** @type {{title: string, part: keyof Results, formulas: Record<Exclude<Variant, "exact">, string>}[]} */
 const QUANTITIES = [
   {
-    title: "Probability of the label p",
+    title: "Probability p of the label",
     part: "p",
     formulas: {
       unshifted: "exp(z) / Σ exp(z)",
@@ -38,7 +38,7 @@ const QUANTITIES = [
     },
   },
   {
-    title: "Gradient at the label p − 1",
+    title: "Gradient p − 1 at the label",
     part: "gradient",
     formulas: {
       unshifted: "p − 1",
@@ -73,10 +73,10 @@ export function precisionView(store) {
       "p",
       {},
       "Neural networks are usually trained in float32, whose numbers have 24 binary digits, about seven decimal ones. ",
-      "Formulas that are equal on paper are not equal there. m is the largest logit; s′ is the sum of exp(z − m) over all ",
-      "other classes.",
+      "Formulas that are equal on paper are not equal there. p is the σ of the label, m the largest logit, and s′ ",
+      "the sum of exp(z − m) over all classes but that of m.",
     ),
-    html("div", { class: "controls" }, html("span", {}, "Show the row"), ...buttons),
+    html("div", { class: "controls" }, html("span", {}, "Examples"), ...buttons),
     choice,
     why,
     numbers,
@@ -97,7 +97,7 @@ export function precisionView(store) {
       const logits = z.map(Math.fround);
       const found = results(logits, label);
       choice.textContent =
-        `The label is ${className(state, label)}, the class with the largest target. ` +
+        `The label is ${className(state, label)}, the class with the largest weight in the target. ` +
         "The logits are rounded to float32 first.";
       numbers.replaceChildren(digitTable(found));
       why.replaceChildren(...reasons(logits, label, found).map((reason) => html("p", {}, reason)));

@@ -1,6 +1,6 @@
 /** Softmax: its formula, and a table of every number in it. */
 
-import { html, table } from "#elements.js";
+import { html, prose, table } from "#elements.js";
 import { format } from "#numbers.js";
 import { formula } from "#formulas.js";
 
@@ -10,15 +10,23 @@ export function softmaxView() {
   const element = html(
     "div",
     {},
-    html("p", {}, "Softmax turns logits, which may be any numbers, into probabilities: positive, with the sum 1."),
+    html(
+      "p",
+      {},
+      ...prose(
+        "A model that chooses among n classes gives each a logit z_j, which may be any number. Softmax turns the logits into probabilities σ_j: " +
+          "positive numbers that add up to 1.",
+      ),
+    ),
     html("div", { class: "formula" }, formula("softmax")),
-    numbers,
     html(
       "p",
       {},
       "Only differences of logits matter: move all sliders by the same amount, and no probability changes. So the ",
-      "largest logit m may be subtracted first, and no exponential overflows.",
+      "largest logit m may be subtracted first, and no exponential is too large for the computer.",
     ),
+    numbers,
+    html("p", { class: "note" }, "log is the natural logarithm."),
   );
   return {
     element,

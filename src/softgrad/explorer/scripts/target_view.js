@@ -20,11 +20,17 @@ export function targetView(store) {
   const element = html(
     "div",
     {},
-    html("p", {}, "Choose the true class, or give each class a weight from 0 to 1."),
+    html("p", {}, "Choose the label, or give each class a weight y from 0 to 1."),
     list,
     total,
     smoothing.element,
     zLoss.element,
+    html(
+      "p",
+      { class: "note" },
+      "Label smoothing spreads the share ε of the weights evenly over all classes. The z-loss adds ",
+      "ζ (log Σ exp(z))² to the loss.",
+    ),
   );
   /** @type {ReturnType<typeof targetRow>[]} */
   let rows = [];
