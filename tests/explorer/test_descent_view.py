@@ -221,7 +221,12 @@ def test_the_pitfall_is_told_with_its_numbers(visit):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_pictures_fit_and_are_hidden_from_screen_readers(visit, theme):
-    page = visit("view=descent&y=0.7,0.2,0.1", theme=theme, width=320, reduced_motion="reduce")
+    page = visit("view=descent&y=0.7,0.2,0.1&names=cat,hippopotamus,hippopotamus", theme=theme, width=320)
+    inside = """(names) => names.every((name) => {
+      const [box, picture] = [name, name.ownerSVGElement].map((element) => element.getBoundingClientRect());
+      return picture.left <= box.left && box.right <= picture.right;
+    })"""
+    assert page.locator(".simplex text").evaluate_all(inside)
     for view in "view=descent&y=0.7,0.2,0.1", "view=cross-entropy&y=0.7,0.2,0.1&zloss=0.1":
         show(page, view)
         for width in 320, 768, 1600:

@@ -9,6 +9,12 @@ const CORNERS = [
   [276, 246],
   [24, 246],
 ];
+/** @type {[number, number, string][]} where the names of the classes are written: inside the picture, however long */
+const NAMES = [
+  [150, 18, "middle"],
+  [282, 264, "end"],
+  [18, 264, "start"],
+];
 
 /** @param {number[]} p @returns {[number, number]} */
 function place(p) {
@@ -59,8 +65,8 @@ export function simplex() {
       picture.replaceChildren(
         svg("polygon", { class: "frame", points: CORNERS.join(" ") }),
         ...names.map((name, j) => {
-          const [cx, cy] = CORNERS[j];
-          return svg("text", { x: cx, y: j === 0 ? cy - 10 : cy + 18, "text-anchor": "middle" }, name);
+          const [at, line, anchor] = NAMES[j];
+          return svg("text", { x: at, y: line, "text-anchor": anchor }, name);
         }),
         trace(other, "dashed"),
         trace(path, "line"),
