@@ -97,6 +97,16 @@ def test_a_run_with_motion_can_be_paused(visit):
     assert 0 < count < 500
     page.wait_for_timeout(100)
     assert steps(page) == count
+    # Pauses within one frame leave one run: the page asks for one frame at a time.
+    asked = page.evaluate("""() => new Promise((resolve) => {
+      const ask = requestAnimationFrame, run = document.querySelectorAll("#view-descent .controls button")[1];
+      let count = 0;
+      for (let i = 0; i < 5; i++) run.click();
+      window.requestAnimationFrame = (callback) => { count++; return ask.call(window, callback); };
+      ask(() => ask(() => resolve(count)));
+    })""")
+    assert asked == 2
+    button(page, "Pause").click()
     button(page, "Run").click()
     page.get_by_role("tab", name="Softmax").click()
     page.wait_for_timeout(100)

@@ -69,6 +69,7 @@ export function descentView(store) {
   /** @type {string | null} */
   let end = null;
   let running = false;
+  let request = 0; // of the next frame
 
   function options() {
     const { method, rate, damping } = model.state;
@@ -96,7 +97,8 @@ export function descentView(store) {
     }
     running = true;
     draw();
-    requestAnimationFrame((began) => requestAnimationFrame((now) => frame(began, now, 0)));
+    cancelAnimationFrame(request); // of a run that was paused since the last frame
+    request = requestAnimationFrame((began) => frame(began, began, 0));
   }
 
   function pause() {
@@ -113,7 +115,7 @@ export function descentView(store) {
     }
     const due = Math.floor(((now - began) / 1000) * PACE);
     if (due > done) advance(due - done);
-    requestAnimationFrame((next) => frame(began, next, due));
+    request = requestAnimationFrame((next) => frame(began, next, due));
   }
 
   function useLogits() {
