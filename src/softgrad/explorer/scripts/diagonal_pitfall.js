@@ -5,6 +5,7 @@ import { change } from "#nudge.js";
 import { stepText } from "#nudge_view.js";
 import { signed } from "#numbers.js";
 import { logit, sigma } from "#symbols.js";
+import { goToTab } from "#tabs.js";
 
 /** @typedef {import("#store.js").Model} Model */
 /** @typedef {import("#store.js").Store} Store */
@@ -20,7 +21,7 @@ export function diagonalPitfall(store) {
     laws,
     html(
       "button",
-      { type: "button", onclick: () => store.set({ view: "descent", method: "diagonal" }) },
+      { type: "button", onclick: () => goToTab(store, "descent", { method: "diagonal" }) },
       "See where gradient descent goes with it",
     ),
   );

@@ -2,6 +2,7 @@
 
 import { html } from "#elements.js";
 import { LESSONS } from "#lessons.js";
+import { goToTab } from "#tabs.js";
 
 /** @typedef {import("#store.js").Model} Model */
 
@@ -28,9 +29,9 @@ export function lessonsView(store) {
   const steps = LESSONS.map((_, i) => html("button", { type: "button", class: "small", onclick: () => open(i + 1) }));
   const text = html("p", {});
   const question = html("p", { class: "question" });
-  const hint = html("p", { class: "note" });
-  const ask = html("button", { type: "button", onclick: () => showHint(true) }, "Hint");
-  const goTo = html("button", { type: "button", onclick: () => goToTab() });
+  const hint = html("p", { class: "note", tabindex: -1 });
+  const ask = html("button", { type: "button", onclick: () => askForHint() }, "Hint");
+  const goTo = html("button", { type: "button", onclick: () => goToTab(store, LESSONS[store.state.lesson - 1].view) });
   const answer = html("p", { class: "answer" });
   const reading = html("p", {}); // what the page shows once the lesson is answered
   const next = html("button", { type: "button", class: "next", onclick: () => open(store.state.lesson + 1) });
@@ -65,10 +66,9 @@ export function lessonsView(store) {
     (lesson ? title : invitation.querySelector("button"))?.focus();
   }
 
-  function goToTab() {
-    const { view } = LESSONS[store.state.lesson - 1];
-    store.set({ view });
-    document.getElementById(`tab-${view}`)?.focus();
+  function askForHint() {
+    showHint(true);
+    hint.focus(); // in the place of the button, which is hidden now
   }
 
   /** @param {boolean} visible */

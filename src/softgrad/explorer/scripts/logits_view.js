@@ -3,7 +3,7 @@
 import { choice, html } from "#elements.js";
 import { format, parse } from "#numbers.js";
 import { PRESETS, presetState } from "#presets.js";
-import { className, MAX_CLASSES, MIN_CLASSES, withClass, withoutClass } from "#state.js";
+import { className, MAX_CLASSES, MAX_NAME, MIN_CLASSES, withClass, withoutClass } from "#state.js";
 
 /** @typedef {import("#store.js").Model} Model */
 /** @typedef {import("#store.js").Store} Store */
@@ -18,7 +18,7 @@ const PAUSE = 600; // milliseconds without a change until the probabilities are 
  */
 export function logitsView(store) {
   const list = html("ul", { class: "classes" });
-  const add = html("button", { type: "button", onclick: () => store.set(withClass(store.state)) }, "Add a class");
+  const add = html("button", { type: "button", onclick: () => addClass() }, "Add a class");
   const presets = html("select", { id: "preset", onchange: () => choosePreset() });
   presets.append(
     html("option", { value: "" }, "choose…"),
@@ -49,6 +49,18 @@ export function logitsView(store) {
   let centre = 0;
   let timer = 0;
 
+  function addClass() {
+    store.set(withClass(store.state));
+    if (add.disabled) rows[rows.length - 1].remove.focus();
+  }
+
+  /** The focus goes to the class that takes the place of the one that is removed. @param {number} j */
+  function removeClass(j) {
+    store.set(withoutClass(store.state, j));
+    const { remove } = rows[Math.min(j, rows.length - 1)];
+    (remove.disabled ? add : remove).focus();
+  }
+
   function choosePreset() {
     if (presets.value === "") return;
     const [, , scores, label] = PRESETS[Number(presets.value)];
@@ -65,7 +77,7 @@ export function logitsView(store) {
       centre = finite.every((score) => Math.abs(score) <= REACH) ? 0 : Math.round(Math.max(...finite));
     }
     if (rows.length !== state.scores.length) {
-      rows = state.scores.map((_, j) => classRow(store, j));
+      rows = state.scores.map((_, j) => classRow(store, j, () => removeClass(j)));
       list.replaceChildren(...rows.map(({ element }) => element));
     }
     rows.forEach((part) => part.update(model, centre));
@@ -85,24 +97,21 @@ export function logitsView(store) {
  * The name, score, bar and buttons of class j.
  * @param {Store} store
  * @param {number} j
+ * @param {() => void} removeClass
  */
-function classRow(store, j) {
+function classRow(store, j, removeClass) {
   /** @param {number} value */
   const setScore = (value) => store.set({ scores: store.state.scores.with(j, value) });
   const name = html("input", {
     class: "name",
     type: "text",
-    maxlength: 12,
+    maxlength: MAX_NAME,
     oninput: () => store.set({ names: store.state.names.with(j, name.value) }),
   });
   const slider = html("input", { type: "range", step: 0.01, oninput: () => setScore(Number(slider.value)) });
   const number = html("input", { class: "number", type: "text", inputmode: "decimal", onchange: () => readNumber() });
   const mask = html("button", { type: "button", class: "small", onclick: () => toggleMask() }, "−∞");
-  const remove = html(
-    "button",
-    { type: "button", class: "small", onclick: () => store.set(withoutClass(store.state, j)) },
-    "✕",
-  );
+  const remove = html("button", { type: "button", class: "small", onclick: removeClass }, "✕");
   const bar = html("div", { class: "fill", style: `--class: var(--class-${j})` });
   const probability = html("span", { class: "value" });
   const element = html(
@@ -161,7 +170,7 @@ function classRow(store, j) {
     probability.textContent = format(row.p[j]);
   }
 
-  return { element, update };
+  return { element, remove, update };
 }
 
 /** @param {number} p @param {number} logP @param {"linear" | "log"} scale */

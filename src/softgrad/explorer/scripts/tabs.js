@@ -6,6 +6,17 @@ import { html } from "#elements.js";
 /** @typedef {import("#state.js").ViewName} ViewName */
 
 /**
+ * Shows a view, and moves the focus to its tab.
+ * @param {import("#store.js").Store} store
+ * @param {ViewName} view
+ * @param {Partial<import("#state.js").State>} [change] of the state beside the view
+ */
+export function goToTab(store, view, change = {}) {
+  store.set({ ...change, view });
+  document.getElementById(`tab-${view}`)?.focus();
+}
+
+/**
  * @param {import("#store.js").Store} store
  * @param {[ViewName, string, View][]} views name, title and content
  * @returns {View}
