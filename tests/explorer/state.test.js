@@ -44,6 +44,7 @@ for (const text of [
   "z=-inf,-inf",
   "z=1,2&names=A,B,D",
   "names=%",
+  `names=${"a".repeat(13)},B,C`,
   "T=0",
   "T=",
   "y=-1,1,1",
@@ -58,6 +59,9 @@ for (const text of [
   "lesson=6",
   "constructor=1",
   "scale=",
+  "T=2&T=3",
+  "T=NaN",
+  "T=1e400",
   "=",
 ]) {
   test(`${text} is reported, and replaced`, () => {
@@ -68,6 +72,26 @@ for (const text of [
     assert.equal(parseFragment(fragment(state)).problems.length, 0);
   });
 }
+
+test("problems are short, and half a character does not break the address", () => {
+  for (const text of ["x".repeat(10_000), `z=${"1".repeat(10_000)},2`]) {
+    assert.ok(parseFragment(text).problems.every((problem) => problem.length < 200));
+  }
+  assert.equal(fragment({ ...INITIAL, names: ["\ud800", "B", "C"] }), "names=%EF%BF%BD,B,C");
+});
+
+test("the chosen entry stays with its classes", () => {
+  const entry = /** @type {[number, number]} */ ([1, 2]);
+  const state = { ...INITIAL, entry };
+  assert.deepEqual(
+    [0, 1, 2].map((index) => withoutClass(state, index).entry),
+    [
+      [0, 1],
+      [1, 1],
+      [1, 1],
+    ],
+  );
+});
 
 test("classes are added and removed up to the limits", () => {
   let state = INITIAL;

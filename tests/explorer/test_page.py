@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -190,7 +191,7 @@ def test_numbers_are_read_or_refused(visit):
     page = visit()
     number = page.locator(".classes input.number").first
     probability = page.locator(".classes .value").first
-    for text, shown in [("1,5", "0.5465"), ("-inf", "0"), ("−3", "0.0132"), ("1e3", "1.0000"), ("2", "0.6652")]:
+    for text, shown in [("1,5", "0.5465"), ("-inf", "0"), ("−30e−1", "0.0132"), ("1e3", "1.0000"), ("2", "0.6652")]:
         number.fill(text)
         number.press("Enter")
         assert probability.inner_text() == shown
@@ -269,3 +270,49 @@ def test_without_javascript_the_page_says_so(chromium, address):
         page = context.new_page()
         page.goto(address)
         assert page.locator("noscript p").is_visible()
+
+
+@pytest.mark.needs("playwright")
+@pytest.mark.needs("chromium")
+def test_names_are_text(visit):
+    names = ["<b>", "{each}", "{value}", "__proto__", "a}_{b"]
+    page = visit("z=1,2,3,4,5&names=" + ",".join(map(quote, names)))
+    for name in tabs(page):
+        headings = page.locator("[role=tabpanel]:visible tbody th").all_inner_texts()
+        assert name == "Precision" or any("__proto__" in heading for heading in headings)
+
+
+@pytest.mark.needs("playwright")
+@pytest.mark.needs("chromium")
+def test_the_focus_is_never_lost(visit):
+    page = visit("lesson=1&z=1,2,3,4,5,6,7&names=A,B,C,D,E,F,G&diagonal=1&view=jacobian")
+    focus = page.locator(":focus")
+    for button, role, name in [
+        ("Add a class", "button", "remove H"),
+        ("remove H", "button", "remove G"),
+        ("remove B", "button", "remove C"),
+        *((f"remove {removed}", "button", f"remove {following}") for removed, following in ["CD", "DE", "EF"]),
+        ("remove F", "button", "Add a class"),
+        ("See where gradient descent goes", "tab", "Descent"),
+        ("Go to the tab Softmax", "tab", "Softmax"),
+    ]:
+        page.get_by_role("button", name=button).focus()
+        page.keyboard.press("Enter")
+        assert focus.and_(page.get_by_role(role, name=name)).count() == 1, button
+    page.get_by_role("button", name="Hint").press("Enter")
+    assert focus.inner_text().startswith("Hint: ")
+
+
+@pytest.mark.needs("playwright")
+@pytest.mark.needs("chromium")
+def test_high_contrast_shows_what_is_chosen(visit):
+    page = visit("view=jacobian&lesson=1", forced_colors="active")
+    background = "(element) => getComputedStyle(element).backgroundColor"
+    for chosen, other in [
+        ("[role=tab][aria-selected=true]", "[role=tab][aria-selected=false]"),
+        (".choice input:checked + span", ".choice input:not(:checked) + span"),
+        (".lessons [aria-pressed=true]", ".lessons [aria-pressed=false]"),
+        (".classes .fill", ".classes .bar"),
+        (".heat td.plus", ".heat td.minus"),
+    ]:
+        assert page.locator(chosen).first.evaluate(background) != page.locator(other).first.evaluate(background)

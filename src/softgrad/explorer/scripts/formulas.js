@@ -15,7 +15,8 @@ export function formula(name, values = {}) {
   }
   const copy = /** @type {Element} */ (template.content.firstElementChild.cloneNode(true));
   for (const mark of copy.querySelectorAll("mo")) if (mark.textContent === "{each}") repeat(mark, values);
-  fill(copy, (slot) => single(values, slot));
+  // Once for all, and last: a value may look like a slot.
+  for (const [leaf, slot] of slots(copy)) leaf.textContent = valueOf(values, slot);
   return copy;
 }
 
@@ -32,7 +33,7 @@ function repeat(mark, values) {
   const terms = Array.from({ length: count }, (_, i) => {
     const term = document.createElementNS(row.namespaceURI, "mrow");
     term.append(...body.map((part) => part.cloneNode(true)));
-    fill(term, (slot) => (Array.isArray(values[slot]) ? values[slot][i] : single(values, slot)));
+    for (const [leaf, slot] of slots(term)) if (Array.isArray(values[slot])) leaf.textContent = `{${slot} ${i}}`;
     return term;
   });
   row.replaceChildren(...terms.flatMap((term, i) => (i === 0 ? [term] : [plus(term), term])));
@@ -46,22 +47,24 @@ function plus(beside) {
 }
 
 /**
+ * The leaves of a formula that are slots, with their names.
  * @param {Element} element
- * @param {(slot: string) => string} value
+ * @returns {[Element, string][]}
  */
-function fill(element, value) {
-  for (const leaf of element.querySelectorAll("mi, mn, mtext")) {
+function slots(element) {
+  return [...element.querySelectorAll("mi, mn, mtext")].flatMap((leaf) => {
     const slot = /^\{(.+)\}$/.exec(leaf.textContent ?? "");
-    if (slot) leaf.textContent = value(slot[1]);
-  }
+    return slot ? [[leaf, slot[1]]] : [];
+  });
 }
 
 /**
  * @param {Values} values
- * @param {string} slot
+ * @param {string} slot the name of a value, and the index of a class where the value is a list
  */
-function single(values, slot) {
-  const value = values[slot];
+function valueOf(values, slot) {
+  const [name, index] = slot.split(" ");
+  const value = index ? values[name][Number(index)] : values[name];
   if (typeof value !== "string") throw new Error(`the formula needs a value for ${slot}`);
   return value;
 }

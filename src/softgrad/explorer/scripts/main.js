@@ -24,6 +24,7 @@ const views = tabs(store, [
   ["descent", "Descent", descentView(store)],
   ["precision", "Precision", precisionView(store)],
 ]);
+const MOST = 8; // problems that are listed
 /** Browsers limit how often the address may change, so it follows when the state has rested. */
 let timer = 0;
 const problems = html("div", { class: "problems", role: "alert" });
@@ -53,9 +54,11 @@ function writeAddress() {
 
 /** @param {string[]} found parts of the address that could not be read */
 function showProblems(found) {
+  const more = found.length > MOST ? [`and ${found.length - MOST} more`] : [];
+  const listed = [...found.slice(0, MOST), ...more];
   problems.hidden = found.length === 0;
   problems.replaceChildren(
     html("p", {}, "Part of this link could not be read; the page shows its usual value instead."),
-    html("ul", {}, ...found.map((problem) => html("li", {}, problem))),
+    html("ul", {}, ...listed.map((problem) => html("li", {}, problem))),
   );
 }

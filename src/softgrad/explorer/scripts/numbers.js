@@ -53,7 +53,7 @@ export function signed(value, digits = 4) {
  * @returns {number | null} null if the text is not a number
  */
 export function parse(text) {
-  const plain = text.trim().replace("−", "-").replace(",", ".").replace("∞", "inf").toLowerCase();
+  const plain = text.trim().replaceAll("−", "-").replace(",", ".").replace("∞", "inf").toLowerCase();
   if (plain === "-inf") return -Infinity;
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(plain) && Number.isFinite(Number(plain)) ? Number(plain) : null;
 }

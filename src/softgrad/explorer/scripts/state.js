@@ -24,6 +24,7 @@
 
 export const MIN_CLASSES = 2;
 export const MAX_CLASSES = 8;
+export const MAX_NAME = 12; // characters of a name
 export const LETTERS = "ABCDEFGH";
 
 /** @type {State} */
@@ -65,6 +66,15 @@ const list = (read) => (text) => {
 };
 
 /** @param {string} text */
+function readNames(text) {
+  const names = text.split(",").map(decodeURIComponent);
+  return names.every((name) => name.length <= MAX_NAME) ? names : undefined;
+}
+
+/** Without halves of characters, which an address cannot hold. @param {string} name */
+const wellFormed = (name) => name.replaceAll(/\p{Surrogate}/gu, "\ufffd");
+
+/** @param {string} text */
 const score = (text) => (text === "-inf" ? -Infinity : between(-1e6, 1e6)(text));
 
 /**
@@ -80,9 +90,9 @@ const KEYS = {
   },
   names: {
     part: "names",
-    read: (text) => text.split(",").map(decodeURIComponent),
-    write: (names) => names.map(encodeURIComponent).join(","),
-    expected: "one name for each class",
+    read: readNames,
+    write: (names) => names.map((/** @type {string} */ name) => encodeURIComponent(wellFormed(name))).join(","),
+    expected: `one name of at most ${MAX_NAME} characters for each class`,
   },
   T: { part: "temperature", read: between(0.01, 100), expected: "a number from 0.01 to 100" },
   y: { part: "target", read: list(between(0, 10)), expected: "one number from 0 to 10 for each class" },
@@ -131,7 +141,9 @@ export function fragment(state) {
  * @returns {{state: State, problems: string[]}}
  */
 export function parseFragment(text) {
+  /** @type {string[]} */
   const problems = [];
+  const seen = new Set();
   /** @type {any} */
   const state = structuredClone(INITIAL);
   for (const field of text.split("&").filter(Boolean)) {
@@ -139,11 +151,16 @@ export function parseFragment(text) {
     const known = Object.hasOwn(KEYS, key) ? KEYS[key] : undefined;
     const read = known && attempt(() => known.read(value));
     if (known && read !== undefined) state[known.part] = known.part === "lesson" ? Number(read) : read;
-    else if (known) problems.push(`${key}=${value}: expected ${known.expected}`);
-    else problems.push(`${key} is not a part of this page; expected ${Object.keys(KEYS).join(", ")}`);
+    else if (known) problems.push(`${cut(field)}: expected ${known.expected}`);
+    else problems.push(`${cut(key)} is not a part of this page; expected ${Object.keys(KEYS).join(", ")}`);
+    if (known && seen.has(key)) problems.push(`${key} is given more than once; the last one counts`);
+    seen.add(key);
   }
   return { state: consistent(state, problems), problems };
 }
+
+/** The beginning of a text that may be very long. @param {string} text */
+const cut = (text) => (text.length > 40 ? `${text.slice(0, 40)}…` : text);
 
 /** @template T @param {() => T} read @returns {T | undefined} */
 function attempt(read) {
@@ -212,6 +229,8 @@ export function withoutClass(state, index) {
   /** @template T @param {T[]} values */
   const without = (values) => values.filter((_, j) => j !== index);
   const last = state.names.length - 2;
+  /** The entry stays with its classes. @param {number} j */
+  const moved = (j) => Math.min(j > index ? j - 1 : j, last);
   const scores = without(state.scores);
   const target = without(state.target);
   return {
@@ -219,6 +238,6 @@ export function withoutClass(state, index) {
     names: without(state.names),
     scores: scores.some(Number.isFinite) ? scores : scores.map(() => 0),
     target: target.some(Boolean) ? target : oneHot(0, target.length),
-    entry: [Math.min(state.entry[0], last), Math.min(state.entry[1], last)],
+    entry: [moved(state.entry[0]), moved(state.entry[1])],
   };
 }
