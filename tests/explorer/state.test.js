@@ -48,6 +48,8 @@ for (const text of [
   "T=0",
   "T=",
   "y=-1,1,1",
+  "y=2,0,0",
+  "z=0x10,1",
   "y=1,0",
   "view=__proto__",
   "entry=0,1",

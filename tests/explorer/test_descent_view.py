@@ -138,7 +138,7 @@ def test_settings_work_by_keyboard_mouse_and_touch(visit):
     damping = page.get_by_label("Damping λ", exact=True)
     damping.focus()
     page.keyboard.press("ArrowRight")
-    assert page.get_by_label("Damping λ, as a number").input_value() == "0.102"
+    assert page.get_by_label("Damping λ, as a number").input_value() == "0.11"
     assert not page.get_by_label("Learning rate η", exact=True).is_visible()
     page.get_by_label("Compare with").select_option("gradient")
     rate = page.get_by_label("Learning rate η", exact=True)
@@ -152,7 +152,7 @@ def test_settings_work_by_keyboard_mouse_and_touch(visit):
     assert refusal == "expected a number from 0.001 to 100; received 0"
     field.fill("0.25")
     field.press("Enter")
-    page.wait_for_url("**method=newton&rate=0.25&damping=0.102")
+    page.wait_for_url("**method=newton&rate=0.25&damping=0.11")
 
 
 def test_a_path_belongs_to_its_start_and_its_settings(visit):

@@ -3,6 +3,7 @@
 import { choice, html } from "#elements.js";
 import { formula } from "#formulas.js";
 import { numberControl } from "#number_control.js";
+import { RANGES } from "#state.js";
 
 /** @typedef {import("#state.js").Method} Method */
 /** @typedef {import("#store.js").Model} Model */
@@ -20,12 +21,8 @@ const FORMULAS = { gradient: ["step-gradient"], diagonal: ["step-gradient", "dia
 /** @param {Store} store @param {() => void} compare called when another method is to be compared with */
 export function descentSettings(store, compare) {
   const method = choice("Method", METHODS, (value) => store.set({ method: value }));
-  const rate = numberControl("rate", { low: 0.001, high: 100, logarithmic: true }, (value) =>
-    store.set({ rate: value }),
-  );
-  const damping = numberControl("damping", { low: 1e-6, high: 100, logarithmic: true }, (value) =>
-    store.set({ damping: value }),
-  );
+  const rate = numberControl("rate", RANGES.rate, (value) => store.set({ rate: value }));
+  const damping = numberControl("damping", RANGES.damping, (value) => store.set({ damping: value }));
   const compared = html(
     "select",
     { id: "compared", onchange: () => chooseCompared() },

@@ -4,9 +4,10 @@ import { html, prose, table } from "#elements.js";
 import { extend, MAX_STEPS, point } from "#descent.js";
 import { explanation, standing } from "#descent_notes.js";
 import { descentSettings } from "#descent_settings.js";
-import { format } from "#numbers.js";
+import { format, plain } from "#numbers.js";
 import { lossScale, pathChart, unitScale } from "#path_chart.js";
 import { simplex } from "#simplex.js";
+import { SCORES } from "#state.js";
 
 /** @typedef {import("#descent.js").Point} Point */
 /** @typedef {import("#state.js").Method} Method */
@@ -14,7 +15,6 @@ import { simplex } from "#simplex.js";
 /** @typedef {import("#store.js").Store} Store */
 
 const PACE = 30; // steps per second
-const MAX_SCORE = 1e6; // that the logits' sliders hold
 
 /** In the pictures, where there is less space. @type {Record<Method, string>} */
 const NAMES = { gradient: "gradient", diagonal: "diagonal", newton: "Newton" };
@@ -121,9 +121,9 @@ export function descentView(store) {
   function useLogits() {
     const { temperature } = model.state;
     const scores = path[path.length - 1].z.map((logit) => Number((logit * temperature).toFixed(4)));
-    const held = scores.every((score) => score === -Infinity || Math.abs(score) <= MAX_SCORE);
+    const held = scores.every((score) => score === -Infinity || Math.abs(score) <= SCORES.high);
     if (held) store.set({ scores });
-    else status.textContent = "The sliders hold logits from −10⁶ to 10⁶ only.";
+    else status.textContent = `The sliders hold logits from ${plain(SCORES.low)} to ${plain(SCORES.high)} only.`;
   }
 
   function draw() {

@@ -1,9 +1,20 @@
 /** The logits: names, sliders, number fields and bars of softmax, presets and the temperature. */
 
 import { choice, html } from "#elements.js";
-import { format, parse } from "#numbers.js";
+import { numberControl, numberField } from "#number_control.js";
+import { format } from "#numbers.js";
 import { PRESETS, presetState } from "#presets.js";
-import { className, MAX_CLASSES, MAX_NAME, MIN_CLASSES, withClass, withoutClass } from "#state.js";
+import {
+  className,
+  expected,
+  MAX_CLASSES,
+  MAX_NAME,
+  MIN_CLASSES,
+  RANGES,
+  SCORES,
+  withClass,
+  withoutClass,
+} from "#state.js";
 
 /** @typedef {import("#store.js").Model} Model */
 /** @typedef {import("#store.js").Store} Store */
@@ -109,7 +120,7 @@ function classRow(store, j, removeClass) {
     oninput: () => store.set({ names: store.state.names.with(j, name.value) }),
   });
   const slider = html("input", { type: "range", step: 0.01, oninput: () => setScore(Number(slider.value)) });
-  const number = html("input", { class: "number", type: "text", inputmode: "decimal", onchange: () => readNumber() });
+  const number = numberField(refusal, setScore);
   const mask = html("button", { type: "button", class: "small", onclick: () => toggleMask() }, "−∞");
   const remove = html("button", { type: "button", class: "small", onclick: removeClass }, "✕");
   const bar = html("div", { class: "fill", style: `--class: var(--class-${j})` });
@@ -122,7 +133,7 @@ function classRow(store, j, removeClass) {
       { class: "line" },
       html("i", { class: "swatch", style: `--class: var(--class-${j})` }),
       name,
-      number,
+      number.element,
       mask,
       remove,
     ),
@@ -130,14 +141,15 @@ function classRow(store, j, removeClass) {
     html("div", { class: "line" }, html("div", { class: "bar", "aria-hidden": "true" }, bar), probability),
   );
 
-  function readNumber() {
-    const value = parse(number.value);
-    const masked = store.state.scores.with(j, -Infinity);
-    const valid = value !== null && Math.abs(value) <= 1e6;
-    if (valid) setScore(value);
-    else if (value === -Infinity && masked.some(Number.isFinite)) setScore(value);
-    else number.setCustomValidity(`expected a number from −1000000 to 1000000, or -inf; received ${number.value}`);
-    number.reportValidity();
+  /** @param {number} value */
+  function refusal(value) {
+    const masking = othersAreFinite();
+    if (Math.abs(value) <= SCORES.high || (value === -Infinity && masking)) return "";
+    return expected(SCORES) + (masking ? ", or -inf" : ", because all other classes are masked");
+  }
+
+  function othersAreFinite() {
+    return store.state.scores.with(j, -Infinity).some(Number.isFinite);
   }
 
   function toggleMask() {
@@ -149,7 +161,6 @@ function classRow(store, j, removeClass) {
     const score = state.scores[j];
     const masked = score === -Infinity;
     const label = className(state, j);
-    const others = state.scores.filter((_, i) => i !== j);
     if (name.value !== state.names[j]) name.value = state.names[j];
     name.setAttribute("aria-label", `name of class ${j + 1}`);
     slider.min = String(centre - REACH);
@@ -157,13 +168,11 @@ function classRow(store, j, removeClass) {
     slider.value = String(masked ? centre - REACH : score);
     slider.disabled = masked;
     slider.setAttribute("aria-label", `logit of ${label}`);
-    number.setAttribute("aria-label", `logit of ${label}, as a number`);
-    number.setCustomValidity("");
-    number.value = masked ? "−∞" : String(score).replace("-", "−");
+    number.update(score, `logit of ${label}`);
     mask.setAttribute("aria-pressed", String(masked));
     mask.setAttribute("aria-label", `mask ${label} by a logit of −∞`);
     mask.title = `mask ${label}: its probability is 0`;
-    mask.disabled = !masked && !others.some(Number.isFinite);
+    mask.disabled = !masked && !othersAreFinite();
     remove.disabled = state.scores.length <= MIN_CLASSES;
     remove.setAttribute("aria-label", `remove ${label}`);
     bar.style.width = `${100 * barLength(row.p[j], row.logP[j], state.scale)}%`;
@@ -180,29 +189,13 @@ function barLength(p, logP, scale) {
 
 /** @param {Store} store */
 function temperatureControl(store) {
-  const slider = html("input", {
-    id: "temperature",
-    type: "range",
-    min: -1,
-    max: 1,
-    step: 0.01,
-    oninput: () => store.set({ temperature: Number((10 ** Number(slider.value)).toPrecision(3)) }),
-  });
-  const value = html("output", { for: "temperature", class: "value" });
+  const control = numberControl("temperature", RANGES.temperature, (value) => store.set({ temperature: value }));
   const note = html("p", { class: "note" });
-  const element = html(
-    "div",
-    { class: "temperature" },
-    html("div", { class: "field" }, html("label", { for: "temperature" }, "Temperature T"), slider, value),
-    note,
-  );
   return {
-    element,
+    element: html("div", {}, control.element, note),
     /** @param {Model} model */
     update({ state, z }) {
-      slider.value = String(Math.log10(state.temperature));
-      slider.setAttribute("aria-valuetext", String(state.temperature));
-      value.textContent = String(state.temperature);
+      control.update(state.temperature, "Temperature T");
       note.textContent =
         state.temperature === 1
           ? "T divides all logits: above 1 it evens out the probabilities, below 1 it sharpens them."

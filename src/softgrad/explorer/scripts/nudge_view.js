@@ -2,15 +2,15 @@
 
 import { html, table } from "#elements.js";
 import { change, linearisationError } from "#nudge.js";
+import { numberControl } from "#number_control.js";
 import { format, scientific } from "#numbers.js";
 import { softmax } from "#softmax.js";
+import { RANGES } from "#state.js";
 import { logit, sigma } from "#symbols.js";
 
 /** @typedef {import("#store.js").Model} Model */
 /** @typedef {import("#store.js").Store} Store */
 
-const SMALLEST = -8; // of log₁₀ h
-const LARGEST = 0.3;
 const ROWS = 8; // steps in the table, each a tenth of the one before
 
 /**
@@ -24,15 +24,7 @@ const ROWS = 8; // steps in the table, each a tenth of the one before
 
 /** @param {Store} store */
 export function nudgeView(store) {
-  const slider = html("input", {
-    id: "nudge-step",
-    type: "range",
-    min: SMALLEST,
-    max: LARGEST,
-    step: 0.1,
-    oninput: () => store.set({ step: Number((10 ** Number(slider.value)).toPrecision(2)) }),
-  });
-  const value = html("output", { for: "nudge-step", class: "value" });
+  const step = numberControl("nudge-step", RANGES.step, (value) => store.set({ step: value }));
   const bars = [nudgeBar(), nudgeBar()];
   const verdict = html("p", { class: "verdict" });
   const numbers = html("div", { class: "scroll" });
@@ -42,7 +34,7 @@ export function nudgeView(store) {
     "div",
     { class: "nudge" },
     title,
-    html("div", { class: "field" }, html("label", { for: "nudge-step" }, "Step h"), slider, value),
+    step.element,
     ...bars.map((bar) => bar.element),
     verdict,
     numbers,
@@ -57,9 +49,7 @@ export function nudgeView(store) {
     const [first] = rows;
     const largest = Math.max(Math.abs(first.change), Math.abs(first.predicted));
     title.replaceChildren("A nudge: ", logit(state, k), " grows by h");
-    slider.value = String(Math.log10(state.step));
-    slider.setAttribute("aria-valuetext", stepText(state.step));
-    value.textContent = stepText(state.step);
+    step.update(state.step, "Step h");
     bars[0].update(["change of ", sigma(state, j)], first.change, largest);
     bars[1].update([`J · h, for J = ${format(claimedSlope(model))}`], first.predicted, largest);
     verdict.textContent = verdictText(model);

@@ -47,13 +47,18 @@ export function signed(value, digits = 4) {
   return value > 0 ? `+${format(value, digits)}` : format(value, digits);
 }
 
+/** A number as a text field holds it, with all its digits. @param {number} value */
+export function plain(value) {
+  return Number.isFinite(value) ? String(value).replaceAll("-", "−") : format(value);
+}
+
 /**
  * The number that a text field holds; a comma and a true minus sign are understood, and −∞ as "-inf".
  * @param {string} text
  * @returns {number | null} null if the text is not a number
  */
 export function parse(text) {
-  const plain = text.trim().replaceAll("−", "-").replace(",", ".").replace("∞", "inf").toLowerCase();
-  if (plain === "-inf") return -Infinity;
-  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(plain) && Number.isFinite(Number(plain)) ? Number(plain) : null;
+  const ascii = text.trim().replaceAll("−", "-").replace(",", ".").replace("∞", "inf").toLowerCase();
+  if (ascii === "-inf") return -Infinity;
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(ascii) && Number.isFinite(Number(ascii)) ? Number(ascii) : null;
 }

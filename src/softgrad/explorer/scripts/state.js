@@ -1,5 +1,7 @@
 /** The state of the page, and its form in the fragment of the address, which makes every picture a link. */
 
+import { parse, plain } from "#numbers.js";
+
 /** @typedef {"softmax" | "jacobian" | "cross-entropy" | "descent" | "precision"} ViewName */
 /** @typedef {"gradient" | "diagonal" | "newton"} Method */
 
@@ -27,6 +29,28 @@ export const MAX_CLASSES = 8;
 export const MAX_NAME = 12; // characters of a name
 export const LETTERS = "ABCDEFGH";
 
+/** @typedef {object} Range @property {number} low @property {number} high @property {boolean} [logarithmic] sliders */
+
+/** @type {Range} */
+export const SCORES = { low: -1e6, high: 1e6 };
+/** @type {Range} */
+export const UNIT = { low: 0, high: 1 };
+
+/** @satisfies {{[part in keyof State]?: Range}} */
+export const RANGES = {
+  temperature: { low: 0.01, high: 100, logarithmic: true },
+  smoothing: UNIT,
+  zLoss: UNIT,
+  step: { low: 1e-8, high: 2, logarithmic: true },
+  rate: { low: 0.001, high: 100, logarithmic: true },
+  damping: { low: 1e-6, high: 100, logarithmic: true },
+};
+
+/** What numbers of a range are, in words. @param {Range} range */
+export function expected({ low, high }) {
+  return `a number from ${plain(low)} to ${plain(high)}`;
+}
+
 /** @type {State} */
 export const INITIAL = {
   names: ["A", "B", "C"],
@@ -49,11 +73,16 @@ export const INITIAL = {
 /** @type {ViewName[]} */
 const VIEWS = ["softmax", "jacobian", "cross-entropy", "descent", "precision"];
 
-/** @param {number} low @param {number} high @returns {(text: string) => number | undefined} */
-const between = (low, high) => (text) => {
-  const value = text.trim() === "" ? NaN : Number(text);
-  return value >= low && value <= high ? value : undefined;
-};
+/** @param {Range} range @returns {(text: string) => number | undefined} */
+const between =
+  ({ low, high }) =>
+  (text) => {
+    const value = parse(text) ?? NaN;
+    return value >= low && value <= high ? value : undefined;
+  };
+
+/** A number of the state, as a key of the fragment has it. @param {keyof typeof RANGES} part */
+const numberKey = (part) => ({ part, read: between(RANGES[part]), expected: expected(RANGES[part]) });
 
 /** @template {string} Value @param {Value[]} values @returns {(text: string) => Value | undefined} */
 const oneOf = (values) => (text) => values.find((value) => value === text);
@@ -75,7 +104,7 @@ function readNames(text) {
 const wellFormed = (name) => name.replaceAll(/\p{Surrogate}/gu, "\ufffd");
 
 /** @param {string} text */
-const score = (text) => (text === "-inf" ? -Infinity : between(-1e6, 1e6)(text));
+const score = (text) => (text === "-inf" ? -Infinity : between(SCORES)(text));
 
 /**
  * The keys of the fragment: how each part of the state is written and read; `read` gives undefined for what it refuses.
@@ -86,7 +115,7 @@ const KEYS = {
     part: "scores",
     read: (text) => list(score)(text),
     write: (scores) => scores.map((/** @type {number} */ value) => (value === -Infinity ? "-inf" : value)).join(","),
-    expected: "2 to 8 numbers from −10⁶ to 10⁶, or -inf",
+    expected: `${MIN_CLASSES} to ${MAX_CLASSES} numbers from ${plain(SCORES.low)} to ${plain(SCORES.high)}, or -inf`,
   },
   names: {
     part: "names",
@@ -94,18 +123,18 @@ const KEYS = {
     write: (names) => names.map((/** @type {string} */ name) => encodeURIComponent(wellFormed(name))).join(","),
     expected: `one name of at most ${MAX_NAME} characters for each class`,
   },
-  T: { part: "temperature", read: between(0.01, 100), expected: "a number from 0.01 to 100" },
-  y: { part: "target", read: list(between(0, 10)), expected: "one number from 0 to 10 for each class" },
-  smoothing: { part: "smoothing", read: between(0, 1), expected: "a number from 0 to 1" },
-  zloss: { part: "zLoss", read: between(0, 1), expected: "a number from 0 to 1" },
+  T: numberKey("temperature"),
+  y: { part: "target", read: list(between(UNIT)), expected: `${expected(UNIT)} for each class` },
+  smoothing: numberKey("smoothing"),
+  zloss: numberKey("zLoss"),
   view: { part: "view", read: oneOf(VIEWS), expected: VIEWS.join(", ") },
   entry: {
     part: "entry",
-    read: (text) => list(between(1, MAX_CLASSES))(text)?.map((value) => value - 1),
+    read: (text) => list(between({ low: 1, high: MAX_CLASSES }))(text)?.map((value) => value - 1),
     write: (entry) => entry.map((/** @type {number} */ value) => value + 1).join(","),
     expected: "two class numbers",
   },
-  h: { part: "step", read: between(1e-8, 2), expected: "a number from 10⁻⁸ to 2" },
+  h: numberKey("step"),
   diagonal: {
     part: "diagonalOnly",
     read: (text) => oneOf(["0", "1"])(text) && text === "1",
@@ -118,8 +147,8 @@ const KEYS = {
     read: oneOf(["gradient", "diagonal", "newton"]),
     expected: "gradient, diagonal or newton",
   },
-  rate: { part: "rate", read: between(0.001, 100), expected: "a number from 0.001 to 100" },
-  damping: { part: "damping", read: between(1e-6, 100), expected: "a number from 10⁻⁶ to 100" },
+  rate: numberKey("rate"),
+  damping: numberKey("damping"),
   lesson: { part: "lesson", read: oneOf(["0", "1", "2", "3", "4", "5"]), expected: "0 to 5" },
 };
 

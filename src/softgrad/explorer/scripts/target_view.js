@@ -3,20 +3,18 @@
 import { html, prose } from "#elements.js";
 import { numberControl } from "#number_control.js";
 import { format } from "#numbers.js";
-import { oneHot } from "#state.js";
+import { oneHot, RANGES, UNIT } from "#state.js";
 import { sum } from "#softmax.js";
 
 /** @typedef {import("#store.js").Model} Model */
 /** @typedef {import("#store.js").Store} Store */
 
-const UNIT = { low: 0, high: 1 };
-
 /** @param {Store} store @returns {import("#store.js").View} */
 export function targetView(store) {
   const list = html("ul", { class: "targets" });
   const total = html("p", { class: "note", "aria-live": "polite" });
-  const smoothing = numberControl("smoothing", UNIT, (value) => store.set({ smoothing: value }));
-  const zLoss = numberControl("z-loss", UNIT, (value) => store.set({ zLoss: value }));
+  const smoothing = numberControl("smoothing", RANGES.smoothing, (value) => store.set({ smoothing: value }));
+  const zLoss = numberControl("z-loss", RANGES.zLoss, (value) => store.set({ zLoss: value }));
   const element = html(
     "div",
     {},
