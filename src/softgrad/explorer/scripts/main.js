@@ -27,6 +27,7 @@ const views = tabs(store, [
 const MOST = 8; // problems that are listed
 /** Browsers limit how often the address may change, so it follows when the state has rested. */
 let timer = 0;
+let address = location.hash; // as this page last read or wrote it
 const problems = html("div", { class: "problems", role: "alert" });
 
 document.getElementById("explorer")?.append(problems, lessons.element, logits.element, views.element);
@@ -39,6 +40,7 @@ store.subscribe((model) => {
   writeAddress();
 });
 addEventListener("hashchange", () => {
+  address = location.hash;
   const { state, problems: found } = parseFragment(location.hash.slice(1));
   if (fragment(state) !== fragment(store.state)) store.set(state);
   showProblems(found);
@@ -47,8 +49,10 @@ addEventListener("hashchange", () => {
 function writeAddress() {
   clearTimeout(timer);
   timer = window.setTimeout(() => {
+    if (location.hash !== address) return; // a new link, whose event is about to come
     const text = fragment(store.state);
     history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+    address = location.hash;
   }, 200);
 }
 

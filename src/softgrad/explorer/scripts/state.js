@@ -229,12 +229,17 @@ function consistent(state, problems) {
 }
 
 /**
- * The name of a class as sentences have it.
+ * The name of a class, which the reader may have left empty.
  * @param {State} state
  * @param {number} j
  */
 export function className(state, j) {
-  return state.names[j] || `class ${j + 1}`;
+  return state.names[j].trim() || `class ${j + 1}`;
+}
+
+/** @param {State} state */
+export function classNames(state) {
+  return state.names.map((_, j) => className(state, j));
 }
 
 /** @param {number} label @param {number} count */
@@ -258,8 +263,10 @@ export function withoutClass(state, index) {
   /** @template T @param {T[]} values */
   const without = (values) => values.filter((_, j) => j !== index);
   const last = state.names.length - 2;
-  /** The entry stays with its classes. @param {number} j */
-  const moved = (j) => Math.min(j > index ? j - 1 : j, last);
+  // The entry stays with its classes, or in its place if it loses one.
+  const stays = !state.entry.includes(index);
+  /** @param {number} j */
+  const moved = (j) => Math.min(stays && j > index ? j - 1 : j, last);
   const scores = without(state.scores);
   const target = without(state.target);
   return {
