@@ -1,6 +1,7 @@
 /** Cross-entropy of the logits and a target: the loss, its gradient in two parts, and its Hessian. */
 
 import { html, prose, svg, table } from "#elements.js";
+import { className, classNames } from "#state.js";
 import { formula } from "#formulas.js";
 import { largestIn, smallHeatMap } from "#heat_map.js";
 import { format, signed } from "#numbers.js";
@@ -63,7 +64,7 @@ function lossPart() {
 function lossRows({ state, row, target, loss }) {
   // 0·log 0 = 0: a class without weight adds nothing, even if it is masked.
   const terms = target.y.map((y, j) => (y === 0 ? 0 : -y * row.logP[j]));
-  const rows = state.names.map((name, j) => [name, format(target.y[j]), format(row.logP[j]), format(terms[j])]);
+  const rows = classNames(state).map((name, j) => [name, format(target.y[j]), format(row.logP[j]), format(terms[j])]);
   const zLoss = state.zLoss * row.lse ** 2;
   const extra = state.zLoss ? [["ζ lse²", "", "", format(zLoss)]] : [];
   return [...rows, ...extra, ["loss ℓ", format(target.mass), "", format(loss)]];
@@ -73,7 +74,7 @@ function lossRows({ state, row, target, loss }) {
 function lossNote({ state, row, target }) {
   const masked = row.p.findIndex((p, j) => p === 0 && target.y[j] > 0 && row.logP[j] === -Infinity);
   if (masked >= 0) {
-    return `The loss is ∞: ${state.names[masked]} has the target weight ${format(target.y[masked])} and the probability 0.`;
+    return `The loss is ∞: ${className(state, masked)} has the target weight ${format(target.y[masked])} and the probability 0.`;
   }
   return state.zLoss ? `lse = log Σ exp(z) = ${format(row.lse)}; the z-loss keeps it near 0.` : "";
 }
@@ -119,7 +120,7 @@ function gradientTable({ state, gradient }, terms) {
   return table(
     "Terms of the gradient",
     ["class", ...terms.map(({ name }) => name), "sum"],
-    state.names.map((name, k) => [name, ...terms.map(({ values }) => signed(values[k])), signed(gradient[k])]),
+    classNames(state).map((name, k) => [name, ...terms.map(({ values }) => signed(values[k])), signed(gradient[k])]),
   );
 }
 
@@ -153,7 +154,7 @@ function gradientBars({ state, gradient }, terms) {
       ...terms.map(({ name, kind }) => html("span", {}, html("i", { class: kind }), name)),
       html("span", {}, html("i", { class: "sum" }), "sum"),
     ),
-    html("div", { class: "bar-names" }, ...state.names.map((name) => html("span", {}, name))),
+    html("div", { class: "bar-names" }, ...classNames(state).map((name) => html("span", {}, name))),
     svg("svg", { height }, svg("line", { class: "axis", x1: "50%", x2: "50%", y1: 0, y2: height }), ...bars),
   ];
 }
@@ -179,7 +180,7 @@ function gradientNote(model) {
   const { state, row, target, gradient } = model;
   const label = target.y.indexOf(1);
   if (isResidual(model) && label >= 0) {
-    const name = state.names[label];
+    const name = className(state, label);
     return (
       `y is one-hot, so the gradient is σ_k − y_k: σ − 1 = ${format(gradient[label])} for ${name}, ` +
       "and σ itself for every other class."
@@ -207,7 +208,7 @@ function hessianPart() {
         const names = state.zLoss ? ["hessian-z", "a", "b"] : ["hessian-entry", "hessian"];
         shown.replaceChildren(...names.map((name) => html("div", { class: "formula" }, formula(name))));
         numbers.replaceChildren(
-          smallHeatMap("Second derivatives of the loss", state.names, hessian, largestIn(hessian)),
+          smallHeatMap("Second derivatives of the loss", classNames(state), hessian, largestIn(hessian)),
         );
         note.textContent = state.zLoss
           ? `Here a = ${format(a)} and b = ${format(b)}; J = Diag(σ) − σσᵀ is the Jacobian of softmax.`

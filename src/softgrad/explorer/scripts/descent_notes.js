@@ -2,6 +2,7 @@
 
 import { table } from "#elements.js";
 import { format, signed } from "#numbers.js";
+import { className } from "#state.js";
 import { sum } from "#softmax.js";
 
 /** @typedef {import("#descent.js").Point} Point */
@@ -61,7 +62,7 @@ function oneLabelNote({ state, target }, path, label) {
   const { p } = path[path.length - 1].row;
   const loser = furthest(p.map((value, j) => (j === label ? -1 : value)));
   return (
-    `The diagonal alone is wrong: it moves only the logit of ${state.names[label]}. The logit of ${state.names[loser]} ` +
+    `The diagonal alone is wrong: it moves only the logit of ${className(state, label)}. The logit of ${className(state, loser)} ` +
     `never falls, although its gradient is ${target.mass === 1 ? "σ" : "σ Σ y"} = ${format(p[loser] * target.mass)}. With a single true class σ still ` +
     "goes to y, only more slowly; with weights on three or more classes it does not."
   );
@@ -80,7 +81,7 @@ function softNote({ state, target }, path) {
   return (
     "The diagonal alone is wrong: no logit ever falls. σ comes to rest where y_k (1 − σ_k) is the same for all classes " +
     `that keep a probability. ${rest} ` +
-    `Now σ of ${state.names[worst]} is ${format(row.p[worst])} and its target ${format(goal[worst])}; ` +
+    `Now σ of ${className(state, worst)} is ${format(row.p[worst])} and its target ${format(goal[worst])}; ` +
     `the loss is ${format(loss)}, and the lowest possible ${format(least)}.`
   );
 }

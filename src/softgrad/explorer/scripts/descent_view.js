@@ -7,7 +7,7 @@ import { descentSettings } from "#descent_settings.js";
 import { format, plain } from "#numbers.js";
 import { lossScale, pathChart, unitScale } from "#path_chart.js";
 import { simplex } from "#simplex.js";
-import { SCORES } from "#state.js";
+import { classNames, SCORES } from "#state.js";
 
 /** @typedef {import("#descent.js").Point} Point */
 /** @typedef {import("#state.js").Method} Method */
@@ -136,21 +136,22 @@ export function descentView(store) {
     aim.textContent =
       "Descent moves the logits, one step at a time, against the gradient g of the loss, so that the loss falls. " +
       `The target, from the tab Cross-entropy, is y = (${target.y.map((y) => format(y, 2)).join(", ")}).`;
+    const names = classNames(state);
     run.textContent = running ? "Pause" : "Run";
     count.textContent = `Step ${path.length - 1}: the loss is ${format(now.loss)}.`;
     status.textContent = end ? ENDINGS[end] : "";
     const lines = lossLines(path, NAMES[state.method], other, otherName);
     loss.update(lines, lossScale(lines.flatMap(({ values }) => values)), otherName);
-    probabilities.update([...dashedLines(other), ...classLines(state.names, path)], unitScale(), otherName);
-    triangle.element.hidden = state.names.length !== 3;
+    probabilities.update([...dashedLines(other), ...classLines(names, path)], unitScale(), otherName);
+    triangle.element.hidden = names.length !== 3;
     if (!triangle.element.hidden)
-      triangle.update(state.names, probabilitiesOf(path), probabilitiesOf(other), goal, otherName);
-    standings.replaceChildren(standing(state.names, path, goal));
+      triangle.update(names, probabilitiesOf(path), probabilitiesOf(other), goal, otherName);
+    standings.replaceChildren(standing(names, path, goal));
     note.replaceChildren(...prose(explanation(model, path)));
     if (running) return; // the table follows when the path rests
     /** @type {[string, Point[]][]} */
     const paths = [[`Path: ${NAMES[state.method]}`, path]];
-    numbers.update(state.names, other.length ? [...paths, [`Path: ${otherName}`, other]] : paths);
+    numbers.update(names, other.length ? [...paths, [`Path: ${otherName}`, other]] : paths);
   }
 
   /** The path of the method to compare with, of as many steps. @returns {Point[]} */

@@ -45,11 +45,12 @@ function fill(element, attributes, children) {
 }
 
 /**
- * A sentence as nodes: an index such as in "σ_k" or "δ_jk" becomes a subscript.
+ * A sentence as nodes: an index such as in "σ_k", "δ_jk" or "σ_{cat}" becomes a subscript.
  * @param {string} text
  */
 export function prose(text) {
-  return text.split(/(?<=[δσyz])_([jk]+)/).map((part, i) => (i % 2 ? html("sub", {}, part) : part));
+  const parts = text.split(/(?<=[δσyz])_(\{.*?\}|[jk]+)/);
+  return parts.map((part, i) => (i % 2 ? html("sub", {}, part.replaceAll(/^\{|\}$/g, "")) : part));
 }
 
 /**

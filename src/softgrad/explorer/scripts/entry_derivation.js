@@ -4,7 +4,7 @@ import { html } from "#elements.js";
 import { formula } from "#formulas.js";
 import { format, signed } from "#numbers.js";
 import { sum } from "#softmax.js";
-import { className } from "#symbols.js";
+import { className, classNames } from "#state.js";
 
 /** @typedef {import("#store.js").Model} Model */
 
@@ -67,7 +67,7 @@ export function entryValues({ state, z, row }) {
   return {
     name_j: className(state, j),
     name_k: className(state, k),
-    name_i: z.map((_, i) => className(state, i)),
+    name_i: classNames(state),
     exp_j: text[j],
     exp_k: text[k],
     exp_i: text,

@@ -1,6 +1,6 @@
 /** The Jacobian as a grid of which one entry is chosen, by mouse, touch or the arrow keys, with the sums beside it. */
 
-import { html } from "#elements.js";
+import { html, prose } from "#elements.js";
 import { largestIn, showValue } from "#heat_map.js";
 import { sum } from "#softmax.js";
 import { signed } from "#numbers.js";
@@ -85,8 +85,8 @@ export function jacobianGrid(store) {
       cell.setAttribute("aria-selected", String(chosen));
     });
     matrix.forEach((_, i) => {
-      margins[0][i].replaceChildren(sigma(state, i));
-      margins[1][i].replaceChildren(logit(state, i));
+      margins[0][i].replaceChildren(...prose(sigma(state, i)));
+      margins[1][i].replaceChildren(...prose(logit(state, i)));
       showSum(margins[2][i], matrix[i]);
       showSum(
         margins[3][i],

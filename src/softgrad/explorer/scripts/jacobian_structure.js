@@ -1,10 +1,11 @@
 /** The Jacobian as a whole: symmetry, Diag(σ) − σσᵀ in pictures, and eigenvalues. */
 
-import { html } from "#elements.js";
+import { html, prose } from "#elements.js";
 import { formula } from "#formulas.js";
 import { largestIn, smallHeatMap } from "#heat_map.js";
 import { format, signed } from "#numbers.js";
-import { className, logit, sigma } from "#symbols.js";
+import { classNames } from "#state.js";
+import { logit, sigma } from "#symbols.js";
 
 /** @typedef {import("#store.js").Model} Model */
 
@@ -30,7 +31,7 @@ export function jacobianStructure() {
 
   /** @param {Model} model */
   function update(model) {
-    symmetry.replaceChildren(...symmetryText(model));
+    symmetry.replaceChildren(...prose(symmetryText(model)));
     pictures.replaceChildren(...difference(model));
     eigenvalues.replaceChildren(...model.eigenvalues.map(eigenvalueBar));
     meaning.textContent = meaningText(model.row.p);
@@ -39,25 +40,19 @@ export function jacobianStructure() {
   return { element, update };
 }
 
-/** @param {Model} model @returns {(Node | string)[]} */
+/** @param {Model} model */
 function symmetryText({ state, jacobian }) {
   const [j, k] = state.entry;
-  if (j === k) return ["J equals its transpose: choose an entry off the diagonal to see its twin."];
-  return [
-    sigma(state, j),
-    " changes with ",
-    logit(state, k),
-    " as fast as ",
-    sigma(state, k),
-    " does with ",
-    logit(state, j),
-    `: both entries are ${signed(jacobian[j][k])}, because a product does not depend on the order of its factors.`,
-  ];
+  if (j === k) return "J equals its transpose: choose an entry off the diagonal to see its twin.";
+  return (
+    `${sigma(state, j)} changes with ${logit(state, k)} as fast as ${sigma(state, k)} does with ${logit(state, j)}: ` +
+    `both entries are ${signed(jacobian[j][k])}, because a product does not depend on the order of its factors.`
+  );
 }
 
 /** @param {Model} model */
 function difference({ state, row: { p }, jacobian }) {
-  const names = p.map((_, i) => className(state, i));
+  const names = classNames(state);
   const diagonal = p.map((pj, j) => p.map((_, k) => (j === k ? pj : 0)));
   const product = p.map((pj) => p.map((pk) => pj * pk));
   const largest = largestIn(diagonal);

@@ -9,7 +9,8 @@ import { jacobianGrid } from "#jacobian_grid.js";
 import { jacobianStructure } from "#jacobian_structure.js";
 import { nudgeView } from "#nudge_view.js";
 import { format, signed } from "#numbers.js";
-import { className, logit, sigma } from "#symbols.js";
+import { className } from "#state.js";
+import { logit, sigma } from "#symbols.js";
 
 /** @typedef {import("#store.js").Model} Model */
 /** @typedef {import("#store.js").Store} Store */
@@ -76,7 +77,7 @@ export function jacobianView(store) {
     least.textContent = format(-largest);
     most.textContent = signed(largest);
     entryTitle.replaceChildren(entryFormula(state, shown[j][k]));
-    entryMeaning.replaceChildren(...meaning(model));
+    entryMeaning.replaceChildren(...prose(meaning(model)));
     for (const part of [pitfall, nudge, derivation, structure]) part.update(model);
   }
 
@@ -95,15 +96,15 @@ function entryFormula(state, value) {
   return formula("jacobian-value", { name_j, name_k, value: signed(value) });
 }
 
-/** @param {Model} model @returns {(Node | string)[]} */
+/** @param {Model} model */
 function meaning({ state, jacobian }) {
   const [j, k] = state.entry;
   const [component, variable] = [sigma(state, j), logit(state, k)];
   const value = jacobian[j][k];
-  if (value === 0) return ["Raising ", variable, " does not change ", component, ": a probability of 0 or 1 stays."];
-  if (j === k) return ["The case j = k: raising ", variable, " raises its own probability."];
-  if (state.diagonalOnly) return [`The case j ≠ k is missing: the true entry is ${signed(value)}.`];
-  return ["The case j ≠ k: raising ", variable, " lowers ", component, ", because the probabilities share the sum 1."];
+  if (value === 0) return `Raising ${variable} does not change ${component}: a probability of 0 or 1 stays.`;
+  if (j === k) return `The case j = k: raising ${variable} raises its own probability.`;
+  if (state.diagonalOnly) return `The case j ≠ k is missing: the true entry is ${signed(value)}.`;
+  return `The case j ≠ k: raising ${variable} lowers ${component}, because the probabilities share the sum 1.`;
 }
 
 /** @param {HTMLElement} least @param {HTMLElement} most */

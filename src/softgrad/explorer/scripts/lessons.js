@@ -2,6 +2,7 @@
 
 import { format, signed } from "#numbers.js";
 import { className, oneHot } from "#state.js";
+import { logit as z, sigma } from "#symbols.js";
 
 /** @typedef {import("#state.js").State} State */
 /** @typedef {import("#store.js").Model} Model */
@@ -23,11 +24,6 @@ import { className, oneHot } from "#state.js";
  * @property {(state: State) => string} hint
  * @property {(model: Model) => Answer} check
  */
-
-/** @param {State} state @param {number} j */
-const sigma = (state, j) => `σ_{${className(state, j)}}`;
-/** @param {State} state @param {number} j */
-const z = (state, j) => `z_{${className(state, j)}}`;
 
 /** @param {string} feedback @returns {Answer} */
 const wrong = (feedback) => ({ done: false, feedback });

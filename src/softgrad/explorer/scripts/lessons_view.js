@@ -1,12 +1,12 @@
 /** The lessons: one at a time above the page, with its question, the answer so far, and the way on. */
 
-import { html } from "#elements.js";
+import { announcer } from "#announcer.js";
+import { html, prose } from "#elements.js";
 import { LESSONS } from "#lessons.js";
 import { goToTab } from "#tabs.js";
 
 /** @typedef {import("#store.js").Model} Model */
 
-const PAUSE = 600; // milliseconds without a change until the answer is read out
 const PATIENCE = 3000; // milliseconds on a wrong answer until its hint is shown
 const TABS = /** @type {Record<string, string>} */ ({
   softmax: "Softmax",
@@ -35,7 +35,7 @@ export function lessonsView(store) {
   const answer = html("p", { class: "answer" });
   const reading = html("p", {}); // what the page shows once the lesson is answered
   const next = html("button", { type: "button", class: "next", onclick: () => open(store.state.lesson + 1) });
-  const spoken = html("p", { class: "unseen", "aria-live": "polite" });
+  const spoken = announcer();
   const content = html(
     "div",
     { class: "content panel" },
@@ -51,11 +51,18 @@ export function lessonsView(store) {
     html("div", { class: "controls" }, ask, hint, goTo),
   );
   const result = html("div", { class: "result" }, answer, next, reading);
-  const element = html("section", { class: "lessons", "aria-label": "Lessons" }, invitation, content, result, spoken);
+  const element = html(
+    "section",
+    { class: "lessons", "aria-label": "Lessons" },
+    invitation,
+    content,
+    result,
+    spoken.element,
+  );
   /** The lesson that is shown, what the reader began with, and the answers that were right. */
   let shown = 0;
   let beginning = "";
-  let timers = [0];
+  let timer = 0;
   const answered = new Map();
 
   /** @param {number} number of a lesson; 0 or one too many closes them */
@@ -89,27 +96,25 @@ export function lessonsView(store) {
       beginning = moved(state);
     }
     shown = state.lesson;
-    timers.forEach(clearTimeout);
+    clearTimeout(timer);
     if (!lesson) return;
     const { done, feedback } = lesson.check(model);
     if (done) answered.set(state.lesson, feedback);
     title.textContent = `Lesson ${state.lesson} of ${LESSONS.length}. ${lesson.title}`;
-    text.replaceChildren(...withSubscripts(lesson.text(state)));
-    question.replaceChildren(...withSubscripts(lesson.question(state)));
-    hint.replaceChildren(...withSubscripts(`Hint: ${lesson.hint(state)}`));
+    text.replaceChildren(...prose(lesson.text(state)));
+    question.replaceChildren(...prose(lesson.question(state)));
+    hint.replaceChildren(...prose(`Hint: ${lesson.hint(state)}`));
     goTo.textContent = `Go to the tab ${TABS[lesson.view]}`;
     goTo.classList.toggle("reached", state.view === lesson.view);
-    answer.replaceChildren(...withSubscripts(answered.get(state.lesson) ?? feedback));
+    answer.replaceChildren(...prose(answered.get(state.lesson) ?? feedback));
     result.classList.toggle("done", answered.has(state.lesson));
     next.hidden = !answered.has(state.lesson);
     reading.hidden = done || !answered.has(state.lesson);
-    reading.replaceChildren(...(reading.hidden ? [] : withSubscripts(`Now: ${feedback}`)));
+    reading.replaceChildren(...(reading.hidden ? [] : prose(`Now: ${feedback}`)));
     next.textContent = state.lesson === LESSONS.length ? "Finish" : "Next lesson";
     steps.forEach((step, i) => updateStep(step, i + 1, state.lesson));
-    timers = [
-      window.setTimeout(() => (spoken.textContent = `${answer.textContent} ${reading.textContent}`.trim()), PAUSE),
-    ];
-    if (!done && moved(state) !== beginning) timers.push(window.setTimeout(() => showHint(true), PATIENCE));
+    spoken.say(`${answer.textContent} ${reading.textContent}`.trim());
+    if (!done && moved(state) !== beginning) timer = window.setTimeout(() => showHint(true), PATIENCE);
   }
 
   /** @param {HTMLButtonElement} step @param {number} number @param {number} current */
@@ -126,9 +131,4 @@ export function lessonsView(store) {
 /** What a reader moves to answer. @param {import("#state.js").State} state */
 function moved({ scores, temperature, entry, target }) {
   return [scores, temperature, entry, target].join(";");
-}
-
-/** @param {string} text in which σ_{A} is σ with the subscript A */
-function withSubscripts(text) {
-  return text.split(/_\{(.*?)\}/).map((part, i) => (i % 2 ? html("sub", {}, part) : part));
 }

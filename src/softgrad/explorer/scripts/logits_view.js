@@ -1,5 +1,6 @@
 /** The logits: names, sliders, number fields and bars of softmax, presets and the temperature. */
 
+import { announcer } from "#announcer.js";
 import { choice, html } from "#elements.js";
 import { numberControl, numberField } from "#number_control.js";
 import { format } from "#numbers.js";
@@ -21,7 +22,6 @@ import {
 
 const REACH = 15; // of a slider, to both sides of its centre
 const LOG_REACH = 20; // decades that a bar on the logarithmic scale shows
-const PAUSE = 600; // milliseconds without a change until the probabilities are read out
 
 /**
  * @param {Store} store
@@ -44,7 +44,7 @@ export function logitsView(store) {
     (value) => store.set({ scale: value }),
   );
   const temperature = temperatureControl(store);
-  const spoken = html("p", { class: "unseen", "aria-live": "polite" });
+  const spoken = announcer();
   const element = html(
     "section",
     { class: "panel logits", "aria-labelledby": "logits-title" },
@@ -53,12 +53,11 @@ export function logitsView(store) {
     list,
     html("div", { class: "controls" }, add, scale.element),
     temperature.element,
-    spoken,
+    spoken.element,
   );
   /** @type {ReturnType<typeof classRow>[]} */
   let rows = [];
   let centre = 0;
-  let timer = 0;
 
   function addClass() {
     store.set(withClass(store.state));
@@ -95,10 +94,7 @@ export function logitsView(store) {
     add.disabled = state.scores.length >= MAX_CLASSES;
     scale.set(state.scale);
     temperature.update(model);
-    clearTimeout(timer);
-    timer = window.setTimeout(() => {
-      spoken.textContent = row.p.map((p, j) => `${className(state, j)}: ${format(p)}`).join(", ");
-    }, PAUSE);
+    spoken.say(row.p.map((p, j) => `${className(state, j)}: ${format(p)}`).join(", "));
   }
 
   return { element, update };

@@ -1,6 +1,6 @@
 /** A nudge: z_k grows by h, and the change of σ_j is compared with J_jk h, for h and for smaller steps. */
 
-import { html, table } from "#elements.js";
+import { html, prose, table } from "#elements.js";
 import { change, linearisationError } from "#nudge.js";
 import { numberControl } from "#number_control.js";
 import { format, scientific } from "#numbers.js";
@@ -48,10 +48,10 @@ export function nudgeView(store) {
     const rows = nudgeRows(model);
     const [first] = rows;
     const largest = Math.max(Math.abs(first.change), Math.abs(first.predicted));
-    title.replaceChildren("A nudge: ", logit(state, k), " grows by h");
+    title.replaceChildren(...prose(`A nudge: ${logit(state, k)} grows by h`));
     step.update(state.step, "Step h");
-    bars[0].update(["change of ", sigma(state, j)], first.change, largest);
-    bars[1].update([`J · h, for J = ${format(claimedSlope(model))}`], first.predicted, largest);
+    bars[0].update(`change of ${sigma(state, j)}`, first.change, largest);
+    bars[1].update(`J · h, for J = ${format(claimedSlope(model))}`, first.predicted, largest);
     verdict.textContent = verdictText(model);
     numbers.replaceChildren(stepsTable(rows, sigma(state, j)));
     rounding.textContent = roundingText(rows);
@@ -110,11 +110,11 @@ function roundingText(rows) {
   return `${how} From h = ${stepText(lost.h)} on, their rounding is larger than the error.`;
 }
 
-/** @param {Row[]} rows @param {Node} component */
+/** @param {Row[]} rows @param {string} component */
 function stepsTable(rows, component) {
   return table(
     "Smaller steps",
-    ["h", html("span", {}, "change of ", component), "J · h", "error", "falls by", "error by subtraction"],
+    ["h", html("span", {}, ...prose(`change of ${component}`)), "J · h", "error", "falls by", "error by subtraction"],
     rows.map(({ h, change, predicted, error, subtracted }, n) => [
       stepText(h),
       exact(change),
@@ -146,9 +146,9 @@ function nudgeBar() {
   const value = html("span", { class: "value" });
   return {
     element: html("div", { class: "line" }, label, html("div", { class: "bar", "aria-hidden": "true" }, fill), value),
-    /** @param {(Node | string)[]} text @param {number} size @param {number} largest */
+    /** @param {string} text @param {number} size @param {number} largest */
     update(text, size, largest) {
-      label.replaceChildren(...text);
+      label.replaceChildren(...prose(text));
       fill.style.width = `${largest === 0 ? 0 : (100 * Math.abs(size)) / largest}%`;
       fill.className = size < 0 ? "fill minus" : "fill plus";
       value.textContent = exact(size);

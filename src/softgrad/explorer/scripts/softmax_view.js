@@ -2,6 +2,7 @@
 
 import { html, prose, table } from "#elements.js";
 import { format } from "#numbers.js";
+import { classNames } from "#state.js";
 import { formula } from "#formulas.js";
 
 /** @returns {import("#store.js").View} */
@@ -31,7 +32,7 @@ export function softmaxView() {
   return {
     element,
     update({ state, z, row }) {
-      const rows = state.names.map((name, j) => [
+      const rows = classNames(state).map((name, j) => [
         name,
         format(z[j], 2),
         format(Math.exp(z[j] - row.max)),

@@ -1,27 +1,15 @@
-/** Symbols of a class within text: σ and z with the name of the class as their index. */
+/** Symbols of a class for prose(): σ and z with the name of the class as their index. */
 
-import { html } from "#elements.js";
+import { className } from "#state.js";
 
-/**
- * The name of class i of a state, or its number if it has no name.
- * @param {import("#state.js").State} state
- * @param {number} i
- */
-export function className({ names }, i) {
-  return names[i] || String(i + 1);
+/** @typedef {import("#state.js").State} State */
+
+/** @param {State} state @param {number} j */
+export function sigma(state, j) {
+  return `σ_{${className(state, j)}}`;
 }
 
-/** @param {import("#state.js").State} state @param {number} i */
-export function sigma(state, i) {
-  return symbol("σ", className(state, i));
-}
-
-/** @param {import("#state.js").State} state @param {number} i */
-export function logit(state, i) {
-  return symbol("z", className(state, i));
-}
-
-/** @param {string} letter @param {string} index */
-function symbol(letter, index) {
-  return html("span", { class: "symbol" }, letter, html("sub", {}, index));
+/** @param {State} state @param {number} j */
+export function logit(state, j) {
+  return `z_{${className(state, j)}}`;
 }

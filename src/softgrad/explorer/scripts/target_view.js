@@ -1,9 +1,10 @@
 /** The target of cross-entropy: a radio button and a weight for each class, label smoothing and z-loss. */
 
+import { announcer } from "#announcer.js";
 import { html, prose } from "#elements.js";
 import { numberControl } from "#number_control.js";
 import { format } from "#numbers.js";
-import { oneHot, RANGES, UNIT } from "#state.js";
+import { className, oneHot, RANGES, UNIT } from "#state.js";
 import { sum } from "#softmax.js";
 
 /** @typedef {import("#store.js").Model} Model */
@@ -12,7 +13,8 @@ import { sum } from "#softmax.js";
 /** @param {Store} store @returns {import("#store.js").View} */
 export function targetView(store) {
   const list = html("ul", { class: "targets" });
-  const total = html("p", { class: "note", "aria-live": "polite" });
+  const total = html("p", { class: "note" });
+  const spoken = announcer();
   const smoothing = numberControl("smoothing", RANGES.smoothing, (value) => store.set({ smoothing: value }));
   const zLoss = numberControl("z-loss", RANGES.zLoss, (value) => store.set({ zLoss: value }));
   const element = html(
@@ -21,6 +23,7 @@ export function targetView(store) {
     html("p", {}, "Choose the label, or give each class a weight y from 0 to 1."),
     list,
     total,
+    spoken.element,
     smoothing.element,
     zLoss.element,
     html(
@@ -42,6 +45,7 @@ export function targetView(store) {
       }
       rows.forEach((row) => row.update(model));
       total.replaceChildren(...prose(remark(model)));
+      spoken.say(total.textContent ?? "");
       smoothing.update(state.smoothing, "Label smoothing ε");
       zLoss.update(state.zLoss, "z-loss ζ");
     },
@@ -62,7 +66,7 @@ function targetRow(store, j) {
     element: html("li", {}, radio, weight.element),
     /** @param {Model} model */
     update({ state }) {
-      const name = state.names[j] || `class ${j + 1}`;
+      const name = className(state, j);
       radio.checked = state.target.every((value, i) => value === (i === j ? 1 : 0));
       radio.setAttribute("aria-label", `${name} is the true class`);
       weight.update(state.target[j], name, `target weight of ${name}`);
