@@ -28,7 +28,7 @@ const MOST = 8; // problems that are listed
 /** Browsers limit how often the address may change, so it follows when the state has rested. */
 let timer = 0;
 let address = location.hash; // as this page last read or wrote it
-const problems = html("div", { class: "problems", role: "alert" });
+const problems = html("div", { class: "careful", role: "alert" });
 
 document.getElementById("explorer")?.append(problems, lessons.element, logits.element, views.element);
 watchScrollers(views.element);
@@ -62,7 +62,7 @@ function showProblems(found) {
   const listed = [...found.slice(0, MOST), ...more];
   problems.hidden = found.length === 0;
   problems.replaceChildren(
-    html("p", {}, "Part of this link could not be read; the page shows its usual value instead."),
+    html("p", {}, html("strong", {}, "Part of this link could not be read; the page shows its usual value instead.")),
     html("ul", {}, ...listed.map((problem) => html("li", {}, problem))),
   );
 }
