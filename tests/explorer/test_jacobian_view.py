@@ -111,7 +111,8 @@ def test_lines_with_numbers_have_the_value_of_the_entry(visit):
             result = page.locator(".jacobian .result").text_content()
             assert_shows(result.partition(",")[0].removeprefix("= "), value)
             assert_shows(page.locator(".entry-value mi").last.text_content(), value)
-            assert page.locator(".derivation-steps h4").last.text_content() == ("Case j = k" if j == k else "Case j ≠ k")
+            case = page.locator(".derivation-steps h4").last.text_content()
+            assert case == ("Case j = k" if j == k else "Case j ≠ k")
 
 
 def test_every_slot_of_a_derivation_gets_its_value(visit):
