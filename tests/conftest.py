@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # The workers of pytest-xdist share the cores: threads of scikit-learn and torch that wait for others must not spin.
@@ -15,6 +16,10 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 import softgrad
 from softgrad import _core
 from tests import browser
+
+# A loaded machine makes any example slow, and no test asserts a time.
+hypothesis.settings.register_profile("softgrad", deadline=None)
+hypothesis.settings.load_profile("softgrad")
 
 NODE_PACKAGES = {"axe-core", "prettier", "typescript"}
 # Test files that import such a package as they are read; single tests are marked with `needs`.

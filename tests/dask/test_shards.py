@@ -94,7 +94,7 @@ def test_shards_add_up_to_the_sums_in_memory(stored, sparse):
     drawn = numbers[sampling_keys(numbers) < np.uint64(1 << 61)]
 
     @given(division)
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     def check(division):
         blocks, shards = shards_of(x, y, weight, *division)
         assert all(block.is_stored == stored for block in blocks)

@@ -1,12 +1,11 @@
 """The page of the explorer in another state, and its tables as numbers."""
 
 import numpy as np
-from playwright.sync_api import Page
 
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 
 
-def show(page: Page, fragment):
+def show(page, fragment):
     """Give an open page another fragment, which is quicker than opening it again."""
     page.evaluate(
         """(fragment) => new Promise((resolve) => {
@@ -24,7 +23,7 @@ def number(text):
     return float(f"{mantissa}e{exponent.translate(_RAISED)}") if exponent else float(mantissa)
 
 
-def table(page: Page, caption):
+def table(page, caption):
     """The rows of the visible table with this caption, by their headings, as lists of numbers; NaN for no number."""
     rows = page.locator("table:visible", has=page.locator("caption", has_text=caption)).locator("tbody tr")
     rows.first.wait_for()  # a <details> tells of its opening later

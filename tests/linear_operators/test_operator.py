@@ -298,7 +298,7 @@ def test_scipy_solves_with_it(dtype):
 rows = st.lists(st.floats(-50, 50), min_size=1, max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rows, st.floats(-1e3, 1e3))
 def test_laws(z, shift):
     z = np.array(z)

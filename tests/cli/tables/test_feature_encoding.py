@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
@@ -28,7 +28,6 @@ def test_numbers_stay_and_text_becomes_one_column_for_each_category():
     assert set(found.dtypes) == {np.dtype(np.float64)}
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-1e9, 1e9), st.sampled_from(["a", "b", "é", ""])), min_size=1, max_size=30))
 def test_encoding_is_scikit_learns(rows):
     numbers, words = zip(*rows, strict=True)
