@@ -270,6 +270,7 @@ def test_the_example_is_one_row_with_three_classes():
     "options, message",
     [
         ({"batched": False, "reduction": "mean"}, "reduction='mean' for a function of one vector"),
+        ({"z_loss": 0.1, "from_logits": False}, "z_loss=0.1 needs the logits"),
         ({"ignore_index": 0}, "ignore_index=0 needs class indices; expected target='index'"),
         ({"weight": [1.0, -1.0]}, "expected one positive number for every class"),
         ({"weight": [[1.0, 1.0]]}, "expected one positive number for every class"),

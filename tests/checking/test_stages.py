@@ -246,19 +246,12 @@ def test_text_of_a_known_mistake():
         "Violated properties",
         "Checked",
     ]
-    assert "\n      p * y.sum(axis=1, keepdims=True) - y\n" in text
+    assert "\n          return p * y.sum(axis=1, keepdims=True) - y\n" in text
     assert max(map(len, text.splitlines())) <= 88
     with pytest.raises(AssertionError) as caught:
         report.raise_if_failed()
     assert str(caught.value) == f"\n{text}"
     assert repr(report) == "<Report my_backward (cross-entropy-grad): wrong: known cause, p − y where Σy ≠ 1>"
-
-
-def test_advice_for_class_indices_says_what_y_is():
-    report = check_cross_entropy_grad(lambda z, t: np.eye(z.shape[1])[t] - sg.softmax(z), target="index")
-    assert report.advice.endswith("y = np.eye(z.shape[1])[target]")
-    report = check_cross_entropy_grad(lambda z, y: -gradient(z, y) / len(z), reduction="mean")
-    assert report.advice.endswith("divide the whole by len(z), for the mean")
 
 
 def test_the_worst_entry_can_be_looked_at():

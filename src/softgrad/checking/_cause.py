@@ -22,6 +22,11 @@ Parameter = Literal["eps", "limit", "threshold"]
 DENSE: tuple[Target, ...] = ("weighted", "probabilities")
 
 
+# Parts of an advice that depend on the setting of the check: the right function, and a hint for free sums of targets.
+CODE = "{code}"
+IF_ONE_HOT = "{if one-hot}"
+
+
 def code(*lines: str) -> str:
     """Lines that a report shows as they are."""
     return "\n".join(f"    {line}" for line in lines)
@@ -54,11 +59,11 @@ class Cause:
 
 
 def wrong_shape(exact: Formula) -> Cause:
-    """The exact numbers in another shape than (B, C)."""
+    """The exact numbers in another shape than that of the logits."""
     return Cause(
         "right numbers in another shape",
-        "All numbers are right, but the shape is not that of the logits, (B, C).",
-        "return the shape of z; keep the batch axis also where B = 1",
+        "All numbers are right, but the shape is not that of the logits.",
+        "return an array of the shape of z; keep all axes also where B = 1",
         (
             lambda batch: np.squeeze(exact(batch)),
             lambda batch: exact(batch).ravel(),
@@ -138,17 +143,16 @@ DIVISIONS = (
 GRADIENT_NEGATED = Cause(
     "gradient negated",
     "The result is y − p Σy, the direction of steepest descent; the gradient is p Σy − y.",
-    code("p * y.sum(axis=1, keepdims=True) - y"),
+    CODE,
     factor=lambda batch: -1.0,
 )
 LOSS_NEGATED = Cause(
     "loss negated",
     "The result is Σ y log p, the log-likelihood; the cross-entropy is its negative.",
-    code("-(y * log_p).sum(axis=1)"),
+    CODE,
     factor=lambda batch: -1.0,
 )
 
-_MEAN = "divide the sum over the batch by B once:\n" + code("(...).sum() / len(z)")
 REDUCTIONS = (
     Cause(
         "mean instead of sum",
@@ -160,7 +164,7 @@ REDUCTIONS = (
     Cause(
         "sum instead of mean",
         "The result is that of the summed losses; the mean over the batch was requested.",
-        f'{_MEAN}\nor check with reduction="sum" (--reduction sum) if you want the sum',
+        f'{CODE}\nor check with reduction="sum" (--reduction sum) if you want the sum',
         factor=lambda batch: batch.denominator,
         reductions=("mean",),
     ),
@@ -168,7 +172,7 @@ REDUCTIONS = (
         "mean taken twice",
         "The result is divided by B², so the mean is taken once too often: for instance in the loss and again in its "
         "gradient.",
-        _MEAN,
+        CODE,
         factor=lambda batch: 1 / batch.denominator,
         reductions=("mean",),
     ),
@@ -183,21 +187,21 @@ REDUCTIONS = (
         "divided by B·C",
         "The result is divided by the number of all entries, B·C, as .mean() over a (B, C) array does. The loss of a "
         "row is the sum over its classes.",
-        "sum over the classes, then take the sum or mean over the rows:\n" + code("(...).sum(axis=1)"),
+        CODE,
         factor=lambda batch: 1 / (batch.rows * batch.classes * batch.row_weight),
     ),
     Cause(
         "divided by C",
         "The result is divided by the number of classes, as .mean(axis=1) does. The loss of a row is the sum over its "
         "classes.",
-        code("(...).sum(axis=1)"),
+        CODE,
         factor=lambda batch: 1 / (batch.classes * batch.row_weight),
     ),
     Cause(
         "divided by the sum of the targets",
         "The result is divided by the sum of all targets, Σ_n Σ_j y_nj. The sum is not divided; the mean is divided "
         "by the number of rows B.",
-        "do not divide for the sum; divide by len(z) for the mean",
+        CODE,
         factor=lambda batch: 1 / (float(batch.mass.sum()) * batch.row_weight),
         targets=("weighted",),
         reductions=("sum", "mean"),
@@ -206,7 +210,7 @@ REDUCTIONS = (
         "divided by the number of rows",
         "The result is divided by the batch size B. The mean is weighted: it is divided by the sum of the class "
         "weights of the labels that are not ignored.",
-        "divide by the summed weights of the labels that count:\n" + code("w[target][target != ignore_index].sum()"),
+        CODE,
         factor=lambda batch: batch.denominator / batch.rows,
         targets=("index",),
         reductions=("mean",),

@@ -291,8 +291,11 @@ def check_cross_entropy_grad(
     >>> report.cause
     'p − y where Σy ≠ 1'
     >>> print(report.advice)
-        p * y.sum(axis=1, keepdims=True) - y
-    where the target always sums to one: check with target="one-hot" or "probabilities" (--target one-hot)
+        def cross_entropy_grad(z, y):
+            e = np.exp(z - z.max(axis=1, keepdims=True))
+            p = e / e.sum(axis=1, keepdims=True)
+            return p * y.sum(axis=1, keepdims=True) - y
+    if every target sums to one, check with target="one-hot" or "probabilities" (--target one-hot)
     >>> check_cross_entropy_grad(lambda z, y: sg.softmax(z) - y, target="one-hot").passed
     True
     """
@@ -450,6 +453,11 @@ def _check(
     if spec.ignore_index is not None and target != "index":
         raise ValueError(
             f"ignore_index={spec.ignore_index} needs class indices; expected target='index' (--target index)"
+        )
+    if spec.z_loss and not from_logits:
+        raise ValueError(
+            f"z_loss={spec.z_loss:g} needs the logits, but the function takes p (from_logits=False, "
+            "--from-probabilities); leave one of them out"
         )
     setting = Setting(
         target=target,

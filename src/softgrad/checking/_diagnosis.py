@@ -74,7 +74,7 @@ class _Hypothesis:
     def diagnosis(self, constant: str = "") -> Diagnosis:
         texts = [cause.explanation.replace("{parameter}", constant) for cause in self.causes]
         intro = ["Two mistakes at once."] if len(texts) > 1 else []
-        advice = dict.fromkeys(cause.advice for cause in self.causes)
+        advice = dict.fromkeys(line for cause in self.causes for line in cause.advice.splitlines())
         return Diagnosis(self.name, " ".join([*intro, *texts]), "\n".join(advice))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 import softgrad as sg
 from softgrad.checking import _probability_formulas as formulas
-from softgrad.checking._cause import DENSE, Cause, code, summed_over_batch, wrong_shape
+from softgrad.checking._cause import CODE, DENSE, IF_ONE_HOT, Cause, summed_over_batch, wrong_shape
 from softgrad.checking._probability_causes import probability_causes
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from softgrad.checking._batches import Array, Batch
 
 Constants = ParamSpec("Constants")
-
-LINE = code("p * y.sum(axis=1, keepdims=True) - y")
-INDEX_LINE = code("g = p.copy()", "g[np.arange(len(z)), target] -= 1")
 
 
 def _of_rows(
@@ -80,7 +77,7 @@ UNWEIGHTED = Cause(
     "p − y where Σy ≠ 1",
     "The result is p − y, which is the gradient where the target sums to one. Every class adds y_j p to the gradient, "
     "so p is multiplied by Σy.",
-    f'{LINE}\nwhere the target always sums to one: check with target="one-hot" or "probabilities" (--target one-hot)',
+    f"{CODE}\n{IF_ONE_HOT}",
     (_of_rows(lambda batch: batch.probs - batch.target),),
     targets=DENSE,
 )
@@ -90,7 +87,7 @@ CROSS_ENTROPY_GRAD = (
         "gradient with respect to probabilities",
         "The result is −y/p, the derivative of the loss with respect to p. The chain rule continues through softmax "
         "to the logits, where the division by p cancels.",
-        LINE,
+        CODE,
         (_of_rows(lambda batch: -batch.target / batch.probs),),
         (_of_rows(lambda batch, eps: -batch.target / (batch.probs + eps)),),
         "eps",
@@ -99,14 +96,14 @@ CROSS_ENTROPY_GRAD = (
         "gradient with respect to log-probabilities",
         "The result is −y, the derivative of the loss with respect to log p. The chain rule continues through "
         "log-softmax to the logits, which adds p Σy.",
-        LINE,
+        CODE,
         (_of_rows(lambda batch: -batch.target),),
     ),
     Cause(
         "p − y multiplied again by p(1 − p)",
         "The result is (Σy p − y) p(1 − p). p − y already is the derivative with respect to the logits: it includes "
         "the derivative of softmax.",
-        LINE,
+        CODE,
         (
             _of_rows(lambda batch: _difference(batch) * batch.probs * (1 - batch.probs)),
             _of_rows(lambda batch: (batch.probs - batch.target) * batch.probs * (1 - batch.probs)),
@@ -118,7 +115,7 @@ CROSS_ENTROPY_GRAD = (
         "targets normalised",
         "The result is p − y/Σy: every row of the target is divided by its sum. The sum is the weight of the row, and "
         "remains in the gradient.",
-        LINE,
+        CODE,
         (_of_rows(lambda batch: batch.probs - batch.target / batch.mass),),
         targets=DENSE,
     ),
@@ -126,7 +123,7 @@ CROSS_ENTROPY_GRAD = (
         "only the diagonal of the softmax's Jacobian",
         "The result is −y(1 − p): −y/p times p(1 − p). The chain rule sums over all outputs p_j, because each depends "
         "on every logit.",
-        LINE,
+        CODE,
         (_of_rows(lambda batch: -batch.target * (1 - batch.probs)),),
         # For class indices this is zero but in the entry of the target, where it is right.
         targets=DENSE,
@@ -135,7 +132,7 @@ CROSS_ENTROPY_GRAD = (
         "only the target entry filled",
         "The gradient is right in the entry of the target class and zero in all others. Every other logit has the "
         "gradient p_k Σy − y_k: raising it lowers the probability of the target.",
-        LINE,
+        CODE,
         (
             _of_rows(lambda batch: _difference(batch) * _largest_class(batch)),
             _of_rows(lambda batch: (batch.probs - 1) * _largest_class(batch)),
@@ -144,7 +141,7 @@ CROSS_ENTROPY_GRAD = (
     Cause(
         "only the target's largest class",
         "The result is p − 1 in the largest entry of the target and p elsewhere, as if the target were a class index.",
-        LINE,
+        CODE,
         (
             _of_rows(lambda batch: batch.probs - _largest_class(batch)),
             _of_rows(lambda batch: (batch.probs - _largest_class(batch)) * batch.mass),
@@ -154,33 +151,33 @@ CROSS_ENTROPY_GRAD = (
     Cause(
         "target never subtracted",
         "The result is p, or p Σy: the gradient of log-sum-exp alone. The target is not subtracted.",
-        LINE,
+        CODE,
         (_of_rows(lambda batch: batch.probs * batch.mass), _of_rows(lambda batch: batch.probs)),
     ),
     Cause(
         "1 subtracted in every entry",
         "The result is p − 1 in all entries; the 1 belongs in the entry of the target only.",
-        f"{LINE}\nfor class indices:\n{INDEX_LINE}",
+        CODE,
         (_of_rows(lambda batch: batch.probs - 1),),
     ),
     Cause(
         "one-hot forgotten",
         "The class index itself is subtracted: p − target, as if the number of a class were its probability.",
-        INDEX_LINE,
+        CODE,
         (_of_rows(lambda batch: batch.probs - batch.labels[:, None]),),
         targets=("index",),
     ),
     Cause(
         "1 subtracted in the columns of all labels",
         "g[:, target] -= 1 subtracts 1 in every row at the classes of all labels, instead of in one entry of each row.",
-        INDEX_LINE,
+        CODE,
         (_of_rows(_subtracted_in_all_rows),),
         targets=("index",),
     ),
     Cause(
         "labels off by one",
         "The 1 is subtracted at the class before or after the label, as where labels count from 1.",
-        INDEX_LINE,
+        CODE,
         (_of_rows(lambda batch: _at_shifted_labels(batch, -1)), _of_rows(lambda batch: _at_shifted_labels(batch, 1))),
         targets=("index",),
     ),
@@ -188,7 +185,7 @@ CROSS_ENTROPY_GRAD = (
         "gradient of log(p + eps)",
         "This is the gradient of −Σ y log(p + eps) with eps = {parameter}: where p is smaller, the gradient "
         "vanishes, and confidently wrong rows are no longer corrected.",
-        f"{LINE}\nit needs no logarithm and no eps",
+        f"{CODE}\nit needs no logarithm and no eps",
         parametric=(_of_rows(_with_added_constant),),
         parameter="eps",
     ),
@@ -196,20 +193,20 @@ CROSS_ENTROPY_GRAD = (
         "gradient of a clipped loss",
         "Where p is below {parameter}, the part of the gradient from the target is zero, as autograd of log(clip(p)) "
         "gives: confidently wrong rows are no longer corrected.",
-        f"{LINE}\nit needs no logarithm and no limit",
+        f"{CODE}\nit needs no logarithm and no limit",
         parametric=(_of_rows(_with_clipping),),
         parameter="threshold",
     ),
     Cause(
         "gradient of the squared error",
         "The result is the gradient of Σ (p − y)² through softmax.",
-        LINE,
+        CODE,
         (_of_rows(lambda batch: 2 * _through_softmax(batch.probs - batch.target, batch)),),
     ),
     Cause(
         "gradient of half the squared error",
         "The result is the gradient of Σ (p − y)² / 2 through softmax.",
-        LINE,
+        CODE,
         (_of_rows(lambda batch: _through_softmax(batch.probs - batch.target, batch)),),
         # Where Σy = 1 this is p − y, multiplied again by the derivative of softmax.
         targets=("weighted",),
@@ -218,16 +215,16 @@ CROSS_ENTROPY_GRAD = (
         "logarithm of an underflowed probability",
         "The gradient is taken through log(softmax(z)): where a probability is stored as 0, −y/p is infinite or 0/0, "
         "and times p = 0 it is NaN. The exact gradient is finite there: p Σy − y.",
-        f"{LINE}\nwith autograd: differentiate log_softmax(z), not log(softmax(z))",
+        f"{CODE}\nwith autograd: differentiate log_softmax(z), not log(softmax(z))",
         (_of_rows(lambda batch: _through_softmax(-batch.target / batch.probs, batch)),),
     ),
     summed_over_batch(
-        _exact, "The result is one gradient of C numbers for the whole batch; expected one for each row.", LINE
+        _exact, "The result is one gradient of C numbers for the whole batch; expected one for each row.", CODE
     ),
     Cause(
         "loss instead of gradient",
         "The result is the loss; its gradient has the shape of z.",
-        LINE,
+        CODE,
         (
             lambda batch: formulas.cross_entropy(batch.probs, batch),
             lambda batch: -(batch.target * sg.log_softmax(batch.logits)).sum(axis=1),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from softgrad.checking import _probability_formulas as formulas
-from softgrad.checking._cause import Cause, code
+from softgrad.checking._cause import CODE, Cause
 from softgrad.checking._gradient_causes import CROSS_ENTROPY_GRAD
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from softgrad.checking._cause import Formula
 
     Product = Callable[[Array, Batch], Array]
-
-X_LINE = code("g = p * y.sum(axis=1, keepdims=True) - y", "dx = g @ W")
-W_LINE = code("g = p * y.sum(axis=1, keepdims=True) - y", "dW = g.T @ x")
-BIAS_LINE = code("g = p * y.sum(axis=1, keepdims=True) - y", "dbias = g.sum(axis=0)")
 
 
 def _through(product: Product, formula: Formula) -> Formula:
@@ -51,7 +47,7 @@ GRAD_X = (
     Cause(
         "gradient with respect to the logits",
         "The result is g, of shape (B, C); the gradient with respect to x is its product with W.",
-        X_LINE,
+        CODE,
         (_grad,),
     ),
     *_logit_gradient_causes(lambda g, batch: g @ batch.linear.W),
@@ -60,7 +56,7 @@ GRAD_W = (
     Cause(
         "not summed over the batch",
         "The result has one matrix for every row; the gradient with respect to W is their sum.",
-        W_LINE,
+        CODE,
         (
             lambda batch: np.einsum("bk,bd->bkd", _grad(batch), batch.linear.x),
             lambda batch: np.einsum("bk,bd->bdk", _grad(batch), batch.linear.x),
@@ -72,13 +68,13 @@ GRAD_BIAS = (
     Cause(
         "not summed over the batch",
         "The result has one row for every row of the batch; the gradient with respect to the bias is their sum.",
-        BIAS_LINE,
+        CODE,
         (_grad,),
     ),
     Cause(
         "summed over the classes",
         "The sum runs over the classes, or over everything (a sum without an axis), instead of over the rows alone.",
-        BIAS_LINE,
+        CODE,
         (lambda batch: _grad(batch).sum(axis=1), lambda batch: np.asarray(_grad(batch).sum())),
     ),
     *_logit_gradient_causes(lambda g, batch: g.sum(axis=0)),

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import softgrad as sg
 from softgrad.checking import _probability_formulas as formulas
-from softgrad.checking._cause import DENSE, Cause, code, summed_over_batch, wrong_shape
+from softgrad.checking._cause import CODE, DENSE, IF_ONE_HOT, Cause, summed_over_batch, wrong_shape
 from softgrad.checking._probability_causes import probability_causes
 
 if TYPE_CHECKING:
     from softgrad.checking._batches import Array, Batch
-
-HVP_LINE = code("y.sum(axis=1, keepdims=True) * p * (v - (p * v).sum(axis=1, keepdims=True))")
 
 
 def _exact(batch: Batch) -> Array:
@@ -33,7 +31,7 @@ UNWEIGHTED = Cause(
     "factor Σy forgotten",
     "The result is p∘(v − pᵀv), which is the product where the target sums to one. Rows may sum to Σy ≠ 1, and the "
     "Hessian is Σy times as large.",
-    HVP_LINE,
+    f"{CODE}\n{IF_ONE_HOT}",
     (
         lambda batch: (
             batch.row_weight * (formulas.jacobian_product(batch.probs, batch.upstream) + formulas.z_loss_hvp(batch))
@@ -48,14 +46,14 @@ CROSS_ENTROPY_HVP = (
         "elementwise product where the matrix is needed",
         "The result is v p(1 − p) times Σy: the vector times the diagonal of the Hessian. The product with the whole "
         "matrix is needed.",
-        HVP_LINE,
+        CODE,
         (lambda batch: _weighted(batch.upstream * batch.probs * (1 - batch.probs), batch),),
     ),
     Cause(
         "gradient instead of product",
         "The result is the gradient p Σy − y, or the gradient times v: the vector is multiplied by the second "
         "derivative.",
-        HVP_LINE,
+        CODE,
         (
             lambda batch: formulas.cross_entropy_grad(batch.probs, batch),
             lambda batch: formulas.cross_entropy_grad(batch.probs, batch) * batch.upstream,
@@ -65,10 +63,10 @@ CROSS_ENTROPY_HVP = (
         "outer product of the gradient",
         "The result is g(gᵀv) with g = Σy p − y. Its average over labels drawn from p is the product with the Hessian; "
         "for given labels it is another vector.",
-        HVP_LINE,
+        CODE,
         (lambda batch: batch.row_weight * formulas.dot(_gradient(batch), batch.upstream) * _gradient(batch),),
     ),
-    summed_over_batch(_exact, "The products of all rows are summed; expected one for each row.", HVP_LINE),
+    summed_over_batch(_exact, "The products of all rows are summed; expected one for each row.", CODE),
     wrong_shape(_exact),
     *probability_causes(
         formulas.cross_entropy_hvp,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from softgrad.checking._batches import large_batches, moderate_batches
-from softgrad.checking._cause import Cause
+from softgrad.checking._cause import CODE, Cause
 from softgrad.checking._comparison import relative_error
 from softgrad.checking._option_causes import option_causes
 from softgrad.checking._terms import generated_causes
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def known_causes(reference: Reference, setting: Setting) -> tuple[Cause, ...]:
     """The mistakes that differ from the exact result in a setting, and generated ones also from all others."""
     options = tuple(option_causes(reference.exact, setting)) if reference.is_loss else ()
-    generated = (generated_causes(formula, reference.advice) for formula in reference.formulas)
+    generated = (generated_causes(formula) for formula in reference.formulas)
     different = _Different((*moderate_batches(setting), *large_batches(setting)), reference.exact)
     causes = []
     for cause in chain(options, reference.causes, [_zero(reference)], *generated):
@@ -51,7 +51,7 @@ def _zero(reference: Reference) -> Cause:
     return Cause(
         "zero in every entry",
         "Every entry is zero: the result is never filled, or its terms cancel.",
-        reference.advice,
+        CODE,
         (lambda batch: np.zeros_like(batch.result(reference.exact)),),
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 import softgrad as sg
 from softgrad.checking import _probability_formulas as formulas
-from softgrad.checking._cause import DENSE, Cause, Formula, code
+from softgrad.checking._cause import CODE, DENSE, IF_ONE_HOT, Cause, Formula
 from softgrad.checking._probability_causes import log_probability_causes
 
 if TYPE_CHECKING:
@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from softgrad.checking._batches import Array, Batch
 
 Constants = ParamSpec("Constants")
-
-LOG_LINES = code(
-    "d = z - z.max(axis=1, keepdims=True)",
-    "log_p = d - np.log(np.exp(d).sum(axis=1, keepdims=True))",
-    "losses = -(y * log_p).sum(axis=1)",
-)
-_SUM_LINE = code("-(y * log_p).sum(axis=1)")
-_INDEX_LINE = code("-log_p[np.arange(len(z)), target]")
 
 
 def _of_rows(
@@ -93,7 +85,7 @@ CROSS_ENTROPY = (
         "log(p + eps)",
         "A constant of {parameter} is added to p inside the logarithm. The loss is too small for every p, and never "
         "exceeds −log of that constant: confidently wrong rows hardly count.",
-        f"take the logarithm of softmax itself, which needs no constant:\n{LOG_LINES}",
+        f"take log p without a constant:\n{CODE}",
         parametric=(_with_log_probs(lambda batch, eps: np.log(batch.probs + eps)),),
         parameter="eps",
     ),
@@ -101,7 +93,7 @@ CROSS_ENTROPY = (
         "probabilities clipped before the logarithm",
         "p is clipped at {parameter} before the logarithm. The loss of every smaller p is that of the limit: "
         "confidently wrong rows hardly count, and have no gradient.",
-        f"take the logarithm of softmax itself, which needs no limit:\n{LOG_LINES}",
+        f"take log p without a limit:\n{CODE}",
         parametric=(
             _with_log_probs(lambda batch, eps: np.log(np.maximum(batch.probs, eps))),
             _with_log_probs(lambda batch, eps: np.log(np.clip(batch.probs, eps, 1 - eps))),
@@ -112,7 +104,7 @@ CROSS_ENTROPY = (
         "logarithm of an underflowed probability",
         "The softmax is right, but probabilities below 1e-308 are stored as 0, and log 0 is −inf (0 · log 0 is NaN). "
         "The exact loss is finite, and about as large as the logits.",
-        f"take the logarithm of softmax itself:\n{LOG_LINES}",
+        f"take the logarithm of softmax itself:\n{CODE}",
         (
             _with_log_probs(lambda batch: np.log(batch.probs)),
             lambda batch: formulas.cross_entropy(batch.probs, batch),
@@ -122,7 +114,7 @@ CROSS_ENTROPY = (
         "factor Σy forgotten",
         "The result is lse(z) − Σ y z, which is the loss where the target sums to one. Rows may sum to Σy ≠ 1, and "
         "lse(z) counts Σy times.",
-        code("y.sum(axis=1) * lse - (y * z).sum(axis=1)"),
+        f"{CODE}\n{IF_ONE_HOT}",
         (_of_rows(lambda batch: sg.logsumexp(batch.logits) - (batch.target * batch.logits).sum(axis=1)),),
         targets=DENSE,
     ),
@@ -137,7 +129,7 @@ CROSS_ENTROPY = (
         "only the target's largest class",
         "Only the largest entry of the target counts, as if it were a class index: −log p of that class, with or "
         "without its weight. All classes with y > 0 count.",
-        _SUM_LINE,
+        CODE,
         (
             _of_rows(_largest_class_only),
             _of_rows(lambda batch: _largest_class_only(batch) * batch.target.max(axis=1)),
@@ -147,7 +139,7 @@ CROSS_ENTROPY = (
     Cause(
         "one-hot forgotten",
         "The class indices are used as numbers: they multiply log p instead of choosing one of its entries.",
-        _INDEX_LINE,
+        CODE,
         (
             _of_rows(lambda batch: -(_labels(batch) * batch.log_probs).sum(axis=1)),
             _of_rows(lambda batch: _labels(batch)[:, 0] * _row_losses(batch)),
@@ -157,7 +149,7 @@ CROSS_ENTROPY = (
     Cause(
         "labels off by one",
         "The logarithm is taken of the class before or after the label, as where labels count from 1.",
-        _INDEX_LINE,
+        CODE,
         (
             _of_rows(lambda batch: -(np.roll(batch.target, -1, axis=1) * batch.log_probs).sum(axis=1)),
             _of_rows(lambda batch: -(np.roll(batch.target, 1, axis=1) * batch.log_probs).sum(axis=1)),
@@ -167,7 +159,7 @@ CROSS_ENTROPY = (
     Cause(
         "all pairs of rows and labels",
         "log_p[:, target] takes the columns of all labels for every row, instead of one entry of each row.",
-        _INDEX_LINE,
+        CODE,
         (
             lambda batch: np.asarray(-batch.log_probs[:, batch.labels].sum() * batch.row_weight),
             lambda batch: -batch.log_probs[:, batch.labels],
@@ -178,13 +170,13 @@ CROSS_ENTROPY = (
     Cause(
         "logarithm forgotten",
         "The result is −Σ y p; the logarithm of p is missing.",
-        LOG_LINES,
+        CODE,
         (_with_log_probs(lambda batch: batch.probs),),
     ),
     Cause(
         "log-sum-exp forgotten",
         "The result is −Σ y z: the log-sum-exp that makes log p of a logit is missing.",
-        LOG_LINES,
+        CODE,
         (
             _with_log_probs(lambda batch: batch.logits),
             _with_log_probs(lambda batch: batch.logits - batch.logits.max(axis=1, keepdims=True)),
@@ -193,7 +185,7 @@ CROSS_ENTROPY = (
     Cause(
         "logarithm to another base",
         "The logarithm is to base 2 (bits) or 10; the cross-entropy here, and its gradient p − y, are in nats.",
-        "np.log, the natural logarithm",
+        f"np.log, the natural logarithm:\n{CODE}",
         (
             _of_rows(lambda batch: _row_losses(batch) / np.log(2)),
             _of_rows(lambda batch: _row_losses(batch) / np.log(10)),
@@ -203,13 +195,13 @@ CROSS_ENTROPY = (
         "binary cross-entropy",
         "Every class is treated as a binary problem: −Σ y log p + (1 − y) log(1 − p). With softmax only the first term "
         "belongs to the loss.",
-        _SUM_LINE,
+        CODE,
         (_of_rows(lambda batch: _row_losses(batch) - ((1 - batch.target) * np.log1p(-batch.probs)).sum(axis=1)),),
     ),
     Cause(
         "squared error",
         "The result is Σ (p − y)², or half of it.",
-        LOG_LINES,
+        CODE,
         (
             _of_rows(lambda batch: ((batch.probs - batch.target) ** 2).sum(axis=1)),
             _of_rows(lambda batch: ((batch.probs - batch.target) ** 2).sum(axis=1) / 2),
@@ -219,7 +211,7 @@ CROSS_ENTROPY = (
         "Kullback–Leibler divergence",
         "The result is Σ y log(y/p): the entropy of the target is subtracted. The gradient is the same, the value is "
         "not.",
-        _SUM_LINE,
+        CODE,
         (
             _of_rows(
                 lambda batch: _row_losses(batch) + (batch.target * np.log(np.maximum(batch.target, 1e-300))).sum(axis=1)
@@ -230,7 +222,7 @@ CROSS_ENTROPY = (
     Cause(
         "p and y exchanged",
         "The result is −Σ p log y; the logarithm belongs to the prediction p.",
-        _SUM_LINE,
+        CODE,
         (_of_rows(lambda batch: -(batch.probs * np.log(batch.target)).sum(axis=1)),),
         targets=DENSE,
     ),
@@ -244,7 +236,7 @@ CROSS_ENTROPY = (
     Cause(
         "not summed over the classes",
         "The result is −y log p, a number for every entry; the loss of a row is their sum over the classes.",
-        _SUM_LINE,
+        CODE,
         (lambda batch: -batch.target * batch.log_probs,),
         reductions=("none",),
     ),

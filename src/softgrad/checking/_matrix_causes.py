@@ -9,7 +9,7 @@ import numpy as np
 
 import softgrad as sg
 from softgrad.checking import _probability_formulas as formulas
-from softgrad.checking._cause import DENSE, Cause, Formula, code, summed_over_batch
+from softgrad.checking._cause import CODE, DENSE, IF_ONE_HOT, Cause, Formula, code, summed_over_batch
 from softgrad.checking._probability_causes import probability_causes
 
 if TYPE_CHECKING:
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
     from softgrad.checking._batches import Array, Batch
     from softgrad.checking._probability_causes import FormulaOfProbs
-
-JACOBIAN_LINE = code("J = p[:, :, None] * np.eye(C) - p[:, :, None] * p[:, None, :]")
-LOG_JACOBIAN_LINE = code("L = np.eye(C) - np.broadcast_to(p[:, None, :], (B, C, C))")
-HESSIAN_LINE = f"{JACOBIAN_LINE}\n{code('H = y.sum(axis=1)[:, None, None] * J')}"
 
 
 def _blocks(matrices: Array) -> Array:
@@ -45,7 +41,7 @@ def _of_flat_batch(formula: FormulaOfProbs, softmax: Callable[[Array], Array]) -
     return mistaken
 
 
-def _matrix_causes(formula: FormulaOfProbs, jacobian: FormulaOfProbs, line: str, element: str) -> tuple[Cause, ...]:
+def _matrix_causes(formula: FormulaOfProbs, jacobian: FormulaOfProbs, element: str) -> tuple[Cause, ...]:
     """Mistakes in any such matrix; `jacobian` is the formula without the weight of the target."""
 
     def exact(batch: Batch) -> Array:
@@ -59,7 +55,7 @@ def _matrix_causes(formula: FormulaOfProbs, jacobian: FormulaOfProbs, line: str,
             "only the diagonal",
             "Only the entries j = k are returned. Every output depends on every logit of its row: "
             f"{element}, also for j ≠ k.",
-            line,
+            CODE,
             (
                 diagonal,
                 lambda batch: formulas.diagonal_matrices(diagonal(batch)),
@@ -69,34 +65,34 @@ def _matrix_causes(formula: FormulaOfProbs, jacobian: FormulaOfProbs, line: str,
         Cause(
             "wrong sign off the diagonal",
             f"The entries j ≠ k have the opposite sign; the sign before p is minus: {element}.",
-            line,
+            CODE,
             (lambda batch: 2 * formulas.diagonal_matrices(diagonal(batch)) - exact(batch),),
         ),
         Cause(
             "only one triangle filled",
             "The entries on one side of the diagonal are zero: the loop ends at the diagonal, and the other half is "
             "never filled.",
-            line,
+            CODE,
             (lambda batch: np.tril(exact(batch)), lambda batch: np.triu(exact(batch))),
         ),
         Cause(
             "Jacobian summed over its rows",
             "The matrices are summed over one of their indices, which leaves a row of C numbers for each. A backward "
             "pass from the sum of all outputs gives that, and for softmax it is zero.",
-            f"{line}\nwith autograd: one backward pass for each output",
+            f"{CODE}\nwith autograd: one backward pass for each output",
             (lambda batch: exact(batch).sum(axis=1), lambda batch: exact(batch).sum(axis=2)),
         ),
         summed_over_batch(
             exact,
             "The result is one matrix for the whole batch, the sum or mean of the matrices of the rows; expected one "
             "for each row.",
-            line,
+            CODE,
         ),
         Cause(
             "batch flattened",
             "The batch is treated as one vector of B·C numbers, which gives one (B·C × B·C) matrix. Rows do not depend "
             "on each other: only the B blocks of C × C on its diagonal can differ from zero.",
-            line,
+            CODE,
             (
                 lambda batch: _block_diagonal(exact(batch)),
                 _of_flat_batch(jacobian, sg.softmax),
@@ -131,7 +127,7 @@ def _softmax_twice(formula: FormulaOfProbs) -> Formula:
     return lambda batch: formula(sg.softmax(batch.probs), batch) @ formulas.softmax_jacobian(batch.probs, batch)
 
 
-def _z_for_p(weighted: FormulaOfProbs, line: str) -> Cause:
+def _z_for_p(weighted: FormulaOfProbs) -> Cause:
     """The logit for the second p of Diag(p) − p pᵀ, times a weight: in the Jacobian of softmax, or the Hessian."""
 
     def z_for_p(batch: Batch) -> Array:
@@ -143,7 +139,7 @@ def _z_for_p(weighted: FormulaOfProbs, line: str) -> Cause:
     return Cause(
         "p(1 − z)",
         "The diagonal is p(1 − z): the logit z stands where the probability p belongs.",
-        line,
+        CODE,
         (
             lambda batch: formulas.diagonals(z_for_p(batch)),
             z_for_p,
@@ -153,12 +149,12 @@ def _z_for_p(weighted: FormulaOfProbs, line: str) -> Cause:
 
 
 SOFTMAX_JACOBIAN = (
-    *_matrix_causes(formulas.softmax_jacobian, formulas.softmax_jacobian, JACOBIAN_LINE, "∂p_j/∂z_k = p_j(δ_jk − p_k)"),
-    _z_for_p(lambda matrices, batch: matrices, JACOBIAN_LINE),
+    *_matrix_causes(formulas.softmax_jacobian, formulas.softmax_jacobian, "∂p_j/∂z_k = p_j(δ_jk − p_k)"),
+    _z_for_p(lambda matrices, batch: matrices),
     Cause(
         "p_j(1 − p_k) in every entry",
         "The formula of the diagonal is used for all entries. The 1 is Kronecker's delta, 0 where j ≠ k.",
-        JACOBIAN_LINE,
+        CODE,
         (
             lambda batch: formulas.outer(batch.probs, 1 - batch.probs),
             lambda batch: formulas.outer(1 - batch.probs, batch.probs),
@@ -167,7 +163,7 @@ SOFTMAX_JACOBIAN = (
     Cause(
         "derivative of log-softmax",
         "The result is I − 1 pᵀ, the Jacobian of log-softmax; that of softmax has another factor p_j.",
-        f"multiply row j by p_j:\n{JACOBIAN_LINE}",
+        f"multiply row j by p_j:\n{CODE}",
         (lambda batch: formulas.log_softmax_jacobian(batch.probs, batch),),
     ),
     *probability_causes(
@@ -182,40 +178,38 @@ SOFTMAX_JACOBIAN = (
 )
 
 LOG_SOFTMAX_JACOBIAN = (
-    *_matrix_causes(
-        formulas.log_softmax_jacobian, formulas.log_softmax_jacobian, LOG_JACOBIAN_LINE, "∂log p_j/∂z_k = δ_jk − p_k"
-    ),
+    *_matrix_causes(formulas.log_softmax_jacobian, formulas.log_softmax_jacobian, "∂log p_j/∂z_k = δ_jk − p_k"),
     Cause(
         "log-softmax Jacobian transposed",
         "The result is I − p 1ᵀ. Entry [j, k] is ∂log p_j/∂z_k = δ_jk − p_k: p varies along the columns. "
         "(The Jacobian of softmax is symmetric and does not show this; this one is not.)",
-        LOG_JACOBIAN_LINE,
+        CODE,
         (lambda batch: np.swapaxes(formulas.log_softmax_jacobian(batch.probs, batch), 1, 2),),
     ),
     Cause(
         "derivative of softmax",
         "The result is Diag(p) − p pᵀ, the Jacobian of softmax. Its row j divided by p_j is that of log-softmax.",
-        LOG_JACOBIAN_LINE,
+        CODE,
         (lambda batch: formulas.softmax_jacobian(batch.probs, batch),),
     ),
     Cause(
         "derivative of the logarithm alone",
         "The result is 1/p on the diagonal, the gradient with respect to probabilities: the other factor of the chain "
         "rule, the Jacobian of softmax, is missing.",
-        LOG_JACOBIAN_LINE,
+        CODE,
         (lambda batch: 1 / batch.probs, lambda batch: formulas.diagonal_matrices(1 / batch.probs)),
     ),
     Cause(
         "division by an underflowed probability",
         "The Jacobian of softmax is divided by p; where a probability is stored as 0, 0/0 is NaN. The quotient is "
         "δ_jk − p_k, without any division.",
-        LOG_JACOBIAN_LINE,
+        CODE,
         (lambda batch: formulas.softmax_jacobian(batch.probs, batch) / batch.probs[:, :, None],),
     ),
     Cause(
         "1 − p_k in every entry",
         "The formula of the diagonal is used for all entries. The 1 is Kronecker's delta, 0 where j ≠ k.",
-        LOG_JACOBIAN_LINE,
+        CODE,
         (lambda batch: 1 - formulas.outer(np.ones_like(batch.probs), batch.probs),),
     ),
     *probability_causes(
@@ -244,20 +238,18 @@ HESSIAN_UNWEIGHTED = Cause(
     "factor Σy forgotten",
     "The result is Diag(p) − p pᵀ, which is the Hessian where the target sums to one. Rows may sum to Σy ≠ 1, "
     "and the Hessian is Σy times as large.",
-    HESSIAN_LINE,
+    f"{CODE}\n{IF_ONE_HOT}",
     (lambda batch: batch.row_weight * formulas.softmax_jacobian(batch.probs, batch),),
     targets=DENSE,
 )
 
 CROSS_ENTROPY_HESSIAN = (
-    *_matrix_causes(
-        formulas.cross_entropy_hessian, formulas.softmax_jacobian, HESSIAN_LINE, "∂²ℓ/∂z_j∂z_k = Σy · p_j(δ_jk − p_k)"
-    ),
+    *_matrix_causes(formulas.cross_entropy_hessian, formulas.softmax_jacobian, "∂²ℓ/∂z_j∂z_k = Σy · p_j(δ_jk − p_k)"),
     Cause(
         "2p(1 − p) as the diagonal",
         "The diagonal is 2p(1 − p), which gradient-boosting libraries use as an upper bound on the whole matrix; the "
         "diagonal of the Hessian is p(1 − p).",
-        HESSIAN_LINE,
+        CODE,
         (
             _boosting_diagonal,
             lambda batch: formulas.diagonal_matrices(_boosting_diagonal(batch)),
@@ -271,7 +263,7 @@ CROSS_ENTROPY_HESSIAN = (
     Cause(
         "rows multiplied by the target",
         "Row j is multiplied by y_j. The weight of the whole matrix is the sum Σ_j y_j.",
-        HESSIAN_LINE,
+        CODE,
         (
             lambda batch: batch.row_weight * batch.target[:, :, None] * formulas.softmax_jacobian(batch.probs, batch),
             lambda batch: batch.row_weight * batch.target[:, None, :] * formulas.softmax_jacobian(batch.probs, batch),
@@ -281,20 +273,20 @@ CROSS_ENTROPY_HESSIAN = (
         "outer product of the gradient",
         "The result is g gᵀ with g = Σy p − y. Its average over labels drawn from p is the Hessian (the Fisher "
         "matrix); for given labels it is another matrix.",
-        HESSIAN_LINE,
+        CODE,
         (_outer_product_of_gradient,),
     ),
     Cause(
         "derivative with respect to probabilities",
         "The result is y/p² on the diagonal, the second derivative with respect to p. The chain rule through softmax "
         "is missing.",
-        HESSIAN_LINE,
+        CODE,
         (
             lambda batch: batch.row_weight * batch.target / batch.probs**2,
             lambda batch: batch.row_weight * formulas.diagonal_matrices(batch.target / batch.probs**2),
         ),
     ),
-    _z_for_p(_weighted, HESSIAN_LINE),
+    _z_for_p(_weighted),
     *probability_causes(
         formulas.cross_entropy_hessian,
         lambda batch: _weighted(_softmax_twice(formulas.softmax_jacobian)(batch), batch),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from softgrad.checking._cause import Cause
+from softgrad.checking._cause import CODE, Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,42 +27,42 @@ def option_causes(exact: Formula, setting: Setting) -> Iterator[Cause]:
         yield Cause(
             "label smoothing forgotten",
             "The result is that without label smoothing.",
-            "y = (1 - eps) * y + eps / C",
+            CODE,
             (with_options(label_smoothing=0.0),),
         )
         yield Cause(
             "label smoothing over the other classes",
             "The target class keeps 1 − ε, and the others share ε. The smoothed target is (1 − ε) y + ε/C: the target "
             "class has its share too.",
-            "y = (1 - eps) * y + eps / C",
+            CODE,
             (lambda batch: with_options(label_smoothing=_shared_by_others(batch))(batch),),
         )
     if spec.z_loss:
         yield Cause(
             "z-loss forgotten",
             "The result is that without the z-loss ζ lse².",
-            "add z_loss * lse**2 to the loss of every row: 2 * z_loss * lse * p to its gradient",
+            CODE,
             (with_options(z_loss=0.0),),
         )
         for name, factor in (("half", 0.5), ("twice", 2.0)):
             yield Cause(
                 f"z-loss {name} as large",
                 f"The part of the z-loss is {name} as large as that of ζ lse².",
-                "add z_loss * lse**2 to the loss of every row: 2 * z_loss * lse * p to its gradient",
+                CODE,
                 (with_options(z_loss=factor * spec.z_loss),),
             )
     if setting.class_weight is not None:
         yield Cause(
             "class weights forgotten",
             "The result is that without class weights.",
-            "y = w * y",
+            CODE,
             _variants(exact, _without_class_weights),
         )
     if spec.ignore_index is not None:
         yield Cause(
             "ignored rows counted",
             "Rows whose label is ignore_index are not left out: the label counts as a class.",
-            "losses[target == ignore_index] = 0, and the same for the gradient",
+            CODE,
             _variants(exact, _without_ignored_rows),
         )
 

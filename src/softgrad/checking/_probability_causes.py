@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 import numpy as np
 
 import softgrad as sg
-from softgrad.checking._cause import Cause, Formula, code
+from softgrad.checking._cause import CODE, Cause, Formula
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     FormulaOfProbs = Callable[[Array, Batch], Array]
 
 Constants = ParamSpec("Constants")
-
-_SOFTMAX = code("e = np.exp(z - z.max(axis=1, keepdims=True))", "p = e / e.sum(axis=1, keepdims=True)")
 
 
 def probability_causes(
@@ -45,60 +43,60 @@ def probability_causes(
             "softmax along the wrong axis",
             "The sum in the softmax runs over the batch (axis 0), so the columns sum to one and rows depend on each "
             "other.",
-            _SOFTMAX,
+            CODE,
             of(lambda z: sg.softmax(z, axis=0), lambda z: _quotient(_shifted_exp(z), axis=0)),
         ),
         Cause(
             "softmax over the whole batch",
             "The sum in the softmax runs over all entries of the batch, as a sum without an axis does, so that the "
             "whole array sums to one instead of every row.",
-            _SOFTMAX,
+            CODE,
             of(lambda z: sg.softmax(z, axis=None), lambda z: _quotient(_shifted_exp(z), axis=None)),
         ),
         Cause(
             "maximum along the wrong axis",
             "The maximum subtracted before exp is that of each column. Softmax is invariant only to a shift that is "
             "the same for a whole row.",
-            code("z - z.max(axis=1, keepdims=True)"),
+            CODE,
             of(lambda z: sg.softmax(z - z.max(axis=0))),
         ),
         Cause(
             "softmax applied twice",
             "Softmax is applied twice: once outside the function or layer and once inside it. The second one sees "
             "numbers between 0 and 1, and flattens them.",
-            "apply softmax once: pass logits to the function, not probabilities",
+            f"apply softmax once:\n{CODE}",
             (*of(lambda z: sg.softmax(sg.softmax(z))), softmax_twice),
         ),
         Cause(
             "logits used where probabilities are meant",
             "The formula is the right one in p = softmax(z), but it is given z itself: softmax was never applied.",
-            _SOFTMAX,
+            CODE,
             logits_as_probs,
         ),
         Cause(
             "sign of the logits",
             "The exponent is −z: small logits get the large probabilities.",
-            code("np.exp(z - z.max(axis=1, keepdims=True))  # not np.exp(-z)"),
+            CODE,
             of(lambda z: sg.softmax(-z)),
         ),
         Cause(
             "sigmoid in place of softmax",
             "The sigmoid 1/(1 + exp(−z)) is applied to each class on its own; softmax divides by the sum over the "
             "classes.",
-            _SOFTMAX,
+            CODE,
             of(lambda z: 1 / (1 + np.exp(-z))),
         ),
         Cause(
             "division by the sum forgotten",
             "The exponentials are not normalised; they become probabilities when divided by their sum.",
-            code("p = e / e.sum(axis=1, keepdims=True)"),
+            CODE,
             of(np.exp, _shifted_exp),
         ),
         Cause(
             "a constant added to the denominator",
             "The probabilities are e/(Σe + {parameter}), and sum to less than one. With the maximum subtracted the sum "
             "is at least 1, so no constant is needed.",
-            _SOFTMAX,
+            CODE,
             parametric=of(lambda z, eps: _quotient(_shifted_exp(z), 1, eps)),
             parameter="eps",
         ),
@@ -106,7 +104,7 @@ def probability_causes(
             "no maximum subtracted",
             "exp(z) overflows for large logits, and inf/inf is NaN; for very negative ones a whole row underflows, and "
             "0/0 is NaN.",
-            _SOFTMAX,
+            CODE,
             of(
                 lambda z: _quotient(np.exp(z), axis=1),
                 lambda z: np.exp(z - np.log(np.exp(z).sum(axis=1, keepdims=True))),
@@ -119,7 +117,7 @@ def probability_causes(
             "one maximum for the whole batch",
             "z.max() without an axis is subtracted. That prevents overflow, but rows far below the largest logit of "
             "the batch underflow to zeros, and 0/0 is NaN.",
-            code("z - z.max(axis=1, keepdims=True)"),
+            CODE,
             of(
                 lambda z: _quotient(np.exp(z - z.max()), axis=1),
                 lambda z: np.exp(z - z.max() - np.log(np.exp(z - z.max()).sum(axis=1, keepdims=True))),
@@ -131,14 +129,14 @@ def probability_causes(
             "no maximum below zero subtracted",
             "The maximum is taken over the logits and 0, as by a loop that starts at 0. Rows of very negative logits "
             "underflow to zeros, and 0/0 is NaN.",
-            code("z - z.max(axis=1, keepdims=True)"),
+            CODE,
             of(lambda z: _quotient(np.exp(z - np.maximum(z.max(axis=1, keepdims=True), 0)), axis=1)),
         ),
         Cause(
             "logits clipped",
             "The logits are clipped to {parameter} in size before exp. That prevents overflow, but all logits beyond "
             "the limit become equal, and so do their probabilities.",
-            code("z - z.max(axis=1, keepdims=True)  # in place of np.clip(z, ...)"),
+            CODE,
             parametric=of(lambda z, c: sg.softmax(np.clip(z, -c, c)), lambda z, c: sg.softmax(np.minimum(z, c))),
             parameter="limit",
         ),

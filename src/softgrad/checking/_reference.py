@@ -55,7 +55,6 @@ class Reference(NamedTuple):
     magnitude: Factor  # of the terms whose sum the result is: errors are relative to it
     causes: tuple[Cause, ...]
     formulas: tuple[TermSum, ...]  # from whose terms further mistakes are generated
-    advice: str  # for those
     properties: tuple[Property, ...] = ()
     unweighted: Cause | None = None  # the formula that takes Σ_j y_j as 1
     loss: Reference | None = None  # which the function may return before its result, as a pair
@@ -138,7 +137,6 @@ SOFTMAX = Reference(
     _unit,
     (*_softmax_causes.SOFTMAX, *_PLAIN),
     (_terms.SOFTMAX,),
-    _softmax_causes.SOFTMAX_LINES,
     _properties.SOFTMAX,
 )
 LOG_SOFTMAX = Reference(
@@ -149,7 +147,6 @@ LOG_SOFTMAX = Reference(
     lambda batch: max(1.0, float(np.abs(batch.log_probs).max())),
     (*_softmax_causes.LOG_SOFTMAX, *_PLAIN),
     (_terms.LOG_SOFTMAX,),
-    _softmax_causes.LOG_LINES,
     _properties.LOG_SOFTMAX,
 )
 SOFTMAX_JACOBIAN = Reference(
@@ -160,7 +157,6 @@ SOFTMAX_JACOBIAN = Reference(
     _unit,
     (*_matrix_causes.SOFTMAX_JACOBIAN, *_PLAIN),
     (_terms.SOFTMAX_JACOBIAN,),
-    _matrix_causes.JACOBIAN_LINE,
     _properties.SOFTMAX_JACOBIAN,
 )
 LOG_SOFTMAX_JACOBIAN = Reference(
@@ -171,7 +167,6 @@ LOG_SOFTMAX_JACOBIAN = Reference(
     _unit,
     (*_matrix_causes.LOG_SOFTMAX_JACOBIAN, *_PLAIN),
     (_terms.LOG_SOFTMAX_JACOBIAN,),
-    _matrix_causes.LOG_JACOBIAN_LINE,
     _properties.LOG_SOFTMAX_JACOBIAN,
 )
 SOFTMAX_VJP = Reference(
@@ -182,7 +177,6 @@ SOFTMAX_VJP = Reference(
     _largest_upstream,
     (*_softmax_causes.SOFTMAX_VJP, *_PLAIN),
     (_terms.SOFTMAX_VJP,),
-    _softmax_causes.VJP_LINE,
     _properties.SOFTMAX_VJP,
 )
 CROSS_ENTROPY = Reference(
@@ -193,7 +187,6 @@ CROSS_ENTROPY = Reference(
     lambda batch: max(_largest_weight(batch), float(np.abs(batch.result(_loss)).max())),
     (*_loss_causes.CROSS_ENTROPY, LOSS_NEGATED, *REDUCTIONS, *SCALES, *MULTIPLES),
     (_terms.CROSS_ENTROPY, _terms.CROSS_ENTROPY_OF_LOG_PROBS),
-    _loss_causes.LOG_LINES,
     _properties.CROSS_ENTROPY,
 )
 CROSS_ENTROPY_GRAD = Reference(
@@ -204,7 +197,6 @@ CROSS_ENTROPY_GRAD = Reference(
     _largest_weight,
     (*_gradient_causes.CROSS_ENTROPY_GRAD, GRADIENT_NEGATED, *REDUCTIONS, *SCALES, *MULTIPLES),
     (_terms.CROSS_ENTROPY_GRAD,),
-    _gradient_causes.LINE,
     _properties.CROSS_ENTROPY_GRAD,
     _gradient_causes.UNWEIGHTED,
     CROSS_ENTROPY,
@@ -217,7 +209,6 @@ CROSS_ENTROPY_HESSIAN = Reference(
     _largest_weight,
     (*_matrix_causes.CROSS_ENTROPY_HESSIAN, NEGATED, *REDUCTIONS, *SCALES, *MULTIPLES),
     (_terms.CROSS_ENTROPY_HESSIAN,),
-    _matrix_causes.HESSIAN_LINE,
     _properties.CROSS_ENTROPY_HESSIAN,
     _matrix_causes.HESSIAN_UNWEIGHTED,
 )
@@ -229,14 +220,13 @@ CROSS_ENTROPY_HVP = Reference(
     lambda batch: _largest_weight(batch) * _largest_upstream(batch),
     (*_hvp_causes.CROSS_ENTROPY_HVP, NEGATED, *REDUCTIONS, *SCALES, *MULTIPLES),
     (_terms.CROSS_ENTROPY_HVP,),
-    _hvp_causes.HVP_LINE,
     _properties.CROSS_ENTROPY_HVP,
     _hvp_causes.UNWEIGHTED,
 )
 
 
 def _head_part(
-    stage: StageName, exact: Formula, magnitude: Factor, causes: tuple[Cause, ...], terms: TermSum, advice: str
+    stage: StageName, exact: Formula, magnitude: Factor, causes: tuple[Cause, ...], terms: TermSum
 ) -> Reference:
     return Reference(
         "linear-cross-entropy-grad",
@@ -246,7 +236,6 @@ def _head_part(
         magnitude,
         (*causes, GRADIENT_NEGATED, *REDUCTIONS, *SCALES, *MULTIPLES),
         (terms,),
-        advice,
         unweighted=_gradient_causes.UNWEIGHTED,
     )
 
@@ -257,7 +246,6 @@ _GRAD_X = _head_part(
     _head_magnitude("W", is_summed=False),
     _head_causes.GRAD_X,
     _terms.GRAD_X,
-    _head_causes.X_LINE,
 )
 _GRAD_W = _head_part(
     "dW",
@@ -265,7 +253,6 @@ _GRAD_W = _head_part(
     _head_magnitude("x", is_summed=True),
     _head_causes.GRAD_W,
     _terms.GRAD_W,
-    _head_causes.W_LINE,
 )
 _GRAD_BIAS = _head_part(
     "dbias",
@@ -273,7 +260,6 @@ _GRAD_BIAS = _head_part(
     _head_magnitude(None, is_summed=True),
     _head_causes.GRAD_BIAS,
     _terms.GRAD_BIAS,
-    _head_causes.BIAS_LINE,
 )
 LINEAR_CROSS_ENTROPY_GRAD = _GRAD_X._replace(parts=(_GRAD_X, _GRAD_W, _GRAD_BIAS))
 REFERENCES = (

@@ -8,15 +8,11 @@ import numpy as np
 
 import softgrad as sg
 from softgrad.checking import _probability_formulas as formulas
-from softgrad.checking._cause import Cause, code, summed_over_batch, wrong_shape
+from softgrad.checking._cause import CODE, Cause, summed_over_batch, wrong_shape
 from softgrad.checking._probability_causes import log_probability_causes, probability_causes
 
 if TYPE_CHECKING:
     from softgrad.checking._batches import Array, Batch
-
-LOG_LINES = code("d = z - z.max(axis=1, keepdims=True)", "log_p = d - np.log(np.exp(d).sum(axis=1, keepdims=True))")
-SOFTMAX_LINES = code("e = np.exp(z - z.max(axis=1, keepdims=True))", "p = e / e.sum(axis=1, keepdims=True)")
-VJP_LINE = code("p * (v - (p * v).sum(axis=1, keepdims=True))")
 
 
 def _vjp(batch: Batch) -> Array:
@@ -36,13 +32,13 @@ SOFTMAX = (
     Cause(
         "log-softmax",
         "The result is log p; probabilities are its exponentials.",
-        code("np.exp(log_p)"),
+        CODE,
         (lambda batch: sg.log_softmax(batch.logits),),
     ),
     Cause(
         "argmax instead of softmax",
         "The largest logit gets 1 and all others 0: a hard choice, whose derivative is zero almost everywhere.",
-        SOFTMAX_LINES,
+        CODE,
         (
             lambda batch: np.eye(batch.classes)[batch.logits.argmax(axis=1)],
             lambda batch: batch.logits.argmax(axis=1).astype(np.float64),
@@ -75,26 +71,26 @@ LOG_SOFTMAX = (
     Cause(
         "softmax instead of log-softmax",
         "The result is p, the probabilities; the logarithm is missing.",
-        LOG_LINES,
+        CODE,
         (lambda batch: batch.probs,),
     ),
     Cause(
         "maximum in place of log-sum-exp",
         "The result is z − max z; the logarithm of the sum of the exponentials is still to be subtracted.",
-        LOG_LINES,
+        CODE,
         (lambda batch: batch.logits - batch.logits.max(axis=1, keepdims=True),),
     ),
     Cause(
         "log(p + eps)",
         "A constant of {parameter} is added to p inside the logarithm: no result is below the logarithm of it.",
-        LOG_LINES,
+        CODE,
         parametric=(lambda batch, eps: np.log(batch.probs + eps),),
         parameter="eps",
     ),
     Cause(
         "probabilities clipped before the logarithm",
         "p is clipped at {parameter} before the logarithm: no result is below the logarithm of it.",
-        LOG_LINES,
+        CODE,
         parametric=(
             lambda batch, eps: np.log(np.maximum(batch.probs, eps)),
             lambda batch, eps: np.log(np.clip(batch.probs, eps, 1 - eps)),
@@ -105,13 +101,13 @@ LOG_SOFTMAX = (
         "logarithm of an underflowed probability",
         "The softmax is right, but probabilities below 1e-308 are stored as 0, and log 0 is −inf. The exact logarithm "
         "is finite, and about as large as the logits.",
-        LOG_LINES,
+        CODE,
         (lambda batch: np.log(batch.probs),),
     ),
     Cause(
         "logarithm to another base",
         "The logarithm is to base 2 (bits) or 10; log-softmax is in nats.",
-        "np.log, the natural logarithm",
+        f"np.log, the natural logarithm:\n{CODE}",
         (lambda batch: batch.log_probs / np.log(2), lambda batch: batch.log_probs / np.log(10)),
     ),
     wrong_shape(lambda batch: batch.log_probs),
@@ -127,13 +123,13 @@ SOFTMAX_VJP = (
         "elementwise product where a VJP is needed",
         "The result is v p(1 − p): the upstream gradient times the diagonal of the Jacobian. The product with the "
         "whole Jacobian is needed, because every logit of a row depends on all v_j.",
-        VJP_LINE,
+        CODE,
         (lambda batch: batch.upstream * batch.probs * (1 - batch.probs),),
     ),
     Cause(
         "wrong sign off the diagonal",
         "The Jacobian used has +p_j p_k off its diagonal; the sign is minus.",
-        VJP_LINE,
+        CODE,
         (
             lambda batch: (
                 batch.probs * (batch.upstream + formulas.dot(batch.probs, batch.upstream))
@@ -144,19 +140,19 @@ SOFTMAX_VJP = (
     Cause(
         "upstream gradient returned unchanged",
         "The result is v itself: the Jacobian of softmax is taken as the identity.",
-        VJP_LINE,
+        CODE,
         (lambda batch: batch.upstream,),
     ),
     Cause(
         "VJP of log-softmax",
         "The result is v − p Σv, which is the product for log-softmax.",
-        VJP_LINE,
+        CODE,
         (lambda batch: batch.upstream - batch.probs * batch.upstream.sum(axis=1, keepdims=True),),
     ),
     Cause(
         "upstream gradient ignored",
         "The result does not depend on v: it is the Jacobian, or its diagonal p(1 − p).",
-        VJP_LINE,
+        CODE,
         (
             lambda batch: batch.probs * (1 - batch.probs),
             lambda batch: formulas.softmax_jacobian(batch.probs, batch),
@@ -165,18 +161,18 @@ SOFTMAX_VJP = (
     Cause(
         "matrix instead of product",
         "The entries of the Jacobian are multiplied by v but not summed: the result is a matrix for each row.",
-        code('np.einsum("bj,bjk->bk", v, J)') + f"\nor without the matrix:\n{VJP_LINE}",
+        CODE,
         (
             lambda batch: batch.upstream[:, :, None] * formulas.softmax_jacobian(batch.probs, batch),
             lambda batch: batch.upstream[:, None, :] * formulas.softmax_jacobian(batch.probs, batch),
         ),
     ),
-    summed_over_batch(_vjp, "The products of all rows are summed; expected one for each row.", VJP_LINE),
+    summed_over_batch(_vjp, "The products of all rows are summed; expected one for each row.", CODE),
     Cause(
         "p(1 − z)",
         "The result is v p(1 − z): the logit z stands where the probability p belongs, and only the diagonal of the "
         "Jacobian is used.",
-        VJP_LINE,
+        CODE,
         (lambda batch: batch.upstream * batch.probs * (1 - batch.logits),),
     ),
     wrong_shape(_vjp),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from softgrad._loss_spec import Reduction
 from softgrad.checking._batches import large_batches, moderate_batches
+from softgrad.checking._cause import CODE, IF_ONE_HOT
+from softgrad.checking._code import right_code
 from softgrad.checking._comparison import DOUBLE, SINGLE, Comparison, error_pattern, relative_error
 from softgrad.checking._diagnosis import diagnose
 from softgrad.checking._report import INCONCLUSIVE, KNOWN, PASS, UNKNOWN, Report, Stage
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from softgrad.checking._diagnosis import Diagnosis
     from softgrad.checking._reference import StageName
     from softgrad.checking._report import Verdict
-    from softgrad.checking._setting import Setting
     from softgrad.checking._user_function import UserFunction
 
 SHAPE: Final = "shape and dtype"
 LARGE: Final = "large logits"
 # Changes no float32 number, and every float64 one but 0.
 _NUDGE = 1 + 2.0**-30
+_IF_ONE_HOT = 'if every target sums to one, check with target="one-hot" or "probabilities" (--target one-hot)'
 _LETTERS = {"dx": "(B, D)", "dW": "(C, D)", "dbias": "(C,)"}
 _LETTERS_BY_AXES = {True: ("()", "(B,)", "(B, C)", "(B, C, C)"), False: ("()", "(C,)", "(C, C)")}
 
@@ -236,30 +236,27 @@ def _violated_properties(output: Output, first: Comparison) -> tuple[str, ...]:
 
 def _with_diagnoses(report: Report, diagnoses: Sequence[Diagnosis], output: Output) -> Report:
     """Add the mistake that explains the results, or the list of those that do."""
-    setting = output.function.setting
     if len(diagnoses) == 1:
         name, explanation, advice = diagnoses[0]
         if output.function.reference.parts:
             name = f"{output.noun}: {name}"
-        if setting.target == "index" and re.search(r"\by\b", advice):
-            advice += "\nwith the target one-hot: y = np.eye(z.shape[1])[target]"
-        if setting.spec.reduction is Reduction.mean and "len(z)" not in advice:
-            divisor = "the summed weights of the labels that count" if _has_weights(setting) else "len(z)"
-            advice += f"\nand divide the whole by {divisor}, for the mean"
-        if not setting.batched and "axis=1" in advice:
-            advice += "\nfor one vector: without axis=1, keepdims=True and the axis of the rows"
-        return replace(report, verdict=KNOWN, cause=name, explanation=explanation, advice=advice)
+        return replace(report, verdict=KNOWN, cause=name, explanation=explanation, advice=_advice(advice, output))
+    lines = dict.fromkeys(line for diagnosis in diagnoses for line in diagnosis.advice.splitlines())
     listing = ", or ".join(f'"{diagnosis.name}"' for diagnosis in diagnoses)
     return replace(
         report,
         verdict=INCONCLUSIVE,
         explanation=f"The result is wrong, and more than one mistake gives exactly these numbers: {listing}.",
-        advice="\n".join(dict.fromkeys(diagnosis.advice for diagnosis in diagnoses)),
+        advice=_advice("\n".join(lines), output),
     )
 
 
-def _has_weights(setting: Setting) -> bool:
-    return setting.target == "index" and (setting.class_weight is not None or setting.spec.ignore_index is not None)
+def _advice(text: str, output: Output) -> str:
+    """The advice in the setting of the check."""
+    setting = output.function.setting
+    is_free = setting.target == "weighted" and setting.class_weight is None
+    code = right_code(output.reference.kind, output.reference.names(setting), setting)
+    return text.replace(CODE, code).replace(IF_ONE_HOT, _IF_ONE_HOT if is_free else "").rstrip()
 
 
 def _report_on_precision(function: UserFunction, imprecise: Comparison, names: list[StageName]) -> Report:

@@ -13,7 +13,7 @@ import numpy as np
 
 from softgrad._loss_spec import Reduction
 from softgrad.checking import _probability_formulas as formulas
-from softgrad.checking._cause import Cause
+from softgrad.checking._cause import CODE, Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,11 +137,11 @@ class TermSum:
         return replace(self, terms=(*self.terms[:at], term, *self.terms[at + 1 :]))
 
 
-def generated_causes(formula: TermSum, advice: str) -> Iterator[Cause]:
+def generated_causes(formula: TermSum) -> Iterator[Cause]:
     """Every mistake of one step in a formula."""
     for steps in STEPS.values():
         for name, mistaken in steps(formula):
-            yield Cause(name, f"The result is {mistaken}; the exact one is {formula}.", advice, (mistaken,))
+            yield Cause(name, f"The result is {mistaken}; the exact one is {formula}.", CODE, (mistaken,))
 
 
 def _signs(formula: TermSum) -> Iterator[tuple[str, TermSum]]:

@@ -115,7 +115,7 @@ def test_a_wrong_one(run, folder):
     assert (code, err) == (1, "")
     lines = out.splitlines()
     assert lines[0] == "my_backward (cross-entropy-grad) is wrong: p − y where Σy ≠ 1."
-    assert "      p * y.sum(axis=1, keepdims=True) - y" in lines
+    assert "          return p * y.sum(axis=1, keepdims=True) - y" in lines
     assert max(map(len, lines)) <= 80
 
 
@@ -370,6 +370,6 @@ def test_it_prints_in_any_encoding(folder, encoding):
 def test_narrow_terminals_keep_code_whole(run, folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "30")
     _, out, _ = run("my.module.py:my_backward", "--kind", "cross-entropy-grad")
-    assert "\n      p * y.sum(axis=1, keepdims=True) - y\n" in out
+    assert "\n          return p * y.sum(axis=1, keepdims=True) - y\n" in out
     prose = [line for line in out.splitlines() if not line.startswith("      ")]
     assert max(map(len, prose)) <= 30
