@@ -119,6 +119,13 @@ def mean_over_ignored_rows_too(z, t):
     return kept[:, None] * g / len(z)
 
 
+def ignored_labels_not_subtracted(z, t):
+    g = softmax(z)
+    kept = t != -1
+    g[kept, t[kept]] -= 1
+    return g
+
+
 def plus_at_the_label(z, t):
     g = softmax(z)
     g[np.arange(len(z)), t] += 1
@@ -131,6 +138,7 @@ def plus_at_the_label(z, t):
         (plus_at_the_label, {"target": "index", "ignore_index": 1}, "sign of the term y"),
         (lambda z, t: softmax(z) - np.eye(4)[t], {"weight": WEIGHT, "target": "index", "reduction": "mean"}, "class weights forgotten; and sum instead of mean"),
         (others_share, {"target": "index", "label_smoothing": 0.1}, "label smoothing over the other classes"),
+        (ignored_labels_not_subtracted, {"target": "index", "ignore_index": -1}, "p kept in ignored rows"),
         (ignored_rows_counted, {"target": "index", "ignore_index": 1, "reduction": "mean"}, "ignored rows counted"),
         (ignored_rows_counted, {"target": "index", "ignore_index": -1, "reduction": "mean"}, "ignored rows counted"),
         (mean_over_all_rows, {"target": "index", "weight": WEIGHT, "reduction": "mean"}, "divided by the number of rows"),
@@ -168,6 +176,27 @@ def test_functions_of_one_vector(check, fn):
     report = check(fn)
     assert report.passed or "check it with batched=False (--single)" in report.advice
     assert "torch" not in report.advice
+
+
+def test_a_lack_of_precision_is_no_sign_of_one_vector():
+    def by_differences(z, y, v):
+        return (softmax(z + 1e-4 * v) - softmax(z - 1e-4 * v)) / 2e-4
+
+    report = check_cross_entropy_hvp(by_differences, target="one-hot")
+    assert report.advice == "compute in float64 throughout, from the closed form"
+
+
+@pytest.mark.parametrize(
+    "check, fn, cause",
+    [
+        (check_softmax_jacobian, lambda z: np.diag(softmax(z)) - softmax(z) * softmax(z).T, "p∘p or pᵀp in place of p pᵀ"),
+        (check_softmax_jacobian, lambda z: np.diag(softmax(z)) - softmax(z) @ softmax(z), "p∘p or pᵀp in place of p pᵀ"),
+        (check_log_softmax, lambda z: z - z.max() - np.log(np.exp(z).sum()), "maximum subtracted in one place only"),
+        (check_log_softmax, lambda z: z - np.log(np.exp(z - z.max()).sum()), "maximum subtracted in one place only"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_functions_of_one_vector_are_named(check, fn, cause):
+    assert check(fn, batched=False).cause == cause
 
 
 def test_the_mode_for_one_vector_is_offered_where_the_function_fails():

@@ -138,7 +138,7 @@ INVALID = {
     "integers": (lambda z: sg.softmax(z).astype(int), KNOWN, "int64", "np.zeros_like"),
     "booleans": (lambda z: sg.softmax(z) > 0.5, KNOWN, "bool", ""),
     "complex": (lambda z: sg.softmax(z) + 0j, KNOWN, "complex128", ".real"),
-    "in place": (in_place, KNOWN, "its argument z", "makes a new array"),
+    "in place": (in_place, KNOWN, "its argument z", "work on a new array: z = z.copy()"),
     "half": (lambda z: sg.softmax(z).astype(np.float16), INCONCLUSIVE, "float16", "float64 or float32"),
     "torch bfloat16": (lambda z: torch_like(None, "torch.bfloat16"), INCONCLUSIVE, "bfloat16", "float64 or float32"),
     "objects": (lambda z: sg.softmax(z).astype(object), INCONCLUSIVE, "dtype object", "np.asarray"),

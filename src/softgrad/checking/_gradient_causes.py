@@ -155,6 +155,13 @@ CROSS_ENTROPY_GRAD = (
         (_of_rows(lambda batch: batch.probs * batch.mass), _of_rows(lambda batch: batch.probs)),
     ),
     Cause(
+        "p kept in ignored rows",
+        "In rows whose label is ignored nothing is subtracted, but p remains: the gradient of an ignored row is zero.",
+        CODE,
+        (_of_rows(lambda batch: batch.probs * np.where(batch.kept, batch.mass, 1) - batch.target),),
+        targets=("index",),
+    ),
+    Cause(
         "1 subtracted in every entry",
         "The result is p − 1 in all entries; the 1 belongs in the entry of the target only.",
         CODE,

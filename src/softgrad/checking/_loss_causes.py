@@ -183,6 +183,16 @@ CROSS_ENTROPY = (
         ),
     ),
     Cause(
+        "maximum subtracted in one place only",
+        "The maximum is subtracted before exp and not outside it, or the other way round: z − m − log Σ exp(z − m) has "
+        "it in both places.",
+        CODE,
+        (
+            _with_log_probs(lambda batch: batch.log_probs + batch.logits.max(axis=1, keepdims=True)),
+            _with_log_probs(lambda batch: batch.log_probs - batch.logits.max(axis=1, keepdims=True)),
+        ),
+    ),
+    Cause(
         "logarithm to another base",
         "The logarithm is to base 2 (bits) or 10; the cross-entropy here, and its gradient p − y, are in nats.",
         f"np.log, the natural logarithm:\n{CODE}",

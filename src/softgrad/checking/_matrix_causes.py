@@ -148,9 +148,28 @@ def _z_for_p(weighted: FormulaOfProbs) -> Cause:
     )
 
 
+def _without_outer(weighted: FormulaOfProbs) -> Cause:
+    """Another product than p pᵀ, times a weight: in the Jacobian of softmax, or the Hessian."""
+
+    def elementwise(batch: Batch) -> Array:
+        return weighted(formulas.diagonal_matrices(batch.probs) - (batch.probs**2)[:, None, :], batch)
+
+    def dot(batch: Batch) -> Array:
+        square = formulas.dot(batch.probs, batch.probs)
+        return weighted(formulas.diagonal_matrices(batch.probs) - square[:, :, None], batch)
+
+    return Cause(
+        "p∘p or pᵀp in place of p pᵀ",
+        "The second term is the product p * p or np.dot(p, p) of vectors; p pᵀ is their outer product, a matrix.",
+        CODE,
+        (elementwise, dot),
+    )
+
+
 SOFTMAX_JACOBIAN = (
     *_matrix_causes(formulas.softmax_jacobian, formulas.softmax_jacobian, "∂p_j/∂z_k = p_j(δ_jk − p_k)"),
     _z_for_p(lambda matrices, batch: matrices),
+    _without_outer(lambda matrices, batch: matrices),
     Cause(
         "p_j(1 − p_k) in every entry",
         "The formula of the diagonal is used for all entries. The 1 is Kronecker's delta, 0 where j ≠ k.",
@@ -287,6 +306,7 @@ CROSS_ENTROPY_HESSIAN = (
         ),
     ),
     _z_for_p(_weighted),
+    _without_outer(_weighted),
     *probability_causes(
         formulas.cross_entropy_hessian,
         lambda batch: _weighted(_softmax_twice(formulas.softmax_jacobian)(batch), batch),

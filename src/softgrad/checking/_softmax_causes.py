@@ -81,6 +81,16 @@ LOG_SOFTMAX = (
         (lambda batch: batch.logits - batch.logits.max(axis=1, keepdims=True),),
     ),
     Cause(
+        "maximum subtracted in one place only",
+        "The maximum is subtracted before exp and not outside it, or the other way round: z − m − log Σ exp(z − m) has "
+        "it in both places.",
+        CODE,
+        (
+            lambda batch: batch.log_probs + batch.logits.max(axis=1, keepdims=True),
+            lambda batch: batch.log_probs - batch.logits.max(axis=1, keepdims=True),
+        ),
+    ),
+    Cause(
         "log(p + eps)",
         "A constant of {parameter} is added to p inside the logarithm: no result is below the logarithm of it.",
         CODE,

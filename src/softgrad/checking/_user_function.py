@@ -73,7 +73,7 @@ class UserFunction(NamedTuple):
                     "input changed in place",
                     f"The function writes into its argument {name}. The caller's array is changed, and the next step "
                     "computes with wrong numbers.",
-                    "z = z - z.max(axis=1, keepdims=True) makes a new array; z -= ... changes the caller's",
+                    f"work on a new array: {name} = {name}.copy(), or {name} = {name} - ... in place of {name} -= ...",
                 )
         return returned
 
