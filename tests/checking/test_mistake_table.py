@@ -18,6 +18,7 @@ HEADINGS = {
     "softmax-jacobian": "J",
     "log-softmax-jacobian": "J of log",
     "softmax-vjp": "VJP",
+    "log-softmax-vjp": "VJP of log",
     "cross-entropy": "loss",
     "cross-entropy-grad": "gradient",
     "cross-entropy-hessian": "H",

@@ -1,7 +1,7 @@
 """Checks of softmax, cross-entropy and their derivatives: is a function right, and if not, what is the mistake?
 
 check_softmax, check_softmax_jacobian, check_softmax_vjp                        fn(z), fn(z, v)
-check_log_softmax, check_log_softmax_jacobian                                   fn(z)
+check_log_softmax, check_log_softmax_jacobian, check_log_softmax_vjp            fn(z), fn(z, v)
 check_cross_entropy, check_cross_entropy_grad, check_cross_entropy_hessian      fn(z, target)
 check_cross_entropy_hvp                                                         fn(z, target, v)
 check_linear_cross_entropy_grad                                                 fn(x, W, bias, target)
@@ -18,6 +18,7 @@ from softgrad.checking._checks import (
     check_linear_cross_entropy_grad,
     check_log_softmax,
     check_log_softmax_jacobian,
+    check_log_softmax_vjp,
     check_softmax,
     check_softmax_jacobian,
     check_softmax_vjp,
@@ -33,6 +34,7 @@ __all__ = [
     "check_linear_cross_entropy_grad",
     "check_log_softmax",
     "check_log_softmax_jacobian",
+    "check_log_softmax_vjp",
     "check_softmax",
     "check_softmax_jacobian",
     "check_softmax_vjp",

@@ -222,6 +222,28 @@ def check_softmax_vjp(fn: Callable[..., object], *, batched: bool = True, from_l
 
 
 @_documented
+def check_log_softmax_vjp(fn: Callable[..., object], *, batched: bool = True, from_logits: bool = True) -> Report:
+    r"""Check the vector-Jacobian product of log-softmax, which is its backward pass.
+
+    .. math:: (L^\top v)_k = v_k - p_k \sum_j v_j
+
+    Parameters
+    ----------
+    fn : callable
+        ``fn(z, v)`` takes the logits z and the upstream gradient v, float64 arrays of shape (B, C), and returns an
+        array of shape (B, C).
+
+    Examples
+    --------
+    >>> import softgrad as sg
+    >>> from softgrad.checking import check_log_softmax_vjp
+    >>> check_log_softmax_vjp(lambda z, v: v - (sg.softmax(z) * v).sum(axis=1, keepdims=True)).cause
+    'log-softmax Jacobian transposed'
+    """
+    return _check(_reference.LOG_SOFTMAX_VJP, fn, batched=batched, from_logits=from_logits)
+
+
+@_documented
 def check_cross_entropy(
     fn: Callable[..., object],
     *,

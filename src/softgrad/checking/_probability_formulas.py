@@ -32,6 +32,11 @@ def softmax_vjp(p: Array, batch: Batch) -> Array:
     return jacobian_product(p, batch.upstream)
 
 
+def log_softmax_vjp(p: Array, batch: Batch) -> Array:
+    """The product v − p Σv."""
+    return log_jacobian_product(p, batch.upstream)
+
+
 def log_softmax(p: Array, batch: Batch) -> Array:
     """The logarithms of the probabilities."""
     log_p: Array = np.log(p)
@@ -86,6 +91,12 @@ def z_loss_hvp(batch: Batch) -> Array:
 def jacobian_product(p: Array, v: Array) -> Array:
     """The product of the Jacobian of softmax, which is symmetric, with a vector for every row."""
     return p * (v - dot(p, v))
+
+
+def log_jacobian_product(p: Array, v: Array) -> Array:
+    """The product of the transposed Jacobian of log-softmax with a vector for every row."""
+    product: Array = v - p * v.sum(axis=1, keepdims=True)
+    return product
 
 
 def reduced(rows: Array, batch: Batch) -> Array:

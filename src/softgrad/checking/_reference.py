@@ -35,6 +35,7 @@ Kind = Literal[
     "softmax-jacobian",
     "log-softmax-jacobian",
     "softmax-vjp",
+    "log-softmax-vjp",
     "cross-entropy",
     "cross-entropy-grad",
     "cross-entropy-hessian",
@@ -179,6 +180,16 @@ SOFTMAX_VJP = Reference(
     (_terms.SOFTMAX_VJP,),
     _properties.SOFTMAX_VJP,
 )
+LOG_SOFTMAX_VJP = Reference(
+    "log-softmax-vjp",
+    "derivative",
+    ("z", "v"),
+    lambda batch: sg.log_softmax_jacobian(batch.logits).T @ batch.upstream,
+    lambda batch: _largest_upstream(batch) * batch.classes,
+    (*_softmax_causes.LOG_SOFTMAX_VJP, *_PLAIN),
+    (_terms.LOG_SOFTMAX_VJP,),
+    _properties.SOFTMAX_VJP,
+)
 CROSS_ENTROPY = Reference(
     "cross-entropy",
     "value",
@@ -268,6 +279,7 @@ REFERENCES = (
     SOFTMAX_JACOBIAN,
     LOG_SOFTMAX_JACOBIAN,
     SOFTMAX_VJP,
+    LOG_SOFTMAX_VJP,
     CROSS_ENTROPY,
     CROSS_ENTROPY_GRAD,
     CROSS_ENTROPY_HESSIAN,

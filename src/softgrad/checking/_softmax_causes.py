@@ -19,6 +19,10 @@ def _vjp(batch: Batch) -> Array:
     return formulas.softmax_vjp(batch.probs, batch)
 
 
+def _log_vjp(batch: Batch) -> Array:
+    return formulas.log_softmax_vjp(batch.probs, batch)
+
+
 def _vjp_of_softmax_twice(batch: Batch) -> Array:
     return formulas.jacobian_product(batch.probs, formulas.jacobian_product(sg.softmax(batch.probs), batch.upstream))
 
@@ -157,7 +161,7 @@ SOFTMAX_VJP = (
         "VJP of log-softmax",
         "The result is v − p Σv, which is the product for log-softmax.",
         CODE,
-        (lambda batch: batch.upstream - batch.probs * batch.upstream.sum(axis=1, keepdims=True),),
+        (lambda batch: formulas.log_softmax_vjp(batch.probs, batch),),
     ),
     Cause(
         "upstream gradient ignored",
@@ -193,5 +197,50 @@ SOFTMAX_VJP = (
             lambda batch: formulas.softmax_vjp(batch.logits, batch),
             lambda batch: batch.upstream * batch.logits * (1 - batch.logits),
         ),
+    ),
+)
+
+LOG_SOFTMAX_VJP = (
+    Cause(
+        "VJP of softmax",
+        "The result is p∘(v − pᵀv), which is the product for softmax.",
+        CODE,
+        (_vjp,),
+    ),
+    Cause(
+        "log-softmax Jacobian transposed",
+        "The result is L v = v − pᵀv, the product with the Jacobian itself; the backward pass multiplies by Lᵀ. (The "
+        "Jacobian of softmax is symmetric and does not show this; this one is not.)",
+        CODE,
+        (lambda batch: batch.upstream - formulas.dot(batch.probs, batch.upstream),),
+    ),
+    Cause(
+        "elementwise product where a VJP is needed",
+        "The result is v(1 − p): the upstream gradient times the diagonal of the Jacobian. The product with the whole "
+        "Jacobian is needed, because every logit of a row depends on all v_j.",
+        CODE,
+        (lambda batch: batch.upstream * (1 - batch.probs),),
+    ),
+    Cause(
+        "upstream gradient divided by p",
+        "The result is v/p, the derivative of the logarithm alone: the Jacobian of softmax is missing.",
+        CODE,
+        (lambda batch: batch.upstream / batch.probs,),
+    ),
+    Cause(
+        "division by an underflowed probability",
+        "v/p is passed through softmax; where a probability is stored as 0, the quotient is infinite or NaN. The "
+        "product v − p Σv needs no division.",
+        CODE,
+        (lambda batch: formulas.jacobian_product(batch.probs, batch.upstream / batch.probs),),
+    ),
+    summed_over_batch(_log_vjp, "The products of all rows are summed; expected one for each row.", CODE),
+    wrong_shape(_log_vjp),
+    *probability_causes(
+        formulas.log_softmax_vjp,
+        lambda batch: formulas.jacobian_product(
+            batch.probs, formulas.log_jacobian_product(sg.softmax(batch.probs), batch.upstream)
+        ),
+        logits_as_probs=(lambda batch: formulas.log_softmax_vjp(batch.logits, batch),),
     ),
 )

@@ -246,6 +246,7 @@ LOG_SOFTMAX_JACOBIAN = TermSum(
 SOFTMAX_VJP = TermSum(
     (Term(1, "bk,bk->bk", ("p", "v"), "{0}∘{1}"), Term(-1, "bk,bj,bj->bk", ("p", "p", "v"), "{0}({1}ᵀ{2})"))
 )
+LOG_SOFTMAX_VJP = TermSum((Term(1, "bk->bk", ("v",), "{0}"), Term(-1, "bk,bi->bk", ("p", "v"), "{0} Σ{1}")))
 CROSS_ENTROPY = TermSum(
     (Term(1, "bi,b->b", ("y", "lse"), "Σ{0} {1}"), Term(-1, "bj,bj->b", ("y", "z"), "{0}ᵀ{1}")),
     is_loss=True,

@@ -102,7 +102,7 @@ def check(
     KIND is what FUNCTION computes from NumPy float64 arrays of shape (B, C):
 
     FUNCTION(z): softmax, log-softmax, softmax-jacobian, log-softmax-jacobian
-    FUNCTION(z, v): softmax-vjp
+    FUNCTION(z, v): softmax-vjp, log-softmax-vjp
     FUNCTION(z, target): cross-entropy, cross-entropy-grad, cross-entropy-hessian
     FUNCTION(z, target, v): cross-entropy-hvp
     FUNCTION(x, W, bias, target): linear-cross-entropy-grad, which returns (dx, dW, dbias)
