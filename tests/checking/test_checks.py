@@ -399,8 +399,8 @@ def test_wrong_and_not_in_the_list_comes_with_the_worst_entry(check, fn, options
     assert (report.verdict, report.cause) == ("wrong: unknown cause", None), str(report)
     worst = report.worst
     got = np.asarray(fn(*worst.arguments))
-    assert worst.got == got[worst.index]
-    assert abs(worst.got - worst.expected) > 1e-4
+    assert worst.received == got[worst.index]
+    assert abs(worst.received - worst.expected) > 1e-4
     right = {
         "softmax": softmax,
         "softmax-jacobian": jacobian,
@@ -412,5 +412,5 @@ def test_wrong_and_not_in_the_list_comes_with_the_worst_entry(check, fn, options
     }[report.kind]
     expected = np.asarray(right(*worst.arguments))
     np.testing.assert_allclose(worst.expected, expected[worst.index], rtol=1e-10)
-    assert f"received {worst.got:.9g}" in str(report)
+    assert f"received {worst.received:.9g}" in str(report)
     assert f"expected {worst.expected:.9g}" in str(report)

@@ -258,7 +258,7 @@ def test_the_worst_entry_can_be_looked_at():
     report = check_cross_entropy_grad(lambda z, y: -gradient(z, y))
     worst = report.worst
     assert worst.expected == pytest.approx(gradient(*worst.arguments)[worst.index], rel=1e-12)
-    assert worst.got == -gradient(*worst.arguments)[worst.index]
+    assert worst.received == -gradient(*worst.arguments)[worst.index]
     assert worst.names == ("z", "target")
     # A mistake without a name is shown at its worst.
     report = check_cross_entropy_grad(lambda z, y: gradient(z, y) ** 3)

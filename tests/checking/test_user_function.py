@@ -247,7 +247,7 @@ def test_invalid_results_at_large_logits():
     report = check_softmax(at_large(raises(RuntimeError("too large"))))
     assert "raises RuntimeError: too large" in report.explanation
     assert report.verdict == UNKNOWN
-    assert np.isnan(report.worst.got)
+    assert np.isnan(report.worst.received)
 
 
 def test_overflow_in_the_function_does_not_warn():

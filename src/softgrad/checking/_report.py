@@ -27,7 +27,7 @@ class Entry:
 
     index: tuple[int, ...]
     expected: float
-    got: float
+    received: float
     arguments: tuple[NDArray[Any], ...]
     names: tuple[str, ...]
 
@@ -180,7 +180,7 @@ def _entry_text(entry: Entry) -> str:
     shape = entry.arguments[0].shape
     where = f"[{', '.join(map(str, entry.index))}] of the result for" if entry.index else "the loss for"
     lines = [f"{where} {entry.names[0]} of shape {shape}:"]
-    lines += [f"    expected {entry.expected:.9g}", f"    received {entry.got:.9g}"]
+    lines += [f"    expected {entry.expected:.9g}", f"    received {entry.received:.9g}"]
     is_by_rows = len({len(argument) for argument in entry.arguments}) == 1
     if entry.index and is_by_rows:
         lines.append(f"in row {entry.index[0]}, where")

@@ -213,7 +213,7 @@ def _unknown(output: Output, comparisons: list[Comparison], worst: Comparison, s
     raised = next((c.raised for c in comparisons if c.raised), "")
     if raised:
         return f"{where} the function raises {raised}. With moderate logits it is right."
-    if not np.isfinite(worst.worst_entry().got):
+    if not np.isfinite(worst.worst_entry().received):
         return f"{where} the {output.noun} is not finite; the exact one is."
     text = f"{where} the largest error of the {output.noun} is {worst.error:.2g} times the magnitude of its terms."
     return f"{text} With moderate logits it is right." if stage == LARGE else text

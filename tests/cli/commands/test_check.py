@@ -211,14 +211,19 @@ def test_json(run, folder):
     assert facts["stages"] == {"shape and dtype": "passed", "derivative": "failed", "large logits": "not reached"}
     assert facts["violated_properties"] == ["the gradient of every row sums to zero"]
     assert len(facts["worst"]["index"]) == 2
-    assert facts["worst"]["expected"] != facts["worst"]["got"]
+    assert facts["worst"]["expected"] != facts["worst"]["received"]
     assert facts["explanation"]
     assert facts["advice"]
+    example = facts["example"]
+    assert example["arguments"].keys() == {"z", "target"}
+    assert example["arguments"]["z"] == [[0.0, 1.0, 2.0]]
+    assert len(example["expected"][0]) == len(example["received"][0]) == 3
     # JSON has no NaN.
     facts = json.loads(run("my.module.py:overflowing", "--kind", "softmax", "--json")[1])
-    assert facts["worst"]["got"] is None
+    assert facts["worst"]["received"] is None
+    assert None in facts["example"]["received"][0]
     facts = json.loads(run("my.module.py:softmax", "--kind", "softmax", "--json")[1])
-    assert facts["worst"] is None
+    assert facts["worst"] is facts["example"] is None
     assert facts["passed"] is True
 
 

@@ -7,13 +7,13 @@ import difflib
 import importlib
 import importlib.util
 import inspect
-import math
 import sys
 import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.text import Text
@@ -27,6 +27,8 @@ from softgrad.cli._terminal import visible
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
+
+    from numpy.typing import ArrayLike
 
     from softgrad.checking import Report
 
@@ -239,7 +241,7 @@ def _listing(names: list[str]) -> str:
 
 
 def _facts(report: Report) -> dict[str, Any]:
-    worst = report.worst
+    worst, example = report.worst, report.example
     return {
         "function": report.subject,
         "kind": report.kind,
@@ -248,17 +250,28 @@ def _facts(report: Report) -> dict[str, Any]:
         "cause": report.cause,
         "explanation": report.explanation,
         "advice": report.advice,
-        # JSON has no NaN.
+        "example": example
+        and {
+            "arguments": dict(zip(example.names, map(_listed, example.arguments), strict=True)),
+            "expected": _listed(example.expected),
+            "received": None if example.received is None else _listed(example.received),
+        },
         "worst": worst
         and {
             "index": list(worst.index),
             "expected": worst.expected,
-            "got": worst.got if math.isfinite(worst.got) else None,
+            "received": _listed(worst.received),
         },
         "violated_properties": list(report.violated_properties),
         "stages": {stage.name: stage.state for stage in report.stages},
         "notes": list(report.notes),
     }
+
+
+def _listed(values: ArrayLike) -> Any:
+    """Numbers as nested lists, with null for NaN and infinity, which JSON lacks."""
+    array = np.asarray(values)
+    return np.where(np.isfinite(array), array.astype(object), None).tolist()
 
 
 def _print(report: Report) -> None:
