@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from softgrad import checking
-from softgrad.checking import _checks
+from softgrad.checking import _run_check
 from softgrad.checking._code import right_code
 from softgrad.checking._reference import REFERENCES
 from tests.checking.test_causes import PARTS
@@ -38,7 +38,7 @@ def test_the_code_passes_the_check(reference, monkeypatch):
     check = getattr(checking, f"check_{reference.kind.replace('-', '_')}")
     for options in settings(reference):
         with monkeypatch.context() as patch:
-            patch.setattr(_checks, "run_stages", lambda function: function)
+            patch.setattr(_run_check, "run_stages", lambda function: function)
             function = check(print, **options)
         code = right_code(reference.kind, function.names, function.setting)
         report = check(defined(code), **options)

@@ -10,12 +10,15 @@ Each check calls a function on small batches of logits and returns a `Report` wi
 if it is known, and the code to write instead. The command is ``softgrad check``.
 """
 
-from softgrad.checking._checks import (
+from softgrad.checking._loss_checks import (
     check_cross_entropy,
     check_cross_entropy_grad,
     check_cross_entropy_hessian,
     check_cross_entropy_hvp,
     check_linear_cross_entropy_grad,
+)
+from softgrad.checking._report import Report
+from softgrad.checking._softmax_checks import (
     check_log_softmax,
     check_log_softmax_jacobian,
     check_log_softmax_vjp,
@@ -23,7 +26,6 @@ from softgrad.checking._checks import (
     check_softmax_jacobian,
     check_softmax_vjp,
 )
-from softgrad.checking._report import Report
 
 __all__ = [
     "Report",

@@ -271,7 +271,9 @@ def _facts(report: Report) -> dict[str, Any]:
 def _listed(values: ArrayLike) -> Any:
     """Numbers as nested lists, with null for NaN and infinity, which JSON lacks."""
     array = np.asarray(values)
-    return np.where(np.isfinite(array), array.astype(object), None).tolist()
+    numbers = array.astype(object)
+    numbers[~np.isfinite(array)] = None
+    return numbers.tolist()
 
 
 def _print(report: Report) -> None:
