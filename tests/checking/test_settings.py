@@ -138,6 +138,9 @@ def plus_at_the_label(z, t):
     [
         (plus_at_the_label, {"target": "index", "ignore_index": 1}, "sign of the term y"),
         (lambda z, t: softmax(z) - np.eye(4)[t], {"weight": WEIGHT, "target": "index", "reduction": "mean"}, "class weights forgotten; and sum instead of mean"),
+        (lambda z, y: softmax(z) - 0.9 * y, {"target": "one-hot", "label_smoothing": 0.1}, "label smoothing: ε/C forgotten"),
+        (lambda z, y: softmax(z) - 0.9 * y - 0.1, {"target": "one-hot", "label_smoothing": 0.1}, "label smoothing: ε in place of ε/C"),
+        (lambda z, t: WEIGHT * (softmax(z) - np.eye(4)[t]), {"weight": WEIGHT, "target": "index"}, "class weights multiplied into the entries"),
         (others_share, {"target": "index", "label_smoothing": 0.1}, "label smoothing over the other classes"),
         (ignored_labels_not_subtracted, {"target": "index", "ignore_index": -1}, "p kept in ignored rows"),
         (ignored_rows_counted, {"target": "index", "ignore_index": 1, "reduction": "mean"}, "ignored rows counted"),

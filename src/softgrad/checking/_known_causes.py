@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @np.errstate(all="ignore")
 def known_causes(reference: Reference, setting: Setting) -> tuple[Cause, ...]:
     """The mistakes that differ from the exact result in a setting, and generated ones also from all others."""
-    options = tuple(option_causes(reference.exact, setting)) if reference.is_loss else ()
+    options = tuple(option_causes(reference, setting)) if reference.is_loss else ()
     generated = (generated_causes(formula) for formula in reference.formulas)
     different = _Different((*moderate_batches(setting), *large_batches(setting)), reference.exact)
     causes = []

@@ -5,18 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from softgrad.checking._cause import CODE, Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from softgrad.checking._batches import Batch
-    from softgrad.checking._cause import Formula
+    from softgrad.checking._batches import Array, Batch
+    from softgrad.checking._cause import Factor, Formula
+    from softgrad.checking._reference import Reference
     from softgrad.checking._setting import Setting
 
 
-def option_causes(exact: Formula, setting: Setting) -> Iterator[Cause]:
+def option_causes(reference: Reference, setting: Setting) -> Iterator[Cause]:
     """The mistakes in the options that a setting has."""
+    exact = reference.exact
+    # A target that is smoothed wrongly does not sum to one, which p − y takes for granted.
+    unweighted = None if setting.has_head else reference.unweighted
+    formulas = (exact, *(unweighted.formulas if unweighted else ()))
     spec = setting.spec
 
     def with_options(**options: Any) -> Formula:
@@ -37,6 +44,13 @@ def option_causes(exact: Formula, setting: Setting) -> Iterator[Cause]:
             CODE,
             (lambda batch: with_options(label_smoothing=_shared_by_others(batch))(batch),),
         )
+        for name, label_share, class_share in _smoothing_mistakes(spec.label_smoothing):
+            yield Cause(
+                f"label smoothing: {name}",
+                f"The smoothed target is (1 − ε) y + ε/C; here it is computed with a mistake: {name}.",
+                CODE,
+                tuple(_with_target(formula, label_share, class_share) for formula in formulas),
+            )
     if spec.z_loss:
         yield Cause(
             "z-loss forgotten",
@@ -58,6 +72,12 @@ def option_causes(exact: Formula, setting: Setting) -> Iterator[Cause]:
             CODE,
             _variants(exact, _without_class_weights),
         )
+        yield Cause(
+            "class weights multiplied into the entries",
+            "Entry k is multiplied by the weight of class k. A row has the weight of its label: y = w * y.",
+            CODE,
+            tuple(map(_times_class_weights, _variants(exact, _without_class_weights))),
+        )
     if spec.ignore_index is not None:
         yield Cause(
             "ignored rows counted",
@@ -65,6 +85,39 @@ def option_causes(exact: Formula, setting: Setting) -> Iterator[Cause]:
             CODE,
             _variants(exact, _without_ignored_rows),
         )
+
+
+def _smoothing_mistakes(eps: float) -> tuple[tuple[str, float, Factor], ...]:
+    """Names, and what stands for 1 − ε and for ε/C."""
+    return (
+        ("ε/C forgotten", 1 - eps, lambda batch: 0.0),
+        ("ε in place of ε/C", 1 - eps, lambda batch: eps),
+        ("ε/(C − 1) in place of ε/C", 1 - eps, lambda batch: eps / (batch.classes - 1)),
+        ("factor 1 − ε forgotten", 1.0, lambda batch: eps / batch.classes),
+    )
+
+
+def _with_target(formula: Formula, label_share: float, class_share: Factor) -> Formula:
+    """The result of a formula where the target is smoothed otherwise."""
+
+    def mistaken(batch: Batch) -> Array:
+        plain = replace(batch.setting.spec, label_smoothing=0.0)
+        q = batch.targets._replace(class_weight=None).dense(plain, batch.logits)
+        y = batch.kept * (label_share * q + class_share(batch))
+        setting = replace(batch.setting, target="weighted", spec=replace(plain, ignore_index=None))
+        changed = replace(batch, setting=setting, given=y)
+        return formula(changed) * batch.row_weight / changed.row_weight
+
+    return mistaken
+
+
+def _times_class_weights(formula: Formula) -> Formula:
+    def mistaken(batch: Batch) -> Array:
+        result, weight = formula(batch), np.array(batch.setting.class_weight)
+        # Losses have no entry for every class: an empty result, which counts as none.
+        return result * weight if result.ndim and result.shape[-1] == len(weight) else np.zeros(0)
+
+    return mistaken
 
 
 def _shared_by_others(batch: Batch) -> float:
