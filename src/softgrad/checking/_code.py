@@ -72,7 +72,8 @@ def _result(kind: Kind, setting: Setting) -> Iterator[str]:
         yield from _loss(setting)
         return
     if setting.spec.z_loss:
-        yield "lse = z.max(axis=1, keepdims=True) + np.log(e.sum(axis=1, keepdims=True))"
+        yield "lse = np.log(e.sum(axis=1, keepdims=True))"
+        yield "lse = lse + z.max(axis=1, keepdims=True)"
     if kind == "cross-entropy-hessian":
         yield from _hessian(setting)
     elif kind == "cross-entropy-hvp":
