@@ -33,6 +33,14 @@ def test_a_frame_has_a_row_for_every_class_and_column(summary):
     assert frame.loc[("top", "age"), "coef"] == summary.coef[1, 0]
 
 
+def test_names_with_newlines_stay_in_one_row():
+    X, y = overlapping(classes=2)
+    names = ["a\nb", *map(str, range(X.shape[1] - 1))]
+    text = repr(SoftmaxRegression().fit(pd.DataFrame(X, columns=names), np.array(["p\nq", "r\ts"])[y]).summary())
+    assert len(text.splitlines()) == 4 + X.shape[1] + 1
+    assert text.startswith("Log-odds against class p\ufffdq\n")
+
+
 def test_a_notebook_shows_the_numbers_of_the_text(summary):
     fragment = summary._repr_html_()
     reader = browser.Reader(fragment)

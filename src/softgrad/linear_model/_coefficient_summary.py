@@ -133,7 +133,7 @@ class CoefficientSummary:
             return None
 
     def _title(self) -> str:
-        return f"Log-odds against class {self.reference!s}"
+        return f"Log-odds against class {_printable(str(self.reference))}"
 
     def _facts(self) -> str:
         penalty = "no penalty" if np.isinf(self.C) else f"C={self.C:g}"
@@ -157,4 +157,10 @@ def _aligned(cells: list[str]) -> str:
 
 
 def _cut(label: str, width: int) -> str:
+    label = _printable(label)
     return f"{label:<{width}}" if len(label) < width else f"{label[: width - 2]}… "
+
+
+def _printable(label: str) -> str:
+    """Replace newlines and the like, which would break a row of the table in two."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in label)
