@@ -35,6 +35,7 @@ def test_labels_keep_their_kind(values, labels):
         (["a", None], "column 'y', data row 2: no label; drop such rows"),
         ([1.0, np.nan], "column 'y', data row 2: no label"),
         (pd.to_datetime(["2020-01-01"]), "column 'y' holds datetime64"),
+        ([b"a", b"b"], "column 'y' holds bytes; expected labels, integers or text; save it as text"),
     ],
 )
 def test_what_is_no_label_is_refused(values, message):

@@ -34,6 +34,8 @@ def column_labels(column: pd.Series[Any]) -> Array:
     values = column.tolist()
     if all(isinstance(value, bool) for value in values):
         return np.array(values)
+    if any(isinstance(value, bytes) for value in values):
+        raise CommandError(f"{where} holds bytes; expected labels, integers or text; save it as text, a string column")
     return np.array([str(value) for value in values], dtype=str)
 
 
