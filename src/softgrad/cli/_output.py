@@ -30,8 +30,12 @@ def check_output(path: Path, example: str, *, replaces: Path | None = None, opti
     folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
     if not folder.is_dir():
         raise CommandError(f"{option} {path}: there is no folder {folder}; create it, or name another file")
-    if path.exists() and not path.is_file():
+    if str(path) == "-":
+        raise CommandError(f"{option} - would be a file, not standard output; name one to write, such as {example}")
+    if path.is_dir():
         raise CommandError(f"{option} {path} is not a file; name one to write, such as {path}/{example}")
+    if path.exists() and not path.is_file():
+        raise CommandError(f"{option} {path} is not a regular file; name one to write, such as {example}")
     if replaces is not None and path.exists() and path.samefile(replaces):
         raise CommandError(f"{option} {path} would replace {replaces}, which is an input; name another file")
     if not os.access(folder, os.W_OK):
@@ -68,6 +72,9 @@ def print_data(content: str) -> None:
         print(content, end="" if content.endswith("\n") else "\n", flush=True)
     except BrokenPipeError:  # the reader, such as head, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        problem = (error.strerror or str(error)).lower()
+        raise CommandError(f"stdout cannot be written: {problem}; redirect it to another file", 1) from None
 
 
 def print_json(value: Any, **options: Any) -> None:

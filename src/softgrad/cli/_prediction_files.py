@@ -6,8 +6,11 @@ import io
 import json
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from softgrad.cli._errors import CommandError
 from softgrad.cli._output import check_output, print_data, print_json, write_output
+from softgrad.cli._predictions import json_value
 from softgrad.cli._tables._parquet import check_parquet
 
 if TYPE_CHECKING:
@@ -74,5 +77,16 @@ def parquet_bytes(frame: pd.DataFrame) -> bytes:
 
 
 def _csv(frame: pd.DataFrame, sep: str) -> str:
+    nested = [name for name, values in frame.items() if values.dtype.kind == "O" and values.map(_is_nested).any()]
+    frame = frame.assign(**{name: frame[name].map(_nested_text) for name in nested})
     text: str = frame.to_csv(index=False, sep=sep, lineterminator="\n")
     return text
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, np.ndarray | list | tuple | dict)
+
+
+def _nested_text(value: object) -> object:
+    """Return a list as JSON text, because that of NumPy leaves out digits and entries."""
+    return json.dumps(json_value(value), ensure_ascii=False) if _is_nested(value) else value

@@ -81,7 +81,7 @@ class Predictions(NamedTuple):
             ]
         if self.kept is not None:
             found["kept"] = {
-                str(name): list(map(_json_value, values.astype(object).where(values.notna(), None)))
+                str(name): list(map(json_value, values.astype(object).where(values.notna(), None)))
                 for name, values in self.kept.items()
             }
         return found
@@ -109,8 +109,14 @@ def _ranks(probabilities: Array, classes: Array, labels: Array, count: int) -> l
     return list(zip(classes[order].T, values.T, strict=True))
 
 
-def _json_value(value: Any) -> Any:
-    """Return a value of a table as JSON has it; text for what JSON lacks, such as dates."""
+def json_value(value: Any) -> Any:
+    """Return a value of a table as JSON has it, lists included; text for what JSON lacks, such as dates."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [json_value(item) for item in value]
+    if isinstance(value, dict):
+        return {str(name): json_value(item) for name, item in value.items()}
     is_json = (
         value is None or isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value))
     )

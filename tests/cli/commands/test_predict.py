@@ -1,5 +1,6 @@
 """`softgrad predict` as a user meets it: the same predictions from every kind of table, and what it refuses."""
 
+import contextlib
 import csv
 import io
 import json
@@ -255,6 +256,8 @@ def test_a_link_to_a_folder_that_is_not_there_is_refused(run, models):
     [
         ("nowhere/p.csv", "--output nowhere/p.csv: there is no folder nowhere"),
         (".", "--output . is not a file; name one to write, such as ./predictions.csv"),
+        ("-", "--output - would be a file, not standard output; name one to write, such as predictions.csv"),
+        ("/dev/null", "--output /dev/null is not a regular file; name one to write, such as predictions.csv"),
         ("t.csv", "--output t.csv would replace t.csv, which is an input"),
         ("model", "--output model would replace the model"),
     ],
@@ -301,6 +304,14 @@ def test_labels_that_the_terminal_cannot_write_are_one_line(models):
 # ---- columns beside the label
 
 
+def test_a_full_device_is_one_line(run, models, monkeypatch):
+    with contextlib.suppress(OSError), open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        code, _, err = run(models / "iris", models / "iris.csv")
+    assert code == 1
+    assert err == "error: stdout cannot be written: no space left on device; redirect it to another file\n"
+
+
 def test_kept_columns_are_written_as_the_table_has_them(run, models):
     Path("t.csv").write_text("id,pet,age,label\n007,cat,3,01\nNA,dog,40.0,x\n 8 ,owl,5,\n", encoding="utf-8")
     model = models / "pets"
@@ -316,6 +327,16 @@ def test_kept_columns_are_written_as_the_table_has_them(run, models):
     assert (code, err.startswith("error: --keep: t.csv has no column 'idd' (did you mean 'id'?)")) == (2, True)
     code, _, err = run(models / "both", models / "both.npy", "--keep", "0")
     assert (code, "error: --keep 0 is for CSV, TSV and Parquet" in err) == (2, True)
+
+
+def test_kept_lists_are_whole(run, models):
+    long = np.arange(2000) / 7
+    FRAME.head(2).assign(list=[long, None]).to_parquet("t.parquet")
+    kept = json.loads(run(models / "iris", "t.parquet", "--keep", "list", "--json")[1])["kept"]
+    assert kept == {"list": [long.tolist(), None]}
+    first, second = rows(run(models / "iris", "t.parquet", "--keep", "list")[1])[1:]
+    assert json.loads(first[0]) == long.tolist()
+    assert second[0] == ""
 
 
 def test_columns_of_parquet_keep_their_types(run, models):
