@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._clean_fields import BLANKS
 from softgrad.cli._tables._column_names import name_list
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def parse_class_weight(given: Sequence[str]) -> ClassWeight:
     factors: dict[str, float] = {}
     for value in given:
         label, equals, factor = value.rpartition("=")
+        label = label.strip(BLANKS)  # as in labels of tables
         if value == "balanced" and len(given) == 1:
             return "balanced"
         if value == "balanced":
@@ -43,9 +45,10 @@ def class_factors(weight: ClassWeight, classes: Array) -> dict[Any, float] | Lit
         if label not in by_text:
             near = difflib.get_close_matches(label, by_text, 1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
+            several = "; for several labels repeat --class-weight" if "=" in label else ""
             raise CommandError(
                 f"--class-weight {label}={weight[label]:g}: no row has the label {label!r}{hint}; the labels: "
-                f"{name_list(list(by_text))}"
+                f"{name_list(list(by_text))}{several}"
             )
     return {label: weight.get(text, 1.0) for text, label in by_text.items()}
 

@@ -19,7 +19,7 @@ _NAME = "standard input"
 
 
 def is_standard_input(table: Path) -> bool:
-    """Return whether a table is named - ; a file of this name is ./- ."""
+    """Return whether a table is named - ; a file of this name needs an absolute path, because Path drops ./ ."""
     return str(table) == "-"
 
 
@@ -40,9 +40,19 @@ def table_file(table: Path) -> Iterator[Path]:
         say("reading the table from the terminal; end it with Ctrl-D on a line of its own")
     with tempfile.TemporaryDirectory(prefix="softgrad-") as folder:
         copy = Path(folder, "stdin")
-        with copy.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
+        _copy_standard_input(copy)
         try:
             yield copy
         except CommandError as error:
             raise CommandError(str(error).replace(str(copy), _NAME), error.exit_code) from None
+
+
+def _copy_standard_input(copy: Path) -> None:
+    try:
+        with copy.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+    except OSError as error:
+        problem = (error.strerror or str(error)).lower()
+        raise CommandError(
+            f"{_NAME} cannot be copied to {copy.parent}: {problem}; write TMPDIR=FOLDER before the command", 1
+        ) from None

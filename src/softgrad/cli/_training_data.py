@@ -200,8 +200,12 @@ def _split(labels: Array, held_out: HeldOut) -> tuple[Array, Array]:
         )
     try:
         train, test = train_test_split(rows, test_size=test_fraction, random_state=seed, stratify=labels)
-    except ValueError as error:
-        raise CommandError(f"--test-fraction {test_fraction}: {error}") from None
+    except ValueError:
+        raise CommandError(
+            f"--test-fraction {test_fraction} of {len(rows)} row{'s' * (len(rows) > 1)}; expected at least one row of "
+            f"each of {len(classes)} class{'es' * (len(classes) > 1)} to train on and to hold out; write another "
+            "fraction, or --test-fraction 0"
+        ) from None
     _refuse_untrained(labels, train, test, f"--test-fraction {test_fraction} leaves", "write a smaller fraction")
     return np.sort(train), np.sort(test)
 

@@ -1,5 +1,6 @@
 """`softgrad fit` as a user meets it: what it prints, refuses, saves and returns."""
 
+import errno
 import gzip
 import io
 import json
@@ -275,6 +276,10 @@ def test_files_that_are_no_tables_are_refused(run, tmp_path, content):
             "--class-weight setosa=none: the factor is 'none'; expected a number above 0",
         ),
         (
+            ["iris.csv", "--target", "species", "--class-weight", "setosa=1,virginica=2"],
+            "the labels: setosa, versicolor, virginica; for several labels repeat --class-weight",
+        ),
+        (
             ["iris.csv", "--target", "species", "--class-weight", "setosa=1", "--class-weight", "balanced"],
             "--class-weight balanced stands by itself; leave out --class-weight setosa=1, or balanced",
         ),
@@ -291,9 +296,13 @@ def test_files_that_are_no_tables_are_refused(run, tmp_path, content):
         (["iris.csv", "--target", "species", "--max-iter", "0"], "--max-iter"),
         (["iris.csv", "--target", "species", "--test-fraction", "1"], "--test-fraction 1.0; expected a number from 0"),
         (["iris.csv", "--target", "species", "--test-fraction", "nan"], "--test-fraction nan"),
-        (["iris.csv", "--target", "species", "--test-fraction", "0.99"], "--test-fraction 0.99: The train_size = 1"),
+        (
+            ["iris.csv", "--target", "species", "--test-fraction", "0.99"],
+            "--test-fraction 0.99 of 150 rows; expected at",
+        ),
         (["iris.csv", "--target", "species", "--output", "nowhere/m.npz"], "there is no folder nowhere"),
         (["iris.csv", "--target", "species", "--output", "."], "--output . is not a file"),
+        (["iris.csv", "--target", "species", "--report", "-"], "--report - would be a file, not standard output; name"),
         (["iris.csv", "--target", "species", "--output", "./iris.csv"], "would replace iris.csv, which is an input"),
     ],
 )
@@ -677,9 +686,17 @@ def test_a_row_of_weight_3_counts_as_three(run, tmp_path):
     score = expected.score(held[["a"]].to_numpy(), held["y"].to_numpy(), held["w"])
     assert json.loads(out)["accuracy"]["held_out"] == pytest.approx(score)
     write(tmp_path / "t.csv", "a,w,y", "1,-1,p", "2,,q")
-    assert "column 'w', data row 1: '-1.0'; expected" in run("t.csv", *options, "--weight", "w")[2]
+    message = "column 'w', data row 1: '-1.0'; expected a finite number of at least 0; mend it, or drop the row\n"
+    assert message in run("t.csv", *options, "--weight", "w")[2]
     write(tmp_path / "t.csv", "a,w,y", "1,1,p", "2,,q")
-    assert "column 'w', data row 2: a missing value; expected" in run("t.csv", *options, "--weight", "w")[2]
+    message = (
+        "column 'w', data row 2: a missing value; expected a finite number of at least 0; fill it in, or drop the row"
+    )
+    assert message in run("t.csv", *options, "--weight", "w")[2]
+    write(tmp_path / "t.csv", "a;w;y", "1;1,5;p", "2;1,5;q")
+    assert (
+        "'1,5'; expected a finite number of at least 0; write --decimal" in run("t.csv", *options, "--weight", "w")[2]
+    )
     write(tmp_path / "t.csv", "a,w,y", "1,0,p", "2,0,q")
     assert "column 'w' is 0 in every row; expected numbers above 0" in run("t.csv", *options, "--weight", "w")[2]
 
@@ -715,9 +732,16 @@ def test_groups_stay_together(run, tmp_path):
     )
 
 
+def test_a_label_of_next_to_no_weight_is_fitted(run, iris):
+    code, _, err = run(iris, "--target", "species", "--class-weight", "setosa=1e-320", "--quiet", "--max-iter", 3)
+    assert code == 0
+    assert err.startswith("warning: --max-iter 3 reached with gradient norm ")
+    assert np.isfinite(load_model("iris.softgrad.safetensors").gradient_norm_)
+
+
 def test_labels_have_factors(run, iris):
     options = ["--target", "species", "--test-fraction", 0, "--tol", 1e-8, "--cv", 3]
-    code, _, err = run(iris, *options, "--class-weight", "setosa=2.5", "--class-weight", "virginica=0.5")
+    code, _, err = run(iris, *options, "--class-weight", " setosa =2.5", "--class-weight", "virginica=0.5")
     assert code == 0, err
     model = load_model("iris.softgrad.safetensors")
     assert model.class_weight == {"setosa": 2.5, "versicolor": 1.0, "virginica": 0.5}
@@ -725,6 +749,10 @@ def test_labels_have_factors(run, iris):
     weight = np.array([2.5, 1.0, 0.5])[y]
     expected = softgrad.linear_model.SoftmaxRegression(C=model.C, tol=1e-8).fit(X, y, weight)
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5, atol=1e-7)
+
+
+def full_disk(*_arguments):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_standard_input_is_a_table(run, iris, monkeypatch):
@@ -741,6 +769,13 @@ def test_standard_input_is_a_table(run, iris, monkeypatch):
     assert run("-", "--target", "x")[2] == "error: --target: standard input has no column 'x'; its columns: a, y\n"
     monkeypatch.setattr(sys, "stdin", None)
     assert run("-", "--target", "y")[2].startswith("error: standard input is closed; write ")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a,y\n1,p\n2,\n")))
+    monkeypatch.setattr("shutil.copyfileobj", full_disk)
+    code, _, err = run("-", "--target", "y")
+    assert code == 1
+    assert re.fullmatch(
+        r"error: standard input cannot be copied to /.*: no space left on device; write TMPDIR=.*\n", err
+    )
 
 
 def test_a_quiet_fit_prints_warnings_alone(run, iris):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softgrad.cli._errors import CommandError
+from softgrad.cli._tables._number_format import reading_advice
 from softgrad.cli._tables._typed_columns import row_number
 
 if TYPE_CHECKING:
@@ -24,14 +25,21 @@ def row_weights(column: pd.Series[Any]) -> Array:
     if not good.all():
         row = int((~good).argmax())
         value = column.iloc[row]
-        received = "a missing value" if pd.isna(value) else repr(str(value))
+        received, way = ("a missing value", "fill it in, or drop the row") if pd.isna(value) else _unusable(value)
         raise CommandError(
             f"--weight: column {str(column.name)!r}, data row {row_number(column.index[row])}: {received}; expected a "
-            "number of at least 0"
+            f"finite number of at least 0; {way}"
         )
     if not weights.any():
         raise CommandError(f"--weight: column {str(column.name)!r} is 0 in every row; expected numbers above 0")
     return weights
+
+
+def _unusable(value: object) -> tuple[str, str]:
+    """Return a weight that is no number of at least 0 as text, and what to do about it."""
+    text = str(value)
+    way = reading_advice([text]) if isinstance(value, str) else None
+    return repr(text), way or "mend it, or drop the row"
 
 
 def group_codes(column: pd.Series[Any]) -> Array:

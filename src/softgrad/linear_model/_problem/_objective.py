@@ -57,7 +57,9 @@ class Objective:
     def _class_factor(self) -> Array:
         mass = self.class_mass
         rare = _RARE * mass.mean()
-        return np.divide(rare, mass, out=np.ones_like(mass), where=(mass > 0) & (mass < rare))[:, None]
+        with np.errstate(over="ignore"):  # of a subnormal weight; the norm, too large to converge, stays finite
+            factor = np.divide(rare, mass, out=np.ones_like(mass), where=(mass > 0) & (mass < rare))
+        return np.minimum(factor, np.finfo(np.float64).max)[:, None]
 
     def norm(self, gradient: Array) -> float:
         """Return the largest absolute entry of a gradient, with those of rare classes relative to their weight.
