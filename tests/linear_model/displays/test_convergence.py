@@ -60,6 +60,11 @@ def test_fits_in_the_same_axes(model):
     assert display.plot().ax_ is not ax
 
 
+def test_styles_have_their_short_names(model):
+    display = ConvergenceDisplay.from_estimator(model, ms=7, c="red")
+    assert (display.line_.get_markersize(), display.line_.get_color()) == (7, "red")
+
+
 def test_the_model_within_a_search_or_a_pipeline(model):
     for estimator in (
         GridSearchCV(make_pipeline(StandardScaler(), SoftmaxRegression()), {"softmaxregression__C": [1.0]}),

@@ -85,6 +85,11 @@ def test_labels_and_probabilities_of_every_kind(y_true, y_prob, options):
     np.testing.assert_array_equal(display.accuracy, [np.nan, np.nan, 0, 1])
 
 
+def test_styles_have_their_short_names():
+    display = ReliabilityDisplay.from_predictions([0, 1], [[0.9, 0.1], [0.2, 0.8]], ec="red", lw=3)
+    assert display.bars_[0].get_edgecolor() == (1, 0, 0, 1)
+
+
 def test_a_class_without_rows_and_one_hot_integers():
     display = ReliabilityDisplay.from_predictions([0, 2, 2], np.eye(3, dtype=int)[[0, 2, 1]], labels=[0, 1, 2])
     assert display.accuracy[-1] == pytest.approx(2 / 3)

@@ -26,6 +26,13 @@ def new_figure(display: object, **options: Any) -> Figure:
     return plt.figure(**options)
 
 
+def style_of(artist: type, defaults: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+    """Return keyword arguments of an artist, where those chosen replace defaults under any alias, such as ec."""
+    from matplotlib.cbook import normalize_kwargs  # noqa: PLC0415
+
+    return {**defaults, **normalize_kwargs(chosen, artist)}
+
+
 def fitted_model(estimator: Any) -> Any:
     """Return the fitted model itself, of a search the best one, and of a pipeline the last step."""
     check_is_fitted(estimator)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from softgrad.linear_model._displays._axes import fitted_model, new_figure
+from softgrad.linear_model._displays._axes import fitted_model, new_figure, style_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,8 +178,10 @@ class ConvergenceDisplay:
             )
         self.ax_ = new_figure(self).subplots() if ax is None else ax
         self.figure_ = self.ax_.figure
+        from matplotlib.lines import Line2D  # noqa: PLC0415
+
         marker = "o" if positive.sum() <= _MOST_MARKERS else ""
-        style = {"marker": marker, "markersize": 3, "label": name, **kwargs}
+        style = style_of(Line2D, {"marker": marker, "markersize": 3, "label": name}, kwargs)
         (self.line_,) = self.ax_.semilogy(self.passes[positive], values[positive], **style)
         self.ax_.set(xlabel="passes over the data", ylabel=_Y_LABELS[kind])
         if kind == "gradient_norm" and self.tol:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from softgrad._calibration import BINS, Calibration, bin_edges, bin_indices, calibration_of
-from softgrad.linear_model._displays._axes import new_figure
+from softgrad.linear_model._displays._axes import new_figure, style_of
 from softgrad.linear_model._fit_options import checked_count
 from softgrad.linear_model._problem._targets import class_indices, encode_target
 
@@ -202,10 +202,12 @@ class ReliabilityDisplay:
                 raise ValueError("ax_hist is given without ax; expected both, or neither for a new figure")
             figure = new_figure(self, layout="constrained")
             ax, ax_hist = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        from matplotlib.patches import Patch  # noqa: PLC0415
+
         self.ax_, self.ax_hist_, self.figure_ = ax, ax_hist, ax.figure
         filled = self.rows > 0
         left, widths = self.edges[:-1][filled], np.diff(self.edges)[filled]
-        style = {"width": widths, "align": "edge", "edgecolor": ax.get_facecolor(), **kwargs}
+        style = style_of(Patch, {"width": widths, "align": "edge", "edgecolor": ax.get_facecolor()}, kwargs)
         self._draw_accuracy(ax, left, self.accuracy[filled], self.confidence[filled], style)
         x_label = "confidence: the probability of the predicted class"
         if ax_hist is None:
