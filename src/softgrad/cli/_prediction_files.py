@@ -78,7 +78,7 @@ def parquet_bytes(frame: pd.DataFrame) -> bytes:
 
 def _csv(frame: pd.DataFrame, sep: str) -> str:
     nested = [name for name, values in frame.items() if values.dtype.kind == "O" and values.map(_is_nested).any()]
-    frame = frame.assign(**{name: frame[name].map(_nested_text) for name in nested})
+    frame = frame.assign(**{str(name): frame[name].map(_nested_text) for name in nested})
     text: str = frame.to_csv(index=False, sep=sep, lineterminator="\n")
     return text
 

@@ -155,7 +155,10 @@ def test_stopping_early_is_a_warning(run, iris):
         (["a,b,y"], "holds a header but no rows"),
         (["y", "p", "q"], "has no column except 'y'; expected at least one feature"),
         (["a,y", "1,p", "2,p", "3,q"], "class 'q' has one row, which cannot be both trained on and held out"),
-        (["a,y", "1,p", "2,p", "3,q", "4,q"], "--test-fraction 0.2: The test_size = 1 should be greater or equal to"),
+        (
+            ["a,y", "1,p", "2,p", "3,q", "4,q"],
+            "--test-fraction 0.2 of 4 rows; expected at least one row of each of 2 classes",
+        ),
         (["a,y", *["1,p", "2,p"] * 5], "the label column holds one class only, 'p'"),
         (["a,b,Y", "1,2,p"], "has no column 'y' (did you mean 'Y'?); its columns: a, b, Y"),
         (["a,b,c", "1,2,p"], "has no column 'y'; its columns: a, b, c"),
