@@ -304,6 +304,11 @@ def test_labels_that_the_terminal_cannot_write_are_one_line(models):
 # ---- columns beside the label
 
 
+def test_a_cluster_does_not_write_to_stdout(run, models):
+    code, _, err = run(models / "iris", models / "iris.csv", "--dask", "--output", "-")
+    assert (code, err) == (2, "error: --dask writes Parquet files; add --output with the name of a folder for them\n")
+
+
 def test_a_full_device_is_one_line(run, models, monkeypatch):
     with contextlib.suppress(OSError), open("/dev/full", "w", encoding="utf-8") as full:
         monkeypatch.setattr(sys, "stdout", full)

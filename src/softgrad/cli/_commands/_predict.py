@@ -107,7 +107,7 @@ def _predict_parts(
     *,
     as_json: bool,
 ) -> None:
-    if output is None:
+    if output is None or str(output) == "-":
         raise CommandError("--dask writes Parquet files; add --output with the name of a folder for them")
     if as_json:
         raise CommandError("--json is for one table; with --dask the predictions are Parquet files; leave it out")
