@@ -49,14 +49,19 @@ def test_shapes():
         assert loss.dtype == jnp.float32
 
 
-def test_logits_are_not_stored():
-    """The largest array of the compiled gradient has the size of a chunk or of W, not of the logits."""
+def of_gradient(x, W, y):
+    return jax.grad(lambda x, W: sj.linear_cross_entropy(x, W, y, chunk_rows=16), (0, 1))(x, W)
+
+
+def of_product(x, W, y):
+    return jax.jvp(lambda W: of_gradient(x, W, y), (W,), (jnp.ones_like(W),))[1]
+
+
+@pytest.mark.parametrize("function", [of_gradient, of_product])
+def test_logits_are_not_stored(function):
+    """The largest array of the compiled gradient or product has the size of a chunk or of W, not of the logits."""
     n, d, c = 256, 8, 4096
-    compiled = (
-        jax.jit(jax.grad(lambda x, W, y: sj.linear_cross_entropy(x, W, y, chunk_rows=16), (0, 1)))
-        .lower(jnp.zeros((n, d)), jnp.zeros((c, d)), jnp.zeros(n, int))
-        .compile()
-    )
+    compiled = jax.jit(function).lower(jnp.zeros((n, d)), jnp.zeros((c, d)), jnp.zeros(n, int)).compile()
     logits = 4 * n * c
     assert compiled.memory_analysis().temp_size_in_bytes < logits / 2
 
