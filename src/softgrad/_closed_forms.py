@@ -277,7 +277,7 @@ def cross_entropy(logits: Any, targets: Targets, spec: LossSpec, statistics: Sta
     n, z_loss, mass = Normaliser.of(z, axis, statistics), ZLoss(spec), _row_factor(targets, spec, z, statistics)
     log_sum = xp.log1p(n.excess)
     if one_hot(targets, spec):
-        losses = _product(mass, log_sum + (n.maximum - _label_logit(z, targets, spec, statistics)))
+        losses = _product(mass, log_sum + (n.maximum - _label_logit(z, targets, statistics)))
     else:
         if statistics is None:
             below = _product(targets.dense(spec, z), -(n.below + n.below_rest))
@@ -309,7 +309,7 @@ def cross_entropy_grad(
     slope = z_loss.slope(n.log_sum_exp()) if z_loss else 0.0
     mass = _row_factor(targets, spec, z, statistics)
     if one_hot(targets, spec):
-        z_y = _label_logit(z, targets, spec, statistics)
+        z_y = _label_logit(z, targets, statistics)
         e_y = xp.exp(z_y - n.maximum)
         others = xp.where(z_y == n.maximum, n.excess, 1 + n.excess - e_y)
         at_label = (slope * e_y - mass * others) / (1 + n.excess)
@@ -396,7 +396,7 @@ def loss_of_log_softmax(log_p: Any, lse: Any, targets: Targets, spec: LossSpec) 
     if targets.labels is None:
         losses = -xp.sum(_product(targets.dense(spec, log_p), log_p), axis=axis)
     else:
-        of_label = xp.squeeze(xp.take_along_axis(log_p, _label_positions(targets, spec), axis=axis), axis=axis)
+        of_label = xp.squeeze(xp.take_along_axis(log_p, _label_positions(targets), axis=axis), axis=axis)
         weight = targets.label_weight(spec)
         losses = -(of_label if weight is None else _product(weight, of_label))
         if eps:
@@ -428,19 +428,17 @@ def _dense_gradient(n: Normaliser, y: Any, mass: Any, below: Any, slope: Any, ax
     return xp.where(at_maximum & (n.excess < 1), at_top, (mass + slope) * p - y)
 
 
-def _label_logit(z: Any, targets: Targets, spec: LossSpec, statistics: Statistics | None) -> Any:
+def _label_logit(z: Any, targets: Targets, statistics: Statistics | None) -> Any:
     """The logit of every row's label."""
     xp = namespace(z)
     if statistics is None:
-        return xp.take_along_axis(z, _label_positions(targets, spec), axis=targets.axis)
+        return xp.take_along_axis(z, _label_positions(targets), axis=targets.axis)
     return xp.astype(statistics.label, z.dtype)
 
 
-def _label_positions(targets: Targets, spec: LossSpec) -> Any:
-    """The labels along the axis of the classes; those that are ignored become 0."""
-    kept, labels = targets.kept(spec), targets.labels
-    xp = namespace(labels)
-    return xp.expand_dims(labels if kept is None else xp.where(kept, labels, 0), axis=targets.axis)
+def _label_positions(targets: Targets) -> Any:
+    """The labels along the axis of the classes; those that are no classes become 0."""
+    return namespace(targets.labels).expand_dims(targets.positions(), axis=targets.axis)
 
 
 def _row_factor(targets: Targets, spec: LossSpec, like: Any, statistics: Statistics | None = None) -> Any:

@@ -48,12 +48,19 @@ class Targets(NamedTuple):
             return None
         return self.labels != spec.ignore_index
 
+    def are_classes(self) -> Any:
+        """A mask of the labels that are classes."""
+        return (self.labels >= 0) & (self.labels < self.classes)
+
+    def positions(self) -> Any:
+        """The labels as indices, 0 where they are no classes."""
+        return namespace(self.labels).where(self.are_classes(), self.labels, 0)
+
     def label_weight(self, spec: LossSpec) -> Any:
         """The class weight of every row's label, 0 in rows that are ignored; None where it is 1."""
         if self.class_weight is None:
             return None
-        xp, kept = namespace(self.class_weight), self.kept(spec)
-        labels = self.labels if kept is None else xp.where(kept, self.labels, 0)
+        xp, kept, labels = namespace(self.class_weight), self.kept(spec), self.positions()
         weight = xp.reshape(xp.take(self.class_weight, xp.reshape(labels, (-1,)), axis=0), labels.shape)
         return weight if kept is None else xp.where(kept, weight, 0)
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from softgrad import _closed_forms, _core
+from softgrad import _core
 from softgrad._loss_spec import DEFAULT, LossSpec, Reduction, per_row
 from softgrad._targets import Targets
+from softgrad.torch._kernels import _composed, without
 from softgrad.torch._kernels import _native as native
-from softgrad.torch._kernels import native_targets, without
 from tests import families, oracle
 from tests.curvature import Products
 
@@ -22,7 +22,7 @@ DTYPES = [np.float32, np.float64]
 # docs/design.md: ULP of a result, and of the terms of a fused product. Closed forms: largest seen 3.73, 3.61 and 5.05.
 BOUNDS = {
     native: {"result": 2.0, np.float32: 2.0, np.float64: 3.0},
-    _closed_forms: {"result": 4.5, np.float32: 4.5, np.float64: 5.5},
+    _composed: {"result": 4.5, np.float32: 4.5, np.float64: 5.5},
 }
 KERNELS = pytest.mark.parametrize("kernels", list(BOUNDS), ids=lambda kernels: kernels.__name__.rsplit("_", 1)[1])
 
@@ -83,7 +83,7 @@ def along_last(tensor, dim):
 
 def check_labelled(kernels, z, v, y, dim, sizes):
     """All results of rows with labels; the logits have their classes along dim."""
-    blocks = Blocks(kernels, z, v, native_targets(y, None, dim, z.shape[dim]), PER_ROW, sizes)
+    blocks = Blocks(kernels, z, v, native.targets(y, None, dim, z.shape[dim]), PER_ROW, sizes)
     rows, labels = along_last(z, dim), y.reshape(-1).numpy()
     exact, products = oracle.Rows(rows), Products(rows, along_last(v, dim))
     bounds = BOUNDS[kernels]
@@ -129,8 +129,8 @@ def test_families_of_longer_rows(real, instruction_set):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("real", DTYPES)
-def test_families_of_rows_with_closed_forms(real):
-    check_families(_closed_forms, real, 400)
+def test_families_of_rows_with_composed(real):
+    check_families(_composed, real, 400)
 
 
 LAYOUTS = {
@@ -179,7 +179,7 @@ def test_long_blocks(real, threads):
     results = []
     for n in (1, 2):
         threads(n)
-        blocks = Blocks(native, z, v, native_targets(y, None, 1, classes), PER_ROW, sizes)
+        blocks = Blocks(native, z, v, native.targets(y, None, 1, classes), PER_ROW, sizes)
         results.append([*blocks.of_direction, blocks.product()])
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
@@ -203,7 +203,7 @@ def test_half_precision_is_rounded_once(half):
     for shape in ((20, 6), (20, 70)):
         z, v, rng = random_rows(np.float32, shape, 2.0)
         z, v = z.to(half), v.to(half)
-        targets = native_targets(torch.from_numpy(rng.integers(0, shape[1], 20)), None, 1, shape[1])
+        targets = native.targets(torch.from_numpy(rng.integers(0, shape[1], 20)), None, 1, shape[1])
         got = Blocks(native, z, v, targets, PER_ROW, uneven(shape[1]))
         wide = Blocks(native, z.float(), v.float(), targets, PER_ROW, uneven(shape[1]))
         for name in ("softmax", "log_softmax", "gradient", "product"):
@@ -231,7 +231,7 @@ def test_options_are_those_of_whole_rows(kernels, name, weighted):
         z, v, rng = random_rows(np.float64, shape, 3.0)
         y = torch.from_numpy(rng.random(shape) if dense else rng.integers(0, 5, without(shape, dim)))
         weight = torch.from_numpy(rng.uniform(0.5, 2, shape[dim])) if weighted else None
-        targets = native_targets(y, weight, dim, shape[dim])
+        targets = native.targets(y, weight, dim, shape[dim])
         blocks = Blocks(kernels, z, v, targets, spec, uneven(shape[dim]))
         upstream = blocks.upstream
         torch.testing.assert_close(blocks.losses(), native.cross_entropy(z, targets, spec), rtol=1e-14, atol=0)
@@ -269,7 +269,7 @@ def test_special_values(kernels, real, wide):
     z = special_rows(real).repeat(1, wide)
     v = torch.from_numpy(np.random.default_rng(3).normal(size=z.shape).astype(real))
     v[8, 4] = math.nan
-    targets = native_targets(torch.tensor([0, 0, 1, 0, 0, 5, 0, 0, 1]), None, 1, z.shape[1])
+    targets = native.targets(torch.tensor([0, 0, 1, 0, 0, 5, 0, 0, 1]), None, 1, z.shape[1])
     for sizes in ([2 * wide] * 3, [0, 6 * wide], [1, 1, 0, 6 * wide - 2]):
         blocks = Blocks(kernels, z, v, targets, PER_ROW, sizes)
         upstream = blocks.upstream
@@ -290,7 +290,7 @@ def test_products_with_ignored_rows_are_zero(width):
     z, v, _ = random_rows(np.float64, (5, width))
     z[1], v[3] = math.nan, math.inf
     spec = LossSpec(reduction=Reduction.mean, ignore_index=-100)
-    targets = native_targets(torch.tensor([0, -100, 1, -100, 2]), None, 1, width)
+    targets = native.targets(torch.tensor([0, -100, 1, -100, 2]), None, 1, width)
     blocks = Blocks(native, z, v, targets, spec, uneven(width))
     ignored = torch.tensor([1, 3])
     assert not blocks.product()[ignored].any()
@@ -319,18 +319,18 @@ def test_blocks_of_no_classes_have_the_identity_of_the_merge(dtype, targets, ins
 
 
 @pytest.mark.parametrize("targets", TARGETS)
-def test_closed_forms_of_blocks_of_no_classes_have_the_identity_of_the_merge(targets):
+def test_composed_of_blocks_of_no_classes_have_the_identity_of_the_merge(targets):
     targets, spec = TARGETS[targets]
     nothing = torch.empty(2, 0)
-    statistics = _closed_forms.row_statistics(nothing, Blocks.block(targets, 4, 0), spec)
+    statistics = _composed.row_statistics(nothing, Blocks.block(targets, 4, 0), spec)
     assert statistics.packed().tolist() == [[-math.inf, -1, -math.inf, 0, 0, 0]] * 2  # 1 + s' = 0
-    assert _closed_forms.direction_statistics(nothing, nothing, 1, statistics).packed().tolist() == [[0] * 4] * 2
+    assert _composed.direction_statistics(nothing, nothing, 1, statistics).packed().tolist() == [[0] * 4] * 2
 
 
 @KERNELS
 def test_statistics_of_blocks_in_one_array(kernels):
     z, v, rng = random_rows(np.float64, (3, 12, 4))
-    targets = native_targets(torch.from_numpy(rng.random((3, 12, 4))), None, 1, 12)
+    targets = native.targets(torch.from_numpy(rng.random((3, 12, 4))), None, 1, 12)
     blocks = Blocks(kernels, z, v, targets, PER_ROW, [5, 0, 7])
     if kernels is native:
         assert torch.equal(native.merge_statistics(torch.stack(blocks.of_blocks)), blocks.statistics)
@@ -347,7 +347,7 @@ def test_statistics_of_blocks_in_one_array(kernels):
 @KERNELS
 def test_directions_need_statistics(kernels):
     z, v, _ = random_rows(np.float64, (2, 3))
-    targets = native_targets(torch.tensor([0, 1]), None, 1, 3)
+    targets = native.targets(torch.tensor([0, 1]), None, 1, 3)
     blocks = Blocks(kernels, z, v, targets, PER_ROW, [3])
     with pytest.raises(ValueError, match="directions without statistics"):
         kernels.cross_entropy_hvp(z, blocks.upstream, v, targets, PER_ROW, None, blocks.directions)

@@ -12,7 +12,7 @@ from torch.distributed.tensor.debug import CommDebugMode
 
 import softgrad.torch as st
 from softgrad.torch import parallel
-from softgrad.torch._kernels import _by_device
+from softgrad.torch._kernels import _by_device, _composed
 from softgrad.torch._shards import _group
 from tests import families, oracle
 from tests.torch.parallel import worlds
@@ -247,7 +247,7 @@ def test_options_are_those_of_one_device():
 
 def test_closed_forms(monkeypatch):
     """The path of devices without kernels, on the CPU."""
-    monkeypatch.setattr(_by_device, "is_native", lambda logits: False)
+    monkeypatch.setattr(_by_device, "_native", _composed)
     problem, sizes = Problem(), [0, 5, 2]
     worlds.threads(3, lambda rank: every_option(problem, sizes, rank))
 

@@ -20,8 +20,16 @@ from softgrad import _closed_forms
 from softgrad._core import Reduction
 from softgrad._loss_spec import per_row
 from softgrad.torch._autograd._rules import batch_first, define_derivatives
-from softgrad.torch._dispatch import direct_apply, has_value, may_be_differentiated, operators, recording
-from softgrad.torch._kernels import empty_like, native, native_targets, summed, targets_of
+from softgrad.torch._dispatch import direct_apply, has_value, is_plain, may_be_differentiated, operators, recording
+from softgrad.torch._kernels import (
+    checked,
+    empty_like,
+    get_check_labels,
+    kernels_for,
+    nan_where_invalid,
+    targets_for,
+    targets_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +39,6 @@ if TYPE_CHECKING:
     from softgrad._loss_spec import LossSpec
     from softgrad._targets import Targets
 
-# Up to this many logits the gradient is computed along with the loss, in one pass, and kept: 4 MiB in float32.
-_KEPT_LOGITS = 1 << 20
-
 
 def loss(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec) -> Tensor:
     """The loss of checked arguments, float32 or float64."""
@@ -41,9 +46,10 @@ def loss(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: 
         return _without_classes(logits, target, weight, dim, spec)
     if (weight is not None or target.dtype is not torch.int64) and are_targets_differentiated(target, weight):
         return _composed(logits, target, weight, dim, spec)
-    has_gradient = logits.requires_grad and spec.reduction is not Reduction.none and logits.numel() <= _KEPT_LOGITS
-    if has_gradient and recording((logits, target, weight)) == "reverse":
-        return _with_gradient(logits, (target, weight, dim, spec))
+    if logits.requires_grad and spec.reduction is not Reduction.none:
+        is_fused = logits.numel() <= kernels_for(logits).MOST_FUSED_LOGITS
+        if is_fused and recording((logits, target, weight)) == "reverse":
+            return _with_gradient(logits, (target, weight, dim, spec))
     return operators.cross_entropy(logits, target, weight, dim, spec)
 
 
@@ -65,33 +71,34 @@ def are_targets_differentiated(target: Tensor, weight: Tensor | None) -> bool:
 def _composed(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec) -> Tensor:
     """The loss in torch operations around log_softmax: differentiable in targets and weights, too."""
     z, targets = logits.to(torch.promote_types(logits.dtype, torch.float32)), _targets(logits, target, weight, dim)
-    if targets.labels is not None and has_value(target):
-        summed(native_targets(target, None, 0, targets.classes), spec)  # refuses labels that are no classes
+    if has_value(target) or (get_check_labels() and is_plain(target)):
+        checked(targets, spec)
     z = _closed_forms.kept_rows(z, targets, spec)  # whatever an ignored row holds, its gradient is zero
     log_p = operators.log_softmax(z, dim)
     losses = _closed_forms.loss_of_log_softmax(log_p, _lse(z, dim, spec), targets, spec)
+    losses = nan_where_invalid(losses, targets, spec)
     return _closed_forms.reduced(losses, targets, spec)
 
 
 class _WithGradient(torch.autograd.Function):
-    """The reduced loss of not too many logits, for reverse mode: the gradient is computed in the same pass."""
+    """The reduced loss in reverse mode, where the kernels compute its gradient in the same pass."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, arguments: tuple[Any, ...]) -> Tensor:  # one tuple: each argument costs time
         target, weight, ctx.dim, ctx.spec = arguments
         ctx.gradient = empty_like(logits)
         ctx.save_for_backward(logits, target, weight)
-        targets = native_targets(target, weight, ctx.dim, logits.shape[ctx.dim])
-        return native.cross_entropy(logits, targets, ctx.spec, gradient=ctx.gradient)
+        ctx.targets = targets_for(logits, target, weight, ctx.dim, logits.shape[ctx.dim], ctx.spec)
+        return kernels_for(logits).cross_entropy(logits, ctx.targets, ctx.spec, gradient=ctx.gradient)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         logits, *targets = ctx.saved_tensors
         # Handed over once: from then on it may be somebody's .grad.
         gradient, ctx.gradient = ctx.gradient, None
-        can_hand_over = gradient is not None and not torch.is_grad_enabled() and has_value(upstream)
-        if not can_hand_over or upstream.item() != 1:
-            gradient = operators.cross_entropy_grad(logits, upstream, *targets, ctx.dim, ctx.spec)
+        if gradient is None or torch.is_grad_enabled() or not is_plain(upstream):
+            return operators.cross_entropy_grad(logits, upstream, *targets, ctx.dim, ctx.spec), None
+        kernels_for(logits).rescale_cross_entropy_grad(gradient, logits, upstream, ctx.targets, ctx.spec)
         return gradient, None
 
 

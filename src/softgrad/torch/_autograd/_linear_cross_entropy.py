@@ -13,7 +13,8 @@ import torch
 
 from softgrad._core import Reduction
 from softgrad.torch._autograd._cross_entropy import are_targets_differentiated, loss
-from softgrad.torch._dispatch import direct_apply, has_value, operators, primals, recording
+from softgrad.torch._dispatch import direct_apply, is_plain, operators, primals, recording
+from softgrad.torch._kernels import kernels_for
 from softgrad.torch._linear import bend, capped, slope, value_and_gradients
 
 if TYPE_CHECKING:
@@ -105,13 +106,12 @@ def with_gradients(value_and_gradients: Callable[..., Any], grad_operator: Custo
             _ = ctx.saved_tensors  # which raises if one of them was changed in place
             # Handed over once: from then on they may be somebody's .grad.
             gradients, ctx.gradients = ctx.gradients, None
-            if gradients is None or torch.is_grad_enabled() or not has_value(upstream):
+            if gradients is None or torch.is_grad_enabled() or not is_plain(upstream):
                 gradients = _gradients(ctx, upstream, grad_operator)
             else:
-                factor = upstream.item()
                 for gradient in gradients:
-                    if gradient is not None and factor != 1:
-                        gradient.mul_(factor)
+                    if gradient is not None:
+                        kernels_for(gradient).scale_in_place(gradient, upstream)
             return *gradients, *[None] * (2 + len(ctx.options))
 
     return direct_apply(WithGradients)

@@ -49,8 +49,7 @@ def _logsumexp_slope(logits: Tensor, lse: Tensor, dim: int) -> Tensor:
     """The gradient of logsumexp: softmax; where +inf makes that NaN, torch's exp(z - lse), 0 at the finite logits."""
     probs = operators.softmax(logits, dim)
     is_infinite = lse == torch.inf
-    any_infinite = is_infinite.any()
-    if has_value(any_infinite) and not any_infinite:
+    if has_value(lse) and not is_infinite.any():
         return probs
     return torch.where(is_infinite.unsqueeze(dim), (logits - lse.unsqueeze(dim)).exp(), probs)
 

@@ -5,7 +5,7 @@ The only place that touches torch's private interfaces, in `_torch_internals`.
 
 from softgrad.torch._dispatch import _operators as operators
 from softgrad.torch._dispatch import _sharded_operators as sharded_operators
-from softgrad.torch._dispatch._operator import CustomOperator, has_value, primals
+from softgrad.torch._dispatch._operator import CustomOperator, has_value, is_plain, primals
 from softgrad.torch._dispatch._torch_internals import (
     are_transforms_active,
     direct_apply,
@@ -18,6 +18,7 @@ __all__ = [
     "are_transforms_active",
     "direct_apply",
     "has_value",
+    "is_plain",
     "may_be_differentiated",
     "operators",
     "primals",

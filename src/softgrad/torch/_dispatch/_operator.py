@@ -10,6 +10,7 @@ from torch.autograd import forward_ad
 from softgrad.torch._dispatch import _torch_internals
 from softgrad.torch._dispatch._schema import Schema
 from softgrad.torch._dispatch._torch_internals import recording
+from softgrad.torch._kernels import can_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ _LIBRARY = torch.library.Library("softgrad", "DEF")
 
 
 class CustomOperator:
-    """A function of tensors with kernels, a shape and derivatives.
+    """A function of tensors with a kernel, a shape and derivatives.
 
     All of them take the arguments whole, with one `LossSpec`; for the dispatcher `Schema` takes it apart. Tensors come
     first.
@@ -31,17 +32,15 @@ class CustomOperator:
         name: str,
         arguments: str,
         shape: Callable[..., Any],
-        native: Callable[..., Any],
-        closed_form: Callable[..., Any],
+        kernel: Callable[..., Any],
         result: str = "Tensor",
     ) -> None:
-        self._name, self._native = name, native
+        self._name, self._kernel = name, kernel
         self._schema = schema = Schema.of(arguments)
         self.tensors = schema.tensors
         self._recorded: Callable[..., Any]
         _LIBRARY.define(f"{name}({schema.text}) -> {result}", tags=torch.Tag.pt2_compliant_tag)
-        _LIBRARY.impl(name, schema.taking_flat(native), "CPU")
-        _LIBRARY.impl(name, schema.taking_flat(closed_form), "CompositeExplicitAutograd")
+        _LIBRARY.impl(name, schema.taking_flat(kernel), "CompositeExplicitAutograd")  # of every device
         torch.library.register_fake(f"softgrad::{name}", schema.taking_flat(shape), lib=_LIBRARY)
         self._registered = getattr(torch.ops.softgrad, name).default
         self._dispatched: Callable[..., Any] = self._through_dispatcher
@@ -50,7 +49,7 @@ class CustomOperator:
         """The operator with its derivatives; a plain eager call bypasses the dispatcher."""
         mode = recording(given[: self.tensors])
         if mode == "none":
-            return self._native(*given)
+            return self._kernel(*given)
         return self._dispatched(*given) if mode == "dispatcher" else self._recorded(*given)
 
     def _through_dispatcher(self, *given: Any) -> Any:
@@ -67,13 +66,13 @@ class CustomOperator:
         jvp, and under torch.func. Without a vmap, a batch is computed one element at a time.
         """
         function.jvp = staticmethod(_torch_internals.with_outer_levels(function.jvp))
-        native, keep = self._native, function.setup_context
+        kernel, keep = self._kernel, function.setup_context
         vmap = function.vmap
         if vmap is torch.autograd.Function.vmap:
             vmap = function.vmap = staticmethod(self.one_by_one)
 
         def forward(ctx: Any, *given: Any) -> Any:  # keeps the context in the same call, which is quicker
-            result = native(*given)
+            result = kernel(*given)
             keep(ctx, given, result)
             return result
 
@@ -137,9 +136,14 @@ def _is_recorded_here(tensor: Tensor | None) -> bool:
     return in_reverse or forward_ad.unpack_dual(tensor, level=0).tangent is not None
 
 
-def has_value(tensor: Tensor) -> bool:
-    """Whether the values of a tensor can be read now."""
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is neither traced nor transformed, so that kernels can take it."""
     return recording((tensor,)) != "dispatcher"
+
+
+def has_value(tensor: Tensor) -> bool:
+    """Whether the values of a tensor can be read now, without waiting for a device."""
+    return can_read(tensor) and is_plain(tensor)
 
 
 def primals(ctx: Any) -> list[Any]:

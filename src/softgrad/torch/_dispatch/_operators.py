@@ -1,6 +1,5 @@
-"""The operators ``torch.ops.softgrad``: a kernel for the CPU, closed forms for every other device, shapes for tracing.
+"""The operators ``torch.ops.softgrad``: one function for all devices, which asks for the kernels, and a shape.
 
-A kernel for another device replaces the closed form: ``torch.library.impl("softgrad::softmax", "CUDA")``.
 `softgrad.torch._autograd` gives the operators their derivatives.
 """
 
@@ -10,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softgrad import _closed_forms
 from softgrad._core import Reduction
 from softgrad.torch import _linear
 from softgrad.torch._dispatch._operator import CustomOperator
-from softgrad.torch._kernels import native, native_targets, targets_of, without
+from softgrad.torch._kernels import kernels_for, targets_for, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +49,10 @@ def like_wanted(x: Tensor, W: Tensor, bias: Tensor | None, *rest: Any) -> tuple[
 
 
 def _softmax_operator(name: str, arguments: str, shape: Callable[..., Any] = like_first) -> CustomOperator:
-    return CustomOperator(name, f"{arguments}, int dim", shape, getattr(native, name), getattr(_closed_forms, name))
+    def kernel(first: Tensor, *rest: Any) -> Tensor:
+        return getattr(kernels_for(first), name)(first, *rest)
+
+    return CustomOperator(name, f"{arguments}, int dim", shape, kernel)
 
 
 softmax = _softmax_operator("softmax", "Tensor logits")
@@ -62,19 +63,13 @@ log_softmax_vjp = _softmax_operator("log_softmax_vjp", "Tensor logits, Tensor v"
 
 
 def _loss_operator(name: str, tensors: str, shape: Callable[..., Any] = like_first) -> CustomOperator:
-    kernel, closed_form = getattr(native, name), getattr(_closed_forms, name)
-
-    def on_memory(*given: Any) -> Tensor:
-        *before, target, weight, dim, spec = given
-        return kernel(*before, native_targets(target, weight, dim, before[0].shape[dim]), spec)
-
-    def on_any_device(*given: Any) -> Tensor:
-        *before, target, weight, dim, spec = given
-        logits = before[0]
-        return closed_form(*before, targets_of(target, weight, dim, logits.shape[dim], logits.dtype), spec)
+    def kernel(logits: Tensor, *given: Any) -> Tensor:
+        *rest, target, weight, dim, spec = given
+        targets = targets_for(logits, target, weight, dim, logits.shape[dim], spec)
+        return getattr(kernels_for(logits), name)(logits, *rest, targets, spec)
 
     arguments = f"{tensors}, Tensor target, Tensor? weight, int dim, LossSpec spec"
-    return CustomOperator(name, arguments, shape, on_memory, on_any_device)
+    return CustomOperator(name, arguments, shape, kernel)
 
 
 cross_entropy = _loss_operator("cross_entropy", "Tensor logits", loss_of_rows)
@@ -92,7 +87,7 @@ def _linear_operator(
     kernel = getattr(_linear, name)
     loss = "Tensor target, Tensor? weight, LossSpec spec, float softcap, int chunk_rows"
     arguments = f"Tensor x, Tensor W, Tensor? bias, {tensors}{loss}{wanted}"
-    return CustomOperator(name, arguments, shape, kernel, kernel, result)
+    return CustomOperator(name, arguments, shape, kernel, result)
 
 
 linear_cross_entropy = _linear_operator("linear_cross_entropy", "", loss_of_head, "", "Tensor")

@@ -58,7 +58,7 @@ def _sharded_operator(
     name: str, tensors: str, options: str, shape: Callable[..., Any] = like_first, result: str = "Tensor"
 ) -> CustomOperator:
     kernel = getattr(_shards, name)
-    return CustomOperator(name, f"{tensors}, {options}", shape, kernel, kernel, result)
+    return CustomOperator(name, f"{tensors}, {options}", shape, kernel, result)
 
 
 _OF_ROWS = "Tensor target, Tensor? weight"
@@ -93,7 +93,7 @@ def _linear_operator(
     kernel = getattr(_shards, name)
     options = "LossSpec spec, float softcap, int chunk_rows, str group, int first_class, int classes"
     arguments = f"Tensor x, Tensor W, Tensor? bias, {tensors}{_OF_ROWS}, {options}{wanted}"
-    return CustomOperator(name, arguments, shape, kernel, kernel, result)
+    return CustomOperator(name, arguments, shape, kernel, result)
 
 
 linear_cross_entropy = _linear_operator("sharded_linear_cross_entropy", "", loss_of_head)

@@ -61,7 +61,9 @@ def recording(tensors: tuple[Tensor | None, ...]) -> Recording:
     requires_grad = False
     for tensor in tensors:
         if tensor is not None:
-            if not tensor.is_cpu or type(tensor) not in _PLAIN or _is_batched(tensor) or _is_wrapped(tensor):
+            if type(tensor) not in _PLAIN or _is_batched(tensor) or _is_wrapped(tensor):
+                return "dispatcher"
+            if not (tensor.is_cpu or tensor.is_cuda):
                 return "dispatcher"
             if tensor.requires_grad:
                 requires_grad = True

@@ -1,7 +1,6 @@
-"""The kernels: `native` on the memory of CPU tensors, closed forms on every other device."""
+"""The kernels, a module for each kind of device, and the choice between them."""
 
-from softgrad.torch._kernels import _native as native
-from softgrad.torch._kernels._by_device import is_native, kernels_for, overwrite_with_grad
+from softgrad.torch._kernels._by_device import can_read, kernels_for, targets_for
 from softgrad.torch._kernels._class_blocks import (
     block_directions,
     block_statistics,
@@ -13,29 +12,31 @@ from softgrad.torch._kernels._class_blocks import (
     replace_rows,
     statistics_fields,
 )
+from softgrad.torch._kernels._label_checks import get_check_labels, set_check_labels
 from softgrad.torch._kernels._memory import DTYPES, empty, empty_like, scratch, without
-from softgrad.torch._kernels._targets import native_targets, summed, targets_of
+from softgrad.torch._kernels._targets import checked, nan_where_invalid, targets_of
 
 __all__ = [
     "DTYPES",
     "block_directions",
     "block_statistics",
+    "can_read",
+    "checked",
     "direction_fields",
     "empty",
     "empty_like",
     "for_kernels",
-    "is_native",
+    "get_check_labels",
     "kernels_for",
     "mass_of_rows",
     "merged_directions",
     "merged_statistics",
-    "native",
-    "native_targets",
-    "overwrite_with_grad",
+    "nan_where_invalid",
     "replace_rows",
     "scratch",
+    "set_check_labels",
     "statistics_fields",
-    "summed",
+    "targets_for",
     "targets_of",
     "without",
 ]

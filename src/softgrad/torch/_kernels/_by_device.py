@@ -1,11 +1,27 @@
-"""The functions of logits, targets and specification: compiled for the CPU, closed forms for every other device."""
+"""The choice of the kernels by the device of the logits: the only place that asks for it.
+
+A module of kernels has
+
+    MOST_FUSED_LOGITS                      up to which a loss computes its gradient in the same pass, for backward
+    targets, checked                       from the arguments of an operator, as the other functions take them; labels
+    softmax, log_softmax, logsumexp, softmax_vjp, log_softmax_vjp
+    cross_entropy, cross_entropy_grad, cross_entropy_hvp
+    write_cross_entropy_grad, rescale_cross_entropy_grad, scale_in_place
+    row_statistics, merge_statistics, direction_statistics, merge_directions
+    statistics_fields, direction_fields, packed, unpacked_statistics, unpacked_directions, of_logit_zero, mass_of_rows
+
+as in `_composed`, from which modules for other devices take those that they do not have.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+import importlib
+from typing import TYPE_CHECKING
 
-from softgrad import _closed_forms
-from softgrad.torch._kernels import _native
+import torch
+
+from softgrad.torch._kernels import _composed, _label_checks, _native
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -15,29 +31,48 @@ if TYPE_CHECKING:
     from softgrad._loss_spec import LossSpec
     from softgrad._targets import Targets
 
-
-def is_native(logits: Tensor) -> bool:
-    """Whether the compiled kernels compute on the device of the logits."""
-    return logits.is_cpu
+_OLDEST_TRITON = (3, 6)
+_TRITON_DTYPES = {torch.float32, torch.bfloat16, torch.float16}
 
 
 def kernels_for(logits: Tensor) -> ModuleType:
-    """The module of the kernels for the device of the logits."""
-    return _native if is_native(logits) else _closed_forms
+    """The module of the kernels for the device and the dtype of the logits."""
+    if logits.is_cpu:
+        return _native
+    if logits.is_cuda and logits.dtype in _TRITON_DTYPES:
+        return _on_cuda()
+    return _composed
 
 
-def overwrite_with_grad(
-    logits: Tensor,
-    upstream: Tensor,
-    targets: Targets,
-    spec: LossSpec,
-    losses: Tensor | None = None,
-    statistics: Any = None,
-) -> None:
-    """Overwrite the logits with the gradient; write the losses of the rows to `losses`, if given."""
-    if is_native(logits):
-        _native.write(logits, targets, spec, losses, logits, statistics, upstream)
-        return
-    if losses is not None:
-        losses.copy_(_closed_forms.cross_entropy(logits, targets, spec, statistics))
-    logits.copy_(_closed_forms.cross_entropy_grad(logits, upstream, targets, spec, statistics))
+@functools.cache
+def _on_cuda() -> ModuleType:
+    """The kernels in Triton where it is installed; AMD's GPUs, which torch also calls "cuda", are untested."""
+    if torch.version.hip is not None or _triton_version() < _OLDEST_TRITON:
+        return _composed
+    return importlib.import_module("softgrad.torch._kernels._triton")
+
+
+def _triton_version() -> tuple[int, ...]:
+    """Major and minor version of the installed Triton, (0, 0) if there is none."""
+    try:
+        triton = importlib.import_module("triton")
+    except ImportError:
+        return 0, 0
+    return tuple(map(int, triton.__version__.split(".")[:2]))
+
+
+def can_read(tensor: Tensor) -> bool:
+    """Whether the host can read values of the tensor without waiting for a device."""
+    return tensor.is_cpu
+
+
+def targets_for(
+    logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, classes: int, spec: LossSpec
+) -> Targets:
+    """Targets as the kernels for the logits take them.
+
+    Raises IndexError if a label is no class and labels are checked on every device.
+    """
+    kernels = kernels_for(logits)
+    targets: Targets = kernels.targets(target, weight, dim, classes, logits.dtype)
+    return kernels.checked(targets, spec) if _label_checks.get_check_labels() else targets

@@ -1,6 +1,6 @@
-"""The compiled kernels on CPU tensors: one native call each, on the tensors' own memory.
+"""The kernels for CPU tensors: compiled, one native call each, on the tensors' own memory.
 
-The functions are those of `softgrad._closed_forms`, with targets from `_targets.native_targets`.
+`_by_device` lists what a module of kernels has. Statistics of rows are tensors of shape (rows, fields).
 """
 
 from __future__ import annotations
@@ -10,21 +10,44 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softgrad import _core
+from softgrad import _core, _validation
 from softgrad._closed_forms import one_hot
 from softgrad._core import Reduction, SoftmaxKind
 from softgrad._loss_spec import DEFAULT
+from softgrad._targets import Targets
 from softgrad.torch._kernels._memory import DTYPES, empty_like, materialised, without
-from softgrad.torch._kernels._targets import summed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from softgrad._loss_spec import LossSpec
-    from softgrad._targets import Targets
 
 # Fields of the statistics of a row in native/layout/row_statistics.h; Σ y has two, of which this is the first.
-TIES, LABEL, _MASS = 3, 4, 5
+_TIES, _LABEL, _MASS = 3, 4, 5
+# Up to this many logits the gradient is computed along with the loss, in one pass, and kept: 4 MiB in float32.
+MOST_FUSED_LOGITS = 1 << 20
+
+
+def targets(target: Tensor, weight: Tensor | None, dim: int, classes: int, dtype: torch.dtype | None = None) -> Targets:
+    """Targets in memory, class weights checked and in float64, whatever the dtype of the logits."""
+    class_weight = None
+    if weight is not None:
+        wide = weight.detach().to(torch.float64).resolve_neg().numpy()
+        checked = _validation.class_weight(wide, classes, "torch.cross_entropy", signed=True)
+        class_weight = torch.from_numpy(checked)
+    if target.is_floating_point():
+        return Targets(classes, None, materialised(target.detach()), dim, class_weight)
+    return Targets(classes, target.contiguous(), None, dim, class_weight)
+
+
+def checked(targets: Targets, spec: LossSpec) -> Targets:
+    """Targets with the summed weight of their labels. Raises IndexError if a label is no class."""
+    if targets.labels is None or targets.summed_weight is not None:
+        return targets
+    bad_row, total, rest = _core.check_labels(spec, targets.labels, targets.classes, targets.class_weight)
+    if bad_row >= 0:
+        _validation.reject_label(targets.labels, bad_row, targets.classes)
+    return targets._replace(summed_weight=(total, rest))
 
 
 def softmax(logits: Tensor, dim: int, statistics: Tensor | None = None) -> Tensor:
@@ -126,7 +149,7 @@ def cross_entropy(
     losses = None
     if spec.reduction is Reduction.none:
         losses = torch.empty(without(logits.shape, targets.axis), dtype=dtype)
-    total = write(logits, targets, spec, losses, gradient, statistics)
+    total = _write(logits, targets, spec, losses, gradient, statistics)
     return torch.scalar_tensor(total, dtype=dtype) if losses is None else losses
 
 
@@ -134,11 +157,31 @@ def cross_entropy_grad(
     logits: Tensor, upstream: Tensor, targets: Targets, spec: LossSpec, statistics: Tensor | None = None
 ) -> Tensor:
     gradient = empty_like(logits)
-    write(logits, targets, spec, None, gradient, statistics, upstream)
+    _write(logits, targets, spec, None, gradient, statistics, upstream)
     return gradient
 
 
-def write(
+def write_cross_entropy_grad(
+    logits: Tensor,
+    upstream: Tensor,
+    targets: Targets,
+    spec: LossSpec,
+    losses: Tensor | None = None,
+    statistics: Tensor | None = None,
+) -> None:
+    """Overwrite the logits with the gradient; write the losses of the rows to `losses`, if given."""
+    _write(logits, targets, spec, losses, logits, statistics, upstream)
+
+
+def rescale_cross_entropy_grad(
+    gradient: Tensor, logits: Tensor, upstream: Tensor, targets: Targets, spec: LossSpec
+) -> None:
+    """Make the gradient for upstream 1 that for another upstream: exact, because it is computed again."""
+    if upstream.item() != 1:
+        _write(logits, targets, spec, None, gradient, None, upstream)
+
+
+def _write(
     logits: Tensor,
     targets: Targets,
     spec: LossSpec,
@@ -162,7 +205,7 @@ def write(
             gradient=gradient, statistics=statistics, first_class=first_class or 0, classes=classes,
         )  # fmt: skip
     except IndexError:  # a label is no class: raise an error that names it
-        summed(targets, spec)
+        checked(targets, spec)
         raise
 
 
@@ -174,9 +217,13 @@ def cross_entropy_hvp(
     spec: LossSpec,
     statistics: Tensor | None = None,
     directions: Tensor | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """The product of every row; of a block of its classes, given the statistics and directions of the whole rows."""
-    result, targets = empty_like(logits), summed(targets, spec)
+    """The product of every row; of a block of its classes, given the statistics and directions of the whole rows.
+
+    It is written to `out`, if given, which may be v: elements are read before those at their place are written.
+    """
+    result, targets = empty_like(logits) if out is None else out, checked(targets, spec)
     logits, v = materialised(logits), materialised(v)
     row_scale = _row_scale(upstream, logits, targets.axis)
     _core.hvp(
@@ -200,11 +247,10 @@ def _mass(targets: Targets, spec: LossSpec, statistics: Tensor | None) -> Any:
     """Σ y of every row; None where it is 1."""
     if statistics is None or one_hot(targets, spec):
         return _in_numpy(targets).mass(spec)
-    return mass_of_rows(statistics)
+    return _mass_of_rows(statistics)
 
 
-def mass_of_rows(statistics: Tensor) -> Tensor:
-    """Σ y of every row, from statistics of targets that are not one-hot."""
+def _mass_of_rows(statistics: Tensor) -> Tensor:
     return statistics[:, _MASS] + statistics[:, _MASS + 1]
 
 
@@ -227,3 +273,46 @@ def _row_scale(upstream: Tensor, logits: Tensor, dim: int) -> Tensor | None:
         return materialised(upstream.to(torch.float64)).contiguous()
     factor = upstream.item()
     return None if factor == 1 else torch.full((math.prod(without(logits.shape, dim)),), factor, dtype=torch.float64)
+
+
+def scale_in_place(tensor: Tensor, factor: Tensor) -> None:
+    """Multiply a tensor by a factor."""
+    if (value := factor.item()) != 1:
+        tensor.mul_(value)
+
+
+def statistics_fields(*, one_hot: bool) -> int:
+    """The number of statistics of every row, or of those that matter for targets that are one-hot, which are first."""
+    return _LABEL + 1 if one_hot else _core.statistics_fields
+
+
+def direction_fields() -> int:
+    """The number of statistics of a direction in every row."""
+    return _core.direction_fields
+
+
+def packed(statistics: Tensor) -> Tensor:
+    """Statistics of rows, or of a direction, as one tensor of shape (rows, fields)."""
+    return statistics
+
+
+def unpacked_statistics(fields: Tensor, shape: tuple[int, ...], dim: int) -> Tensor:
+    """The statistics of rows that `packed` has made one tensor; `shape` is that of the logits."""
+    return fields
+
+
+def unpacked_directions(fields: Tensor, shape: tuple[int, ...], dim: int) -> Tensor:
+    """The same for the statistics of a direction."""
+    return fields
+
+
+def of_logit_zero(like: Tensor) -> Tensor:
+    """The fields of a row of a single logit, 0, for statistics such as these."""
+    fields = like.new_zeros(like.shape[1])
+    fields[_TIES] = 1
+    return fields
+
+
+def mass_of_rows(statistics: Tensor, shape: tuple[int, ...], dim: int) -> Tensor:
+    """Σ y of every row, from statistics of targets that are not one-hot; the axis of the classes has length one."""
+    return _mass_of_rows(statistics).view(without(shape, dim)).unsqueeze(dim)

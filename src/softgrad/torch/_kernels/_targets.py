@@ -1,14 +1,13 @@
-"""`Targets` of the arguments of an operator: for any device, and for the compiled kernels."""
+"""`Targets` of the arguments of an operator, and labels that are no classes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softgrad import _core, _validation
+from softgrad import _validation
 from softgrad._targets import Targets
-from softgrad.torch._kernels._memory import materialised
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,23 +22,23 @@ def targets_of(target: Tensor, weight: Tensor | None, dim: int, classes: int, dt
     return Targets(classes, labels, probabilities, dim, class_weight)
 
 
-def native_targets(target: Tensor, weight: Tensor | None, dim: int, classes: int) -> Targets:
-    """Targets as the compiled kernels take them: in memory, class weights checked and in float64."""
-    class_weight = None
-    if weight is not None:
-        wide = weight.detach().to(torch.float64).resolve_neg().numpy()
-        checked = _validation.class_weight(wide, classes, "torch.cross_entropy", signed=True)
-        class_weight = torch.from_numpy(checked)
-    if target.is_floating_point():
-        return Targets(classes, None, materialised(target.detach()), dim, class_weight)
-    return Targets(classes, target.contiguous(), None, dim, class_weight)
-
-
-def summed(targets: Targets, spec: LossSpec) -> Targets:
-    """Targets with the summed weight of their labels. Raises IndexError if a label is no class."""
-    if targets.labels is None or targets.summed_weight is not None:
+def checked(targets: Targets, spec: LossSpec) -> Targets:
+    """The same targets. Raises IndexError if a label is no class, for which the host waits for the device."""
+    if targets.labels is None:
         return targets
-    bad_row, total, rest = _core.check_labels(spec, targets.labels, targets.classes, targets.class_weight)
-    if bad_row >= 0:
-        _validation.reject_label(targets.labels, bad_row, targets.classes)
-    return targets._replace(summed_weight=(total, rest))
+    are_valid = _are_valid(targets, spec).flatten()
+    if not are_valid.all():
+        _validation.reject_label(targets.labels.cpu(), int((~are_valid).nonzero()[0]), targets.classes)
+    return targets
+
+
+def nan_where_invalid(of_rows: Tensor, targets: Targets, spec: LossSpec) -> Tensor:
+    """Numbers of rows, NaN where the label is no class and is not ignored."""
+    if targets.labels is None:
+        return of_rows
+    return torch.where(_are_valid(targets, spec), of_rows, torch.nan)
+
+
+def _are_valid(targets: Targets, spec: LossSpec) -> Any:
+    kept, are_classes = targets.kept(spec), targets.are_classes()
+    return are_classes if kept is None else are_classes | ~kept

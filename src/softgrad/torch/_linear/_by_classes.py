@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from softgrad._loss_spec import per_row
-from softgrad.torch._kernels import kernels_for, overwrite_with_grad, scratch
+from softgrad.torch._kernels import kernels_for, scratch
 from softgrad.torch._linear import _head
 from softgrad.torch._linear._softcap import cap_in_place
 
@@ -49,7 +49,8 @@ def _losses_and_statistics(head: LinearHead, buffer: Tensor) -> tuple[Tensor, An
 def _gradients(head: LinearHead, statistics: Any, scale: Tensor, buffer: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Blocks of classes, and the gradient with respect to their logits."""
     for classes, logits, slope in _blocks(head, buffer, slope_wanted=True):
-        overwrite_with_grad(logits, scale, head.targets.block(classes), per_row(head.spec), statistics=statistics)
+        block, spec = head.targets.block(classes), per_row(head.spec)
+        kernels_for(logits).write_cross_entropy_grad(logits, scale, block, spec, statistics=statistics)
         if slope is not None:
             logits.mul_(slope)
         yield classes, logits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from softgrad._loss_spec import per_row
-from softgrad.torch._kernels import kernels_for, overwrite_with_grad, scratch
+from softgrad.torch._kernels import kernels_for, scratch
 from softgrad.torch._linear._head import GradientSums, LinearHead
 from softgrad.torch._linear._softcap import bend, cap_in_place
 
@@ -28,7 +28,7 @@ def losses_and_gradients(head: LinearHead, losses: Tensor, scale: Tensor | None,
             if scale is None:
                 losses[part] = kernels_for(logits).cross_entropy(logits, chunk.targets, spec)
                 continue
-            overwrite_with_grad(logits, scale[part], chunk.targets, spec, losses[part])
+            kernels_for(logits).write_cross_entropy_grad(logits, scale[part], chunk.targets, spec, losses[part])
             if slope is not None:
                 logits.mul_(slope)
             sums.add(part, logits, chunk.x)

@@ -8,7 +8,7 @@ import torch
 
 from softgrad._arrays import accumulator
 from softgrad._core import Reduction
-from softgrad.torch._kernels import empty, native_targets, summed, targets_of
+from softgrad.torch._kernels import can_read, empty, kernels_for, targets_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,12 +39,11 @@ class LinearHead(NamedTuple):
 
     @classmethod
     def of(cls, x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, *rest: Any) -> LinearHead:
-        """The head of an operator's arguments. On the CPU, raises IndexError if a label is no class."""
+        """The head of an operator's arguments. Raises IndexError if a label is no class, where labels are checked."""
         weight, spec, softcap, chunk_rows = rest
-        if x.is_cpu:
-            targets = summed(native_targets(target, weight, 1, len(W)), spec)
-        else:
-            targets = targets_of(target, weight, 1, len(W), x.dtype)
+        targets = targets_for(x, target, weight, 1, len(W), spec)
+        if can_read(target):
+            targets = kernels_for(x).checked(targets, spec)
         return cls(x, W, bias, targets, spec, softcap, chunk_rows)
 
     def kept(self) -> tuple[LinearHead, Tensor | None]:

@@ -11,22 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softgrad import _closed_forms, _validation
+from softgrad import _closed_forms
 from softgrad._core import Reduction
 from softgrad._targets import Targets
 from softgrad.torch._kernels import (
     block_directions,
     block_statistics,
     for_kernels,
-    is_native,
     kernels_for,
     merged_directions,
     merged_statistics,
-    native_targets,
     replace_rows,
     statistics_fields,
-    summed,
-    targets_of,
     without,
 )
 from softgrad.torch._shards import _group, _message
@@ -102,7 +98,7 @@ def merge_shards(
     merged = merged_statistics(parts, logits, dim)
     kept = Targets(classes, target).kept(spec) if not target.is_floating_point() else None
     if kept is not None and not kept.all():  # composed derivatives need a finite softmax of every row
-        merged = replace_rows(merged, ~kept)
+        merged = replace_rows(merged, ~kept, logits)
     return merged, torch.tensor([firsts[rank], classes])
 
 
@@ -163,11 +159,9 @@ def targets_of_shard(
 ) -> Targets:
     """The targets of a shard. Raises IndexError if a label is no class of any shard."""
     first, classes = place
-    if is_native(logits):
-        targets = summed(native_targets(target, weight, dim, classes), spec)
-    else:
-        _check_labels(target, classes, spec)
-        targets = targets_of(target, weight, dim, classes, logits.dtype)
+    kernels = kernels_for(logits)
+    # Without the check every rank would take a label that is no class for one of another rank.
+    targets: Targets = kernels.checked(kernels.targets(target, weight, dim, classes, logits.dtype), spec)
     return targets._replace(first_class=first)
 
 
@@ -175,14 +169,3 @@ def fields_sent(logits: Tensor, target: Tensor, spec: LossSpec) -> int:
     """The number of statistics that every row sends."""
     one_hot = not (target.is_floating_point() or spec.label_smoothing)
     return statistics_fields(logits, one_hot=one_hot)
-
-
-def _check_labels(target: Tensor, classes: int, spec: LossSpec) -> None:
-    """Reject a label that is no class: without it, every rank would take it for one of another rank."""
-    if target.is_floating_point():
-        return
-    is_class = ((target >= 0) & (target < classes)).flatten()
-    if spec.ignore_index is not None:
-        is_class |= target.flatten() == spec.ignore_index
-    if not is_class.all():
-        _validation.reject_label(target.cpu(), int((~is_class).nonzero()[0]), classes)

@@ -17,7 +17,6 @@ from softgrad.torch._kernels import (
     for_kernels,
     kernels_for,
     merged_statistics,
-    overwrite_with_grad,
     scratch,
     statistics_fields,
 )
@@ -119,7 +118,9 @@ def _losses_and_gradients(
             losses[part] = kernels_for(logits).cross_entropy(logits[:, :0], nothing, spec, statistics)
             if scale is None:
                 continue
-            overwrite_with_grad(logits, scale[part], chunk.targets, spec, statistics=statistics)
+            kernels_for(logits).write_cross_entropy_grad(
+                logits, scale[part], chunk.targets, spec, statistics=statistics
+            )
             if slope is not None:
                 logits.mul_(slope)
             sums.add(part, logits, chunk.x)
