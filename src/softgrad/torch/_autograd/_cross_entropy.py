@@ -25,9 +25,9 @@ from softgrad.torch._kernels import (
     checked,
     empty_like,
     get_check_labels,
+    kernels_and_targets,
     kernels_for,
     nan_where_invalid,
-    targets_for,
     targets_of,
 )
 
@@ -88,8 +88,9 @@ class _WithGradient(torch.autograd.Function):
         target, weight, ctx.dim, ctx.spec = arguments
         ctx.gradient = empty_like(logits)
         ctx.save_for_backward(logits, target, weight)
-        ctx.targets = targets_for(logits, target, weight, ctx.dim, logits.shape[ctx.dim], ctx.spec)
-        return kernels_for(logits).cross_entropy(logits, ctx.targets, ctx.spec, gradient=ctx.gradient)
+        classes = logits.shape[ctx.dim]
+        kernels, ctx.targets = kernels_and_targets(logits, target, weight, ctx.dim, classes, ctx.spec)
+        return kernels.cross_entropy(logits, ctx.targets, ctx.spec, gradient=ctx.gradient)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:

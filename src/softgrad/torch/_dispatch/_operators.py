@@ -12,7 +12,7 @@ import torch
 from softgrad._core import Reduction
 from softgrad.torch import _linear
 from softgrad.torch._dispatch._operator import CustomOperator
-from softgrad.torch._kernels import kernels_for, targets_for, without
+from softgrad.torch._kernels import kernels_and_targets, kernels_for, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,33 +48,51 @@ def like_wanted(x: Tensor, W: Tensor, bias: Tensor | None, *rest: Any) -> tuple[
     return of_x, of_W, x.new_empty((0,) if bias is None else bias.shape)
 
 
-def _softmax_operator(name: str, arguments: str, shape: Callable[..., Any] = like_first) -> CustomOperator:
-    def kernel(first: Tensor, *rest: Any) -> Tensor:
-        return getattr(kernels_for(first), name)(first, *rest)
-
-    return CustomOperator(name, f"{arguments}, int dim", shape, kernel)
-
-
-softmax = _softmax_operator("softmax", "Tensor logits")
-log_softmax = _softmax_operator("log_softmax", "Tensor logits")
-logsumexp = _softmax_operator("logsumexp", "Tensor logits", of_rows)
-softmax_vjp = _softmax_operator("softmax_vjp", "Tensor probs, Tensor v")
-log_softmax_vjp = _softmax_operator("log_softmax_vjp", "Tensor logits, Tensor v")
+def _softmax_operator(
+    name: str, tensors: str, kernel: Callable[..., Tensor], shape: Callable[..., Any] = like_first
+) -> CustomOperator:
+    return CustomOperator(name, f"{tensors}, int dim", shape, kernel)
 
 
-def _loss_operator(name: str, tensors: str, shape: Callable[..., Any] = like_first) -> CustomOperator:
-    def kernel(logits: Tensor, *given: Any) -> Tensor:
-        *rest, target, weight, dim, spec = given
-        targets = targets_for(logits, target, weight, dim, logits.shape[dim], spec)
-        return getattr(kernels_for(logits), name)(logits, *rest, targets, spec)
+# Spelled out, because packing the arguments of every call would be noticeable for tiny tensors.
+softmax = _softmax_operator("softmax", "Tensor logits", lambda z, dim: kernels_for(z).softmax(z, dim))
+log_softmax = _softmax_operator("log_softmax", "Tensor logits", lambda z, dim: kernels_for(z).log_softmax(z, dim))
+logsumexp = _softmax_operator("logsumexp", "Tensor logits", lambda z, dim: kernels_for(z).logsumexp(z, dim), of_rows)
+softmax_vjp = _softmax_operator(
+    "softmax_vjp", "Tensor probs, Tensor v", lambda p, v, dim: kernels_for(p).softmax_vjp(p, v, dim)
+)
+log_softmax_vjp = _softmax_operator(
+    "log_softmax_vjp", "Tensor logits, Tensor v", lambda z, v, dim: kernels_for(z).log_softmax_vjp(z, v, dim)
+)
 
+
+def _loss_operator(
+    name: str, tensors: str, kernel: Callable[..., Tensor], shape: Callable[..., Any] = like_first
+) -> CustomOperator:
     arguments = f"{tensors}, Tensor target, Tensor? weight, int dim, LossSpec spec"
     return CustomOperator(name, arguments, shape, kernel)
 
 
-cross_entropy = _loss_operator("cross_entropy", "Tensor logits", loss_of_rows)
-cross_entropy_grad = _loss_operator("cross_entropy_grad", "Tensor logits, Tensor upstream")
-cross_entropy_hvp = _loss_operator("cross_entropy_hvp", "Tensor logits, Tensor upstream, Tensor v")
+def _loss(logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec) -> Tensor:
+    kernels, targets = kernels_and_targets(logits, target, weight, dim, logits.shape[dim], spec)
+    return kernels.cross_entropy(logits, targets, spec)
+
+
+def _grad(logits: Tensor, s: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec) -> Tensor:
+    kernels, targets = kernels_and_targets(logits, target, weight, dim, logits.shape[dim], spec)
+    return kernels.cross_entropy_grad(logits, s, targets, spec)
+
+
+def _hvp(
+    logits: Tensor, s: Tensor, v: Tensor, target: Tensor, weight: Tensor | None, dim: int, spec: LossSpec
+) -> Tensor:
+    kernels, targets = kernels_and_targets(logits, target, weight, dim, logits.shape[dim], spec)
+    return kernels.cross_entropy_hvp(logits, s, v, targets, spec)
+
+
+cross_entropy = _loss_operator("cross_entropy", "Tensor logits", _loss, loss_of_rows)
+cross_entropy_grad = _loss_operator("cross_entropy_grad", "Tensor logits, Tensor upstream", _grad)
+cross_entropy_hvp = _loss_operator("cross_entropy_hvp", "Tensor logits, Tensor upstream, Tensor v", _hvp)
 
 
 def _linear_operator(

@@ -1,6 +1,6 @@
 """The kernels, a module for each kind of device, and the choice between them."""
 
-from softgrad.torch._kernels._by_device import can_read, kernels_for, targets_for
+from softgrad.torch._kernels._by_device import can_read, kernels_and_targets, kernels_for
 from softgrad.torch._kernels._class_blocks import (
     block_directions,
     block_statistics,
@@ -27,6 +27,7 @@ __all__ = [
     "empty_like",
     "for_kernels",
     "get_check_labels",
+    "kernels_and_targets",
     "kernels_for",
     "mass_of_rows",
     "merged_directions",
@@ -36,7 +37,6 @@ __all__ = [
     "scratch",
     "set_check_labels",
     "statistics_fields",
-    "targets_for",
     "targets_of",
     "without",
 ]

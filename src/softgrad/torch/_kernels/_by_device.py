@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from softgrad.torch._kernels import _composed, _label_checks, _native
+from softgrad.torch._kernels import _composed, _native
+from softgrad.torch._kernels._label_checks import get_check_labels
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -66,13 +67,13 @@ def can_read(tensor: Tensor) -> bool:
     return tensor.is_cpu
 
 
-def targets_for(
+def kernels_and_targets(
     logits: Tensor, target: Tensor, weight: Tensor | None, dim: int, classes: int, spec: LossSpec
-) -> Targets:
-    """Targets as the kernels for the logits take them.
+) -> tuple[ModuleType, Targets]:
+    """The module of the kernels, and targets as it takes them.
 
     Raises IndexError if a label is no class and labels are checked on every device.
     """
     kernels = kernels_for(logits)
-    targets: Targets = kernels.targets(target, weight, dim, classes, logits.dtype)
-    return kernels.checked(targets, spec) if _label_checks.get_check_labels() else targets
+    targets = kernels.targets(target, weight, dim, classes, logits.dtype)
+    return kernels, kernels.checked(targets, spec) if get_check_labels() else targets

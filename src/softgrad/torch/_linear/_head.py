@@ -8,7 +8,7 @@ import torch
 
 from softgrad._arrays import accumulator
 from softgrad._core import Reduction
-from softgrad.torch._kernels import can_read, empty, kernels_for, targets_for
+from softgrad.torch._kernels import can_read, empty, kernels_and_targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,9 +41,9 @@ class LinearHead(NamedTuple):
     def of(cls, x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, *rest: Any) -> LinearHead:
         """The head of an operator's arguments. Raises IndexError if a label is no class, where labels are checked."""
         weight, spec, softcap, chunk_rows = rest
-        targets = targets_for(x, target, weight, 1, len(W), spec)
+        kernels, targets = kernels_and_targets(x, target, weight, 1, len(W), spec)
         if can_read(target):
-            targets = kernels_for(x).checked(targets, spec)
+            targets = kernels.checked(targets, spec)
         return cls(x, W, bias, targets, spec, softcap, chunk_rows)
 
     def kept(self) -> tuple[LinearHead, Tensor | None]:
