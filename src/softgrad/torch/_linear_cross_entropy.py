@@ -10,9 +10,9 @@ from torch.overrides import handle_torch_function, has_torch_function
 
 from softgrad import _validation
 from softgrad.torch import _arguments
-from softgrad.torch._autograd import kept_features, linear_loss
+from softgrad.torch._autograd import linear_loss
 from softgrad.torch._cross_entropy import cross_entropy, in_dtype
-from softgrad.torch._linear import capped
+from softgrad.torch._linear import capped, kept_features
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +58,7 @@ def linear_cross_entropy(
         Bound of the logits z, which are replaced by softcap · tanh(z / softcap).
     chunk_rows : int, optional
         Number of rows whose logits are in memory at a time; by default as many as fit into 64 MiB, or into three
-        quarters of the size of `linear_weight` if that is more.
+        quarters of the size of `linear_weight` (all of its size on a GPU) if that is more.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def linear_cross_entropy(
     products in total, or fewer if not every tensor requires a gradient. In all other cases the backward pass computes
     the logits again: with the reduction "none", in float16 (the loss scale must be applied before rounding), under
     torch.compile and torch.func, and in a second backward pass. Besides the results, one chunk of logits is allocated,
-    or four chunks of a quarter of the size for Hessian-vector products; third derivatives, and derivatives with respect
+    or two chunks of half the size for Hessian-vector products; third derivatives, and derivatives with respect
     to `target` and `weight`, store the logits.
 
     `input` and `linear_weight` may be DTensors of one mesh, the one sharded by rows, the other by classes, along any

@@ -15,14 +15,13 @@ from softgrad._core import Reduction
 from softgrad.torch._autograd._cross_entropy import are_targets_differentiated, loss
 from softgrad.torch._dispatch import direct_apply, is_plain, operators, primals, recording
 from softgrad.torch._kernels import kernels_for
-from softgrad.torch._linear import bend, capped, slope, value_and_gradients
+from softgrad.torch._linear import bend, capped, kept_features, slope, value_and_gradients
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
-    from softgrad._loss_spec import LossSpec
     from softgrad.torch._dispatch import CustomOperator
 
 
@@ -37,16 +36,6 @@ def linear_loss(x: Tensor, W: Tensor, bias: Tensor | None, target: Tensor, *rest
     if has_gradients and recording((x, W, bias, target, weight)) == "reverse":
         return _with_gradients(x, W, bias, target, *rest)
     return operators.linear_cross_entropy(x, W, bias, target, *rest)
-
-
-def kept_features(features: Tensor, target: Tensor, spec: LossSpec) -> Tensor:
-    """Features, or their change, with 0 in rows whose every label is ignored: 0 times NaN or infinity would spread."""
-    if target.is_floating_point() or spec.ignore_index is None:
-        return features
-    kept = target != spec.ignore_index
-    if kept.ndim > 1:  # several outputs
-        kept = kept.flatten(1).any(1)
-    return torch.where(kept.unsqueeze(1), features, 0)
 
 
 def _composed_hvp(x: Tensor, W: Tensor, bias: Tensor | None, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:

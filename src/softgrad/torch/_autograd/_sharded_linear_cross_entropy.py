@@ -17,7 +17,6 @@ from softgrad.torch import _shards
 from softgrad.torch._autograd._cross_entropy import are_targets_differentiated
 from softgrad.torch._autograd._linear_cross_entropy import (
     define_head_derivatives,
-    kept_features,
     logit_change,
     with_gradients,
 )
@@ -25,7 +24,7 @@ from softgrad.torch._autograd._sharded_cross_entropy import merged_shards, shard
 from softgrad.torch._dispatch import recording
 from softgrad.torch._dispatch import sharded_operators as sharded
 from softgrad.torch._kernels import targets_of
-from softgrad.torch._linear import capped, slope
+from softgrad.torch._linear import capped, kept_features, slope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

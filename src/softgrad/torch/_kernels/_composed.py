@@ -27,6 +27,7 @@ from softgrad._closed_forms import (
 )
 from softgrad._core import Reduction
 from softgrad._loss_spec import per_row
+from softgrad.torch._kernels._memory import without
 from softgrad.torch._kernels._targets import checked, nan_where_invalid
 from softgrad.torch._kernels._targets import targets_of as targets
 
@@ -77,7 +78,8 @@ def cross_entropy(
 ) -> Tensor:
     """The loss; its gradient is written to `gradient`, if given."""
     if gradient is not None:
-        one = torch.ones((), dtype=accumulator(logits), device=logits.device)
+        shape = without(logits.shape, targets.axis) if spec.reduction is Reduction.none else ()
+        one = torch.ones(shape, dtype=accumulator(logits), device=logits.device)
         gradient.copy_(cross_entropy_grad(logits, one, targets, spec, statistics))
     losses = _closed_forms.cross_entropy(logits, targets, per_row(spec), statistics)
     return _closed_forms.reduced(nan_where_invalid(losses, targets, spec), targets, spec)

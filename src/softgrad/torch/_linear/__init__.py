@@ -1,7 +1,7 @@
 """The cross-entropy of a linear head, with the logits of one chunk in memory at a time; the products are torch's."""
 
 from softgrad.torch._linear._by_rows import linear_cross_entropy_hvp
-from softgrad.torch._linear._head import GradientSums, LinearHead
+from softgrad.torch._linear._head import GradientSums, LinearHead, kept_features
 from softgrad.torch._linear._softcap import bend, cap_in_place, capped, slope
 from softgrad.torch._linear._value_and_gradients import (
     linear_cross_entropy,
@@ -15,6 +15,7 @@ __all__ = [
     "bend",
     "cap_in_place",
     "capped",
+    "kept_features",
     "linear_cross_entropy",
     "linear_cross_entropy_grad",
     "linear_cross_entropy_hvp",

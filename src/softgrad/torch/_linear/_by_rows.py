@@ -18,10 +18,9 @@ def losses_and_gradients(head: LinearHead, losses: Tensor, scale: Tensor | None,
 
     The gradient overwrites the logits of its chunk.
     """
-    spec, chunks = per_row(head.spec), list(head.chunks(2 if head.softcap and scale is not None else 1))
-    most_rows = max((len(chunk.x) for _, chunk in chunks), default=0)
-    with scratch((most_rows, len(head.W)), head.x.dtype, head.x.device) as buffer:
-        for part, chunk in chunks:
+    spec, buffers = per_row(head.spec), 2 if head.softcap and scale is not None else 1
+    with scratch((head.chunk_size(buffers), len(head.W)), head.x.dtype, head.x.device) as buffer:
+        for part, chunk in head.chunks(buffers):
             logits = buffer[: len(chunk.x)]
             chunk.write_logits(logits)
             slope = cap_in_place(logits, head.softcap, slope_wanted=scale is not None)
@@ -47,38 +46,44 @@ def linear_cross_entropy_hvp(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
         x_change = None if x_change is None else x_change[rows]
         upstream = upstream[rows] if upstream.ndim else upstream
     scale = kept.row_scale(upstream)
-    sums = GradientSums(head, rows, (bool(x_wanted), bool(W_wanted), bias is not None))
-    for part, chunk in kept.chunks(5 if head.softcap else 4):
-        x_part = None if x_change is None else x_change[part]
-        logits = x.new_empty(len(chunk.x), len(W))
-        chunk.write_logits(logits)
-        g, h = _gradient_and_product(chunk, logits, _logit_change(chunk, x_part, W_change, bias_change), scale[part])
-        sums.add(part, h, chunk.x)
-        sums.add_change(part, g, x_part, W_change)
+    sums = GradientSums(kept, rows, len(x), (bool(x_wanted), bool(W_wanted), bias is not None))
+    buffers = 4 if head.softcap else 2
+    with scratch((2, kept.chunk_size(buffers), len(W)), x.dtype, x.device) as memory:
+        for part, chunk in kept.chunks(buffers):
+            x_part = None if x_change is None else chunk.without_ignored(x_change[part])
+            g, h = memory[:, : len(chunk.x)]
+            _write_logits_and_change(chunk, g, h, x_part, W_change, bias_change)
+            _write_gradient_and_product(chunk, g, h, scale[part])
+            sums.add(part, h, chunk.x)
+            sums.add_change(part, g, x_part, W_change)
     return tuple(x.new_empty(0) if result is None else result for result in sums.results())
 
 
-def _logit_change(
-    chunk: LinearHead, x_change: Tensor | None, W_change: Tensor | None, bias_change: Tensor | None
-) -> Tensor:
-    change = chunk.x.new_zeros(len(chunk.x), len(chunk.W))
-    if bias_change is not None:
-        change += bias_change
+def _write_logits_and_change(
+    chunk: LinearHead,
+    logits: Tensor,
+    change: Tensor,
+    x_change: Tensor | None,
+    W_change: Tensor | None,
+    bias_change: Tensor | None,
+) -> None:
+    chunk.write_logits(logits)
+    change.copy_(change.new_zeros(()) if bias_change is None else bias_change)
     if x_change is not None:
         change.addmm_(x_change, chunk.W.T)
     if W_change is not None:
         change.addmm_(chunk.x, W_change.T)
-    return change
 
 
-def _gradient_and_product(chunk: LinearHead, logits: Tensor, change: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient with respect to the logits, and its change with them, both before any softcap."""
+def _write_gradient_and_product(chunk: LinearHead, logits: Tensor, change: Tensor, scale: Tensor) -> None:
+    """Overwrite the logits with their gradient, and their change with that of the gradient, both before any softcap."""
     kernels, targets, spec = kernels_for(logits), chunk.targets, per_row(chunk.spec)
-    slope = cap_in_place(logits, chunk.softcap, slope_wanted=True)
-    capped_change = change if slope is None else change * slope
-    g = kernels.cross_entropy_grad(logits, scale, targets, spec)
-    h = kernels.cross_entropy_hvp(logits, scale, capped_change, targets, spec)
+    slope, bent = cap_in_place(logits, chunk.softcap, slope_wanted=True), None
     if slope is not None:
-        h.mul_(slope).add_(bend(logits, slope, chunk.softcap).mul_(g).mul_(change))
-        g.mul_(slope)
-    return g, h
+        change.mul_(slope)
+        bent = bend(logits, change, chunk.softcap)
+    kernels.cross_entropy_hvp(logits, scale, change, targets, spec, out=change)
+    kernels.write_cross_entropy_grad(logits, scale, targets, spec)
+    if bent is not None:
+        change.mul_(slope).add_(bent.mul_(logits))
+        logits.mul_(slope)

@@ -28,5 +28,5 @@ def slope(capped: Tensor, softcap: float) -> Tensor:
 
 
 def bend(capped: Tensor, slope: Tensor, softcap: float) -> Tensor:
-    """The second derivative −2 tanh (1 − tanh²)/κ of capped logits."""
-    return (-2 / softcap**2) * capped * slope
+    """The second derivative −2 tanh (1 − tanh²)/κ of capped logits, from their slope, or a multiple of both."""
+    return (capped * slope).mul_(-2 / softcap**2)

@@ -35,7 +35,7 @@ def value_and_gradients(*arguments: Any) -> tuple[Tensor, Tensor | None, Tensor 
     losses = head.x.new_empty(len(kept.x), dtype=torch.promote_types(head.x.dtype, torch.float32))
     if upstream is not None:
         upstream = kept.row_scale(upstream if rows is None or not upstream.ndim else upstream[rows])
-    sums = GradientSums(head, rows, wanted)
+    sums = GradientSums(kept, rows, len(head.x), wanted)
     driver = _by_classes if kept.by_classes() else _by_rows
     driver.losses_and_gradients(kept, losses, upstream, sums)
     loss = _closed_forms.reduced(losses, head.targets, head.spec)

@@ -66,7 +66,7 @@ def sharded_value_and_gradients(
     scale = None
     if upstream is not None:
         scale = kept.row_scale(upstream if rows is None or not upstream.ndim else upstream[rows])
-    sums = GradientSums(head, rows, wanted)
+    sums = GradientSums(kept, rows, len(x), wanted)
     _losses_and_gradients(kept, losses, scale, sums, group)
     loss = _closed_forms.reduced(losses, targets, spec)
     if rows is not None and loss.ndim:
@@ -106,10 +106,9 @@ def _losses_and_gradients(
     head: LinearHead, losses: Tensor, scale: Tensor | None, sums: GradientSums, group: str
 ) -> None:
     """As `_linear._by_rows`, with the statistics of every chunk gathered from all ranks."""
-    spec, chunks = per_row(head.spec), list(head.chunks())
-    most_rows = max((len(chunk.x) for _, chunk in chunks), default=0)
-    with scratch((most_rows, len(head.W)), head.x.dtype, head.x.device) as buffer:
-        for part, chunk in chunks:
+    spec = per_row(head.spec)
+    with scratch((head.chunk_size(), len(head.W)), head.x.dtype, head.x.device) as buffer:
+        for part, chunk in head.chunks():
             logits = buffer[: len(chunk.x)]
             chunk.write_logits(logits)
             slope = cap_in_place(logits, head.softcap, slope_wanted=scale is not None)
