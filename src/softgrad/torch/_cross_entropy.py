@@ -65,7 +65,8 @@ def cross_entropy(
     ValueError
         If `target` has another batch size, `reduction` is unknown, or a weight or `z_loss` is out of range.
     IndexError
-        If a label is not a class, for every reduction; the message names the first such row.
+        If a label is not a class, for every reduction; the message names the first such row. On devices other than the
+        CPU such a row is NaN instead, unless `set_check_labels` asks for the error.
     RuntimeError
         If shapes, dtypes or devices do not match, or `label_smoothing` is out of range.
 
@@ -76,8 +77,9 @@ def cross_entropy(
     same formulas run as torch operations, as accurate as the device's arithmetic.
 
     The loss reads the logits once; its gradient reads and writes once. Only the logits and targets are saved for the
-    derivatives; in eager mode, a reduced loss of at most 2²⁰ logits also computes and saves its gradient.
-    Second derivatives are Hessian-vector products in one pass (`softgrad.cross_entropy_hvp`).
+    derivatives; in eager mode, a reduced loss of at most 2²⁰ logits (with the kernels for CUDA, of any size) also
+    computes and saves its gradient. Second derivatives are Hessian-vector products in one pass
+    (`softgrad.cross_entropy_hvp`).
 
     A DTensor as `input` may be sharded by classes along one dimension of its mesh, and by rows along others; `target`
     and `weight` are then whole plain tensors, equal on all ranks, or DTensors of the same mesh. The results are

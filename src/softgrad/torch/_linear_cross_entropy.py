@@ -53,7 +53,7 @@ def linear_cross_entropy(
     weight, reduction, label_smoothing, z_loss
         As for `cross_entropy`.
     ignore_index : int or None
-        As for `cross_entropy`; None means -100. Ignored rows cost nothing.
+        As for `cross_entropy`; None means -100. Ignored rows cost nothing on the CPU.
     softcap : float, optional
         Bound of the logits z, which are replaced by softcap · tanh(z / softcap).
     chunk_rows : int, optional
@@ -80,8 +80,8 @@ def linear_cross_entropy(
     products in total, or fewer if not every tensor requires a gradient. In all other cases the backward pass computes
     the logits again: with the reduction "none", in float16 (the loss scale must be applied before rounding), under
     torch.compile and torch.func, and in a second backward pass. Besides the results, one chunk of logits is allocated,
-    or two chunks of half the size for Hessian-vector products; third derivatives, and derivatives with respect
-    to `target` and `weight`, store the logits.
+    or two chunks of half the size for Hessian-vector products; third derivatives, and derivatives with respect to
+    `target` and `weight`, store the logits.
 
     `input` and `linear_weight` may be DTensors of one mesh, the one sharded by rows, the other by classes, along any
     dimensions; rows that are sharded along the dimension of the classes are gathered (sequence parallelism). See
