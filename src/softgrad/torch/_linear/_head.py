@@ -127,7 +127,7 @@ def kept_features(features: Tensor, target: Tensor | None, spec: LossSpec) -> Te
 class GradientSums:
     """Wᵀ g_n, Σ g_n x_nᵀ and Σ g_n, those that are wanted; sums over rows in float32 at least.
 
-    `rows` are the indices of the head's rows among all, so many; None: all.
+    `rows`: the indices of the head's rows among `all_rows`; None if they are all.
     """
 
     def __init__(self, head: LinearHead, rows: Tensor | None, all_rows: int, wanted: tuple[bool, bool, bool]) -> None:
