@@ -1,0 +1,95 @@
+"""How many rows a program has, how rows are divided into tiles, and how many threads work on them: a fixed table.
+
+Measured on an NVIDIA H200 with the kernels of the loss and its gradient; other results with twice the operands take
+twice the threads. No call measures anything, so the first takes no longer than compilation, and results do not vary.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from softgrad.torch._kernels._triton._layout import VECTOR_BYTES, Layout
+
+# Rows of up to so many classes share a program.
+_SHORT = 512
+# Elements of a program of several rows, and least rows of one where the classes are not next to each other.
+_ELEMENTS, _STRIDED_ROWS = 2048, 16
+# Rows of more classes that are not next to each other are copied.
+_MOST_STRIDED_CLASSES = 1024
+# Longer rows are divided into tiles of 4096 elements, four warps each.
+_LONGEST, _TILE, _TILE_WARPS = 16384, 4096, 4
+# So many tiles of a row wait for each other; that they all fit on the device at once is certain with few.
+_MOST_WAITING = 64
+
+
+class Configuration(NamedTuple):
+    """The options of a launch that depend on the number of classes and the layout."""
+
+    rows: int  # of a program
+    groups: int  # of V elements of a row in a program: a power of two, of which
+    groups_used: int  # are used in every tile but the last
+    vector: int  # V
+    tiles: int  # of a row
+    edges: bool
+    full: bool
+    warps: int
+    registers: int | None  # of a thread, at most
+    needs_copies: bool = False  # in which the classes of a row are next to each other
+
+    def options(self) -> dict[str, Any]:
+        """The options of the kernel of rows, and of its compilation."""
+        options = {
+            "ROWS": self.rows, "GROUPS": self.groups, "V": self.vector, "EDGES": self.edges, "FULL": self.full,
+            "num_warps": self.warps,
+        }  # fmt: skip
+        return options if self.registers is None else options | {"maxnreg": self.registers}
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether all programs of a row are certain to run at the same time."""
+        return self.tiles <= _MOST_WAITING
+
+
+def configuration(classes: int, layout: Layout, element_size: int, *, operands: int) -> Configuration:
+    """The configuration for rows of so many classes; operands: the number of tensors that are read."""
+    vector = VECTOR_BYTES // element_size
+    padded = power_of_two(classes)
+    if classes <= _SHORT or layout.is_strided:
+        vector = vector if layout.is_aligned(classes, vector) else 1
+        rows = max(_ELEMENTS // (padded * operands), _STRIDED_ROWS if layout.is_strided else 1)
+        warps = min(max(4, rows * padded * operands // 1024), 16)
+        groups = power_of_two(classes // vector)
+        # A block has rows along one dimension only; with few of them there most of it would be empty.
+        is_sparse = len(layout.sizes) > 1 and 2 * layout.sizes[-1] <= rows
+        copies = is_sparse or (layout.is_strided and classes > _MOST_STRIDED_CLASSES)
+        return Configuration(rows, groups, groups, vector, 1, False, False, warps, None, copies)
+    edges = not layout.is_aligned(classes, vector)
+    if edges and not layout.is_in_phase(vector):
+        vector, edges = 1, False
+    longest = _LONGEST * (2 if element_size == 2 else 1)
+    tile = _TILE if classes > longest else classes
+    total = classes // vector
+    tiles = -(-classes // tile)
+    used = -(-total // tiles)
+    groups = power_of_two(used)
+    full = tiles == 1 and not edges and groups * vector == classes
+    warps, registers = _threads(groups * vector, element_size, full=full) if tiles == 1 else (_TILE_WARPS, 64)
+    if registers is not None and edges:
+        registers += 8
+    if operands > 1:
+        warps, registers = min(2 * warps, 32), None
+    return Configuration(1, groups, used, vector, tiles, edges, full, warps, registers)
+
+
+def _threads(elements: int, element_size: int, *, full: bool) -> tuple[int, int | None]:
+    """Warps, and the registers of a thread, for one row of so many elements."""
+    if elements <= 1024:
+        return (1, None) if element_size == 2 else (2, 40)
+    if elements == 8192 and not full and element_size == 4:
+        return 16, 40
+    return min(elements // 1024, 32), 64 if elements <= 16384 else None
+
+
+def power_of_two(n: int) -> int:
+    """The least power of two that is at least n."""
+    return 1 << max(0, (n - 1).bit_length())

@@ -1,0 +1,154 @@
+"""Where the elements of rows are, and how they are loaded and stored, in Triton.
+
+A program has ROWS rows, or one of the tiles of a row. Their elements are one or two pieces, tensors of (rows, groups,
+elements of a group): groups of V elements, 16 bytes, that a thread loads at once, and with EDGES the elements before
+and after the multiples of V, in groups of one, which different threads load. The strides of a tensor are a tuple: the
+offset of its first element, the strides of the dimensions of rows, and that of the classes, which is 1 unless STRIDED.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+from triton.language import constexpr
+
+
+@triton.jit
+def rows_of(block, sizes, ROWS: constexpr):
+    """The rows of a block: where it begins along the last dimension of rows, and along the others as one.
+
+    Then the numbers of the rows, and whether each exists.
+    """
+    of_last = sizes[len(sizes) - 1]
+    if len(sizes) > 1:
+        blocks = tl.cdiv(of_last, ROWS)
+        outer = block // blocks
+        inner = (block - outer * blocks).to(tl.int64) * ROWS
+        along = inner + tl.arange(0, ROWS)
+        return outer, inner, along + outer.to(tl.int64) * of_last, along < of_last
+    else:
+        inner = block.to(tl.int64) * ROWS
+        along = inner + tl.arange(0, ROWS)
+        return 0, inner, along, along < of_last
+
+
+@triton.jit
+def start_of(outer, inner, sizes, strides):
+    """The offset of a block's first row."""
+    dims: constexpr = len(sizes)
+    start = strides[0] + inner * strides[dims]
+    for i in tl.static_range(dims - 1):
+        d: constexpr = dims - 2 - i
+        start += (outer % sizes[d]).to(tl.int64) * strides[d + 1]
+        outer = outer // sizes[d]
+    return start
+
+
+@triton.jit
+def start_of_rows(row, sizes, strides):
+    """The offsets of rows by their numbers."""
+    start = row * 0 + strides[0]
+    for i in tl.static_range(len(sizes)):
+        d: constexpr = len(sizes) - 1 - i
+        index = row % sizes[d] if d > 0 else row
+        start += index * strides[d + 1]
+        row = row // sizes[d]
+    return start
+
+
+@triton.jit
+def tile_of(
+    start, part, of_first_tile, in_rows, classes, groups, first_class,
+    ROWS: constexpr, GROUPS: constexpr, V: constexpr, TILES: constexpr, EDGES: constexpr,
+):  # fmt: skip
+    """A tile of rows that begin at `start`: its pieces; which of their elements exist; and these elements' classes.
+
+    The pieces are given by the first class of the tile, not counting edges, the number of groups of V in it, and the
+    elements of each piece from there on, or from the start of the row for the edges.
+    """
+    first = part * groups * V
+    head = 0
+    if EDGES:
+        head = ((V - start % V) % V).to(tl.int32)
+    vectors = (classes - head) // V
+    if TILES > 1:
+        vectors = tl.minimum(vectors - part * groups, groups)
+    group = tl.arange(0, GROUPS)[None, :, None]
+    elements = (group * V + tl.arange(0, V)[None, None, :],)
+    there = (tl.broadcast_to((group < vectors) & in_rows[:, None, None], [ROWS, GROUPS, V]),)
+    numbers = (first_class + head + first + elements[0],)
+    if EDGES:
+        edge = tl.arange(0, 2 * V)[None, :, None]
+        tail = head + (classes - head) // V * V
+        is_before = edge < V
+        edge = tl.where(is_before, edge, tail + edge - V)
+        is_edge = (edge < of_first_tile) & ((edge < head) | (is_before == 0))
+        elements += (edge,)
+        there += (is_edge & in_rows[:, None, None],)
+        numbers += (first_class + edge,)
+    return (first, vectors, elements, tl.arange(0, ROWS)[:, None, None]), there, numbers
+
+
+@triton.jit
+def group_of_tile(tile, group, in_rows, V: constexpr):
+    """One group of V elements of each row, in groups of one; and whether it exists."""
+    first, vectors, _elements, rows = tile
+    group = group[:, None, None]
+    elements = group * V + tl.arange(0, V)[None, :, None]
+    return (first, vectors, (elements,), rows), ((group < vectors) & in_rows[:, None, None],)
+
+
+@triton.jit
+def along_classes(classes, strides, STRIDED: constexpr):
+    """The offsets of classes in a row."""
+    if STRIDED:
+        return classes.to(tl.int64) * strides[len(strides) - 1]
+    else:
+        return classes
+
+
+@triton.jit
+def steps_of(rows, strides, V: constexpr):
+    """The offsets of a block's rows from its first row."""
+    if rows.shape[0] == 1:
+        return rows * 0
+    else:
+        return rows.to(tl.int64) * (strides[len(strides) - 2] // V * V)  # which tells the compiler of the alignment
+
+
+@triton.jit
+def at(P, start, tile, strides, V: constexpr, STRIDED: constexpr):
+    """Pointers to the pieces of a tile of rows, in a tensor in which these begin at `start`."""
+    first, _vectors, elements, rows = tile
+    if STRIDED:
+        pieces = (P + start + steps_of(rows, strides, 1) + along_classes(elements[0], strides, True),)
+    else:
+        aligned = (start + V - 1) // V * V  # the start itself unless there are edges
+        pieces = (P + (aligned + first) + steps_of(rows, strides, V) + elements[0],)
+    if len(elements) == 2:
+        pieces = pieces + (P + start + elements[1],)
+    return pieces
+
+
+@triton.jit
+def load(pointers, there, kept, other: constexpr, FULL: constexpr):
+    """The elements of all pieces in float32, `other` where they do not exist or their row is not kept."""
+    pieces = ()
+    for i in tl.static_range(len(pointers)):
+        if FULL:
+            pieces = pieces + (tl.load(pointers[i]).to(tl.float32),)
+        else:
+            wanted = there[i] & kept[:, None, None]
+            pieces = pieces + (tl.load(pointers[i], mask=wanted, other=other).to(tl.float32),)
+    return pieces
+
+
+@triton.jit
+def store(pointers, values, there, FULL: constexpr):
+    """Round the elements of all pieces once, and store them."""
+    for i in tl.static_range(len(pointers)):
+        rounded = values[i].to(pointers[i].dtype.element_ty)
+        if FULL:
+            tl.store(pointers[i], rounded)
+        else:
+            tl.store(pointers[i], rounded, mask=there[i])
