@@ -34,6 +34,7 @@ WITHIN_A_LEVEL = {
 # The packages beside the standard library and NumPy, and the modules that may import them.
 OWNERS = {
     "torch": {"torch"},
+    "triton": {"torch"},
     "array_api_compat": {"_arrays", "torch", "jax"},
     "jax": {"_arrays", "jax"},
     "sklearn": {"linear_model", "dask", "cli"},
