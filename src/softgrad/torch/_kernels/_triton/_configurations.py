@@ -50,12 +50,17 @@ class Configuration(NamedTuple):
         return self.tiles <= _MOST_WAITING
 
 
-def configuration(classes: int, layout: Layout, element_size: int, *, operands: int) -> Configuration:
-    """The configuration for rows of so many classes; operands: the number of tensors that are read."""
+def configuration(classes: int, layout: Layout, element_size: int, *, operands: int, is_simple: bool) -> Configuration:
+    """The configuration for rows of so many classes.
+
+    operands: the number of tensors that are read; is_simple: whether the kernel is that of a loss or its gradient
+    without options, or of softmax, for which the numbers of registers were measured.
+    """
     vector = VECTOR_BYTES // element_size
     padded = power_of_two(classes)
     if classes <= _SHORT or layout.is_strided:
-        vector = vector if layout.is_aligned(classes, vector) else 1
+        while vector > 1 and not layout.is_aligned(classes, vector):
+            vector //= 2
         rows = max(_ELEMENTS // (padded * operands), _STRIDED_ROWS if layout.is_strided else 1)
         warps = min(max(4, rows * padded * operands // 1024), 16)
         groups = power_of_two(classes // vector)
@@ -74,10 +79,12 @@ def configuration(classes: int, layout: Layout, element_size: int, *, operands: 
     groups = power_of_two(used)
     full = tiles == 1 and not edges and groups * vector == classes
     warps, registers = _threads(groups * vector, element_size, full=full) if tiles == 1 else (_TILE_WARPS, 64)
-    if registers is not None and edges:
-        registers += 8
     if operands > 1:
-        warps, registers = min(2 * warps, 32), None
+        warps = min(max(2, groups * vector // 512), 32)
+    if not is_simple:
+        registers = None
+    elif registers is not None and edges:
+        registers += 8
     return Configuration(1, groups, used, vector, tiles, edges, full, warps, registers)
 
 

@@ -103,8 +103,11 @@ def run(
     x = None if x is None else materialised(x.to(task.logits.dtype))
     tensors = {name: t for name, t in (("Z", task.logits), ("X", x), ("OUT", out)) if t is not None}
     layout = Layout.of(task.dim, *tensors.values())
-    operands = 1 if x is None and task.kind is not _row_statistics.DENSE else 2
-    config = configuration(task.classes, layout, task.logits.element_size(), operands=operands)
+    one_hot = task.kind is _row_statistics.ONE_HOT
+    config = configuration(
+        task.classes, layout, task.logits.element_size(), operands=1 if x is None and one_hot else 2,
+        is_simple=one_hot and not task.spec.z_loss and task.given is None and result is not _results.LOG_SOFTMAX,
+    )  # fmt: skip
     if config.needs_copies:
         return _run_on_copies(task, result, out, x=x, mass=mass, keep_statistics=keep_statistics)
     needs_merging = config.tiles > 1 and out is not None and task.given is None

@@ -103,3 +103,12 @@ def of_kept_rows(statistics, kept, KIND: constexpr):
         excess = tl.where(tl.abs(m) < INF, excess, float("nan"))
     third = tl.where(kept, third, 0.0)
     return tl.where(kept, m, 0.0), tl.where(kept, excess, 0.0), third, mass, below, tl.where(kept, dot, 0.0)
+
+
+@triton.jit
+def of_one_row(statistics):
+    """The statistics of a row as scalars, which have no layout: otherwise all elements would be converted to theirs."""
+    scalars = ()
+    for i in tl.static_range(len(statistics)):
+        scalars = scalars + (tl.full([1], tl.sum(statistics[i], 0), tl.float64),)
+    return scalars

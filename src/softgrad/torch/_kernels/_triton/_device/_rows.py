@@ -100,7 +100,8 @@ def rows(
                 _row_statistics.store(STATISTICS, row * tiles + part, statistics, in_rows, KIND)
             if COUNT is not None:
                 _row_statistics.wait(COUNT + block, tiles)
-                statistics = _row_statistics.merged(STATISTICS, row, tiles, in_rows, TILES, KIND)
+                merged = _row_statistics.merged(STATISTICS, row, tiles, in_rows, TILES, KIND)
+                statistics = _row_statistics.of_one_row(merged)
                 unit *= decay(m.to(tl.float64), statistics[0], KIND)
 
         if RESULT != STATISTICS_ONLY:
