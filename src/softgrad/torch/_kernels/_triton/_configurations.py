@@ -6,6 +6,7 @@ twice the threads. No call measures anything, so the first takes no longer than 
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 from softgrad.torch._kernels._triton._layout import VECTOR_BYTES, Layout
@@ -50,6 +51,7 @@ class Configuration(NamedTuple):
         return self.tiles <= _MOST_WAITING
 
 
+@functools.lru_cache(maxsize=1024)
 def configuration(classes: int, layout: Layout, element_size: int, *, operands: int, is_simple: bool) -> Configuration:
     """The configuration for rows of so many classes.
 

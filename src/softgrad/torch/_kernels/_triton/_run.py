@@ -17,7 +17,7 @@ from softgrad.torch._kernels._triton._device._finish import finish
 from softgrad.torch._kernels._triton._device._rows import rows
 from softgrad.torch._kernels._triton._device._scale import scale
 from softgrad.torch._kernels._triton._launch import CAN_WAIT, launch
-from softgrad.torch._kernels._triton._layout import Layout
+from softgrad.torch._kernels._triton._layout import layout_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,7 +102,7 @@ def run(
     task = replace(task, logits=materialised(task.logits))
     x = None if x is None else materialised(x.to(task.logits.dtype))
     tensors = {name: t for name, t in (("Z", task.logits), ("X", x), ("OUT", out)) if t is not None}
-    layout = Layout.of(task.dim, *tensors.values())
+    layout, memory = layout_of(task.dim, *tensors.values())
     one_hot = task.kind is _row_statistics.ONE_HOT
     config = configuration(
         task.classes, layout, task.logits.element_size(), operands=1 if x is None and one_hot else 2,
@@ -123,7 +123,7 @@ def run(
         statistics = torch.empty(shape, dtype=torch.float64, device=task.logits.device)
     if waits:
         count = torch.zeros(task.row_count + 1, dtype=torch.int32, device=task.logits.device)
-    bases = dict(zip(tensors, layout.bases, strict=True))
+    bases = dict(zip(tensors, memory, strict=True))
     strides = dict(zip(tensors, layout.strides, strict=True))
     programs = config.tiles * layout.blocks(config.rows)
     launch(
@@ -185,7 +185,7 @@ def run_finish(
     lse: Tensor | None = None,
 ) -> None:
     """Store what each row needs only once; the gradient gets the element of the label."""
-    layout = Layout.of(task.dim, task.logits if gradient is None else gradient)
+    layout, (base,) = layout_of(task.dim, task.logits if gradient is None else gradient)
     tiles = 1 if statistics.ndim == 2 else statistics.shape[1]
     launch(
         finish,
@@ -194,7 +194,7 @@ def run_finish(
         **task.arguments(),
         STATISTICS=statistics,
         LOSSES=losses,
-        GRADIENT=None if gradient is None else layout.bases[0],
+        GRADIENT=None if gradient is None else base,
         MERGED=merged,
         LSE=lse,
         sizes=layout.sizes,
