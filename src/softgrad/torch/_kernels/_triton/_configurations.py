@@ -80,7 +80,7 @@ def configuration(classes: int, layout: Layout, element_size: int, *, operands: 
     used = -(-total // tiles)
     groups = power_of_two(used)
     full = tiles == 1 and not edges and groups * vector == classes
-    warps, registers = _threads(groups * vector, element_size, full=full) if tiles == 1 else (_TILE_WARPS, 64)
+    warps, registers = _threads(groups * vector, element_size, full=full) if tiles == 1 else (_TILE_WARPS, 72)
     if operands > 1:
         warps = min(max(2, groups * vector // 512), 32)
     if not is_simple:
@@ -93,7 +93,7 @@ def configuration(classes: int, layout: Layout, element_size: int, *, operands: 
 def _threads(elements: int, element_size: int, *, full: bool) -> tuple[int, int | None]:
     """Warps, and the registers of a thread, for one row of so many elements."""
     if elements <= 1024:
-        return (1, None) if element_size == 2 else (2, 40)
+        return (1, None) if element_size == 2 else (2, 48)
     if elements == 8192 and not full and element_size == 4:
         return 16, 40
     return min(elements // 1024, 32), 64 if elements <= 16384 else None

@@ -111,7 +111,9 @@ def run(
     if config.needs_copies:
         return _run_on_copies(task, result, out, x=x, mass=mass, keep_statistics=keep_statistics)
     needs_merging = config.tiles > 1 and out is not None and task.given is None
-    waits = needs_merging and config.can_wait and CAN_WAIT
+    # The sums of dense targets need too many registers to wait for the other tiles.
+    is_dense = task.kind is _row_statistics.DENSE
+    waits = needs_merging and not is_dense and config.can_wait and CAN_WAIT
     if needs_merging and not waits:
         tiles = run(task, _results.STATISTICS_ONLY, x=x, keep_statistics=True)
         merged = merge(replace(task, targets=None), tiles)
