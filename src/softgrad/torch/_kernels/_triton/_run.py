@@ -50,6 +50,10 @@ class Task:
         return self.logits.shape[self.dim]
 
     @property
+    def has_class_weight(self) -> bool:
+        return self.targets is not None and self.targets.class_weight is not None
+
+    @property
     def row_count(self) -> int:
         return math.prod(without(self.logits.shape, self.dim))
 
@@ -104,6 +108,7 @@ def run(
     tensors = {name: t for name, t in (("Z", task.logits), ("X", x), ("OUT", out)) if t is not None}
     layout, memory = layout_of(task.dim, *tensors.values())
     one_hot = task.kind is _row_statistics.ONE_HOT
+    is_dense = task.kind is _row_statistics.DENSE and (x is not None or task.has_class_weight)
     config = configuration(
         task.classes, layout, task.logits.element_size(), operands=1 if x is None and one_hot else 2,
         is_simple=one_hot and not task.spec.z_loss and task.given is None and result is not _results.LOG_SOFTMAX,
@@ -112,7 +117,6 @@ def run(
         return _run_on_copies(task, result, out, x=x, mass=mass, keep_statistics=keep_statistics)
     needs_merging = config.tiles > 1 and out is not None and task.given is None
     # The sums of dense targets need too many registers to wait for the other tiles.
-    is_dense = task.kind is _row_statistics.DENSE
     waits = needs_merging and not is_dense and config.can_wait and CAN_WAIT
     if needs_merging and not waits:
         tiles = run(task, _results.STATISTICS_ONLY, x=x, keep_statistics=True)

@@ -61,7 +61,7 @@ def tile_of(
     start, part, of_first_tile, in_rows, classes, groups, first_class,
     ROWS: constexpr, GROUPS: constexpr, V: constexpr, TILES: constexpr, EDGES: constexpr,
 ):  # fmt: skip
-    """A tile of rows that begin at `start`: its pieces; which of their elements exist; and these elements' classes.
+    """A tile of rows that begin at `start`: its pieces; which of their elements exist; their classes; their number.
 
     The pieces are given by the first class of the tile, not counting edges, the number of groups of V in it, and the
     elements of each piece from there on, or from the start of the row for the edges.
@@ -77,6 +77,7 @@ def tile_of(
     elements = (group * V + tl.arange(0, V)[None, None, :],)
     there = (tl.broadcast_to((group < vectors) & in_rows[:, None, None], [ROWS, GROUPS, V]),)
     numbers = (first_class + head + first + elements[0],)
+    count = tl.maximum(vectors, 0) * V
     if EDGES:
         edge = tl.arange(0, 2 * V)[None, :, None]
         tail = head + (classes - head) // V * V
@@ -86,7 +87,8 @@ def tile_of(
         elements += (edge,)
         there += (is_edge & in_rows[:, None, None],)
         numbers += (first_class + edge,)
-    return (first, vectors, elements, tl.arange(0, ROWS)[:, None, None]), there, numbers
+        count += tl.where(of_first_tile > 0, classes - (tail - head), 0)
+    return (first, vectors, elements, tl.arange(0, ROWS)[:, None, None]), there, numbers, count
 
 
 @triton.jit

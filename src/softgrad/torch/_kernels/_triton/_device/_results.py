@@ -16,7 +16,7 @@ STATISTICS_ONLY, GRADIENT, LOG_SOFTMAX, PRODUCT = constexpr(0), constexpr(1), co
 
 @triton.jit
 def of_rows(
-    z, x, y, y_rest, e, e_rest, unit, statistics, scale, mass, loss_options,
+    z, x, y, y_rest, uniform, e, e_rest, unit, statistics, scale, mass, loss_options,
     RESULT: constexpr, KIND: constexpr, Z_LOSS: constexpr, NARROW: constexpr,
 ):  # fmt: skip
     """The result of rows from the exponentials, whose unit is given, and the statistics; scale is s and mass M."""
@@ -40,12 +40,18 @@ def of_rows(
             return _curvature(e, e_rest, x, pivot.to(tl.float32), mean, two_parts(factor), shift)
         elif KIND == DENSE:
             sharp_maximum = tl.where(excess < 1.0, m, float("nan")).to(tl.float32)
-            at_maximum = two_parts(scale * per_total * (below + slope))
-            slope_at_maximum = two_parts(scale * per_total * excess)
-            return _dense_gradient(
-                e, e_rest, z, y, y_rest, two_parts(factor), two_parts(scale), sharp_maximum, at_maximum,
-                slope_at_maximum,
-            )  # fmt: skip
+            at_maximum = scale * per_total * (below + slope)
+            slope_at_maximum = scale * per_total * excess
+            if y is None:
+                top = at_maximum - slope_at_maximum * uniform
+                return _uniform_gradient(
+                    e, e_rest, z, two_parts(factor), two_parts(scale * uniform), sharp_maximum, top.to(tl.float32)
+                )
+            else:
+                return _dense_gradient(
+                    e, e_rest, z, y, y_rest, two_parts(factor), two_parts(scale), sharp_maximum,
+                    two_parts(at_maximum), two_parts(slope_at_maximum),
+                )  # fmt: skip
         else:
             return _scaled(e, two_parts(factor), NARROW)
 
@@ -95,6 +101,19 @@ def _dense_gradient(e, e_rest, z, y, y_rest, factor, scale, sharp_maximum, at_ma
         top = tl.fma(-y[i], slope_at_maximum[0][:, None, None], at_maximum[0][:, None, None])
         top += tl.fma(-y[i], slope_at_maximum[1][:, None, None], at_maximum[1][:, None, None])
         pieces = pieces + (tl.where(z[i] == sharp_maximum[:, None, None], top, g),)
+    return pieces
+
+
+@triton.jit
+def _uniform_gradient(e, e_rest, z, factor, scaled_y, sharp_maximum, at_maximum):
+    """The same for one number y as the target of all elements."""
+    pieces = ()
+    y = scaled_y[0][:, None, None]
+    y_rest = scaled_y[1][:, None, None]
+    for i in tl.static_range(len(e)):
+        g = tl.fma(e_rest[i], factor[0][:, None, None], tl.fma(e[i], factor[1][:, None, None], -y_rest))
+        g = tl.fma(e[i], factor[0][:, None, None], g - y)
+        pieces = pieces + (tl.where(z[i] == sharp_maximum[:, None, None], at_maximum[:, None, None], g),)
     return pieces
 
 

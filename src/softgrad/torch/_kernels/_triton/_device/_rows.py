@@ -19,6 +19,7 @@ from softgrad.torch._kernels._triton._device._targets import (
     dense_targets,
     labels_of,
     number_of_rows,
+    uniform_share,
     weight_of_labels,
     with_label,
 )
@@ -66,7 +67,7 @@ def rows(
             at_label = Z + z_start + steps + _elements.along_classes(here, z_strides, STRIDED)
             z_label = tl.load(at_label, mask=label_in_block & (here < of_first_tile), other=-INF).to(tl.float32)
 
-        tile, there, numbers = _elements.tile_of(
+        tile, there, numbers, count = _elements.tile_of(
             z_start, part, of_first_tile, in_rows, classes, groups, first_class, ROWS, GROUPS, V, TILES, EDGES
         )
         z = _elements.load(_elements.at(Z, z_start, tile, z_strides, V, STRIDED), there, kept, NOTHING, FULL)
@@ -75,9 +76,10 @@ def rows(
         if X is not None:
             x_start = _elements.start_of(outer, inner, sizes, x_strides)
             x = _elements.load(_elements.at(X, x_start, tile, x_strides, V, STRIDED), there, kept, 0.0, FULL)
-        y = None
+        y = None  # or uniform
         y_rest = None
-        if KIND == DENSE:
+        uniform = uniform_share(loss_options)
+        if KIND == DENSE and (X is not None or WEIGHT is not None):
             y, y_rest = dense_targets(x, WEIGHT, numbers, there, loss_options, SMOOTHED)
 
         if GIVEN:
@@ -94,8 +96,9 @@ def rows(
                 x_top_at = _elements.at(X, x_start, top, x_strides, V, STRIDED)
                 x_top = _elements.load(x_top_at, top_there, kept, 0.0, False)
             statistics = _sums.statistics_of_tile(
-                z, x, y, y_rest, e, e_rest, z_top, x_top, top_group, m, z_label, unit, reference, NARROW, KIND
-            )
+                z, x, y, y_rest, uniform, e, e_rest, z_top, x_top, top_group, m, z_label, unit, reference, there, count,
+                NARROW, KIND,
+            )  # fmt: skip
             if STATISTICS is not None:
                 _row_statistics.store(STATISTICS, row * tiles + part, statistics, in_rows, KIND)
             if COUNT is not None:
@@ -117,8 +120,9 @@ def rows(
             if KIND == DENSE:
                 mass = statistics[3]
             result = _results.of_rows(
-                z, x, y, y_rest, e, e_rest, unit, statistics, scale, mass, loss_options, RESULT, KIND, Z_LOSS, NARROW
-            )
+                z, x, y, y_rest, uniform, e, e_rest, unit, statistics, scale, mass, loss_options,
+                RESULT, KIND, Z_LOSS, NARROW,
+            )  # fmt: skip
             out_start = _elements.start_of(outer, inner, sizes, out_strides)
             _elements.store(_elements.at(OUT, out_start, tile, out_strides, V, STRIDED), result, there, FULL)
         turn += tl.num_programs(0)

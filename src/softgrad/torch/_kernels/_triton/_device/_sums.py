@@ -78,6 +78,17 @@ def target_sums(z, y, y_rest, m):
 
 
 @triton.jit
+def uniform_sums(z, there, m, count, y):
+    """The same sums for one number y as the target of all elements, of which there are `count`."""
+    distance = tl.zeros(m.shape, tl.float64)
+    for i in tl.static_range(len(z)):
+        d = tl.where(there[i], m[:, None, None] - z[i], 0.0)
+        distance += tl.sum(tl.sum(tl.where(z[i] == m[:, None, None], 0.0, d), 2).to(tl.float64), 1)
+    mass = tl.zeros(m.shape, tl.float64) + y * count.to(tl.float64)
+    return mass, mass - y, y * distance
+
+
+@triton.jit
 def _at_maximum(z, v, m):
     """The element of v at the first maximum in groups of one, and whether it is in them."""
     SIZE: constexpr = z.shape[1]
@@ -110,7 +121,24 @@ def direction_sum(e, e_rest, v, pivot):
 
 @triton.jit
 def statistics_of_tile(
-    z, x, y, y_rest, e, e_rest, z_top, x_top, top_group, m, z_label, unit, reference, NARROW: constexpr, KIND: constexpr
+    z,
+    x,
+    y,
+    y_rest,
+    uniform,
+    e,
+    e_rest,
+    z_top,
+    x_top,
+    top_group,
+    m,
+    z_label,
+    unit,
+    reference,
+    there,
+    count,
+    NARROW: constexpr,
+    KIND: constexpr,
 ):
     """The statistics of a tile, as `_row_statistics` stores them; z_top and x_top are the group of the maximum."""
     nothing = tl.zeros(m.shape, tl.float64)
@@ -124,7 +152,10 @@ def statistics_of_tile(
     if KIND == ONE_HOT:
         return m_wide, excess, z_label.to(tl.float64), nothing, nothing, nothing
     elif KIND == DENSE:
-        mass, below, dot = target_sums(z, y, y_rest, m)
+        if y is None:
+            mass, below, dot = uniform_sums(z, there, m, count, uniform)
+        else:
+            mass, below, dot = target_sums(z, y, y_rest, m)
         return m_wide, excess, z_label.to(tl.float64), mass, below, dot
     else:
         pivot = pivot_of(z, x, z_top[0], x_top[0], m)
