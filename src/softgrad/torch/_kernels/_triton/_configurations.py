@@ -55,7 +55,7 @@ class Configuration(NamedTuple):
 def configuration(classes: int, layout: Layout, element_size: int, *, operands: int, is_simple: bool) -> Configuration:
     """The configuration for rows of so many classes.
 
-    operands: the number of tensors of elements that a thread keeps; is_simple: whether the kernel is that of a loss or its gradient
+    operands: the number of tensors that are read; is_simple: whether the kernel is that of a loss or its gradient
     without options, or of softmax, for which the numbers of registers were measured.
     """
     vector = VECTOR_BYTES // element_size

@@ -110,14 +110,14 @@ def run(
     one_hot = task.kind is _row_statistics.ONE_HOT
     is_dense = task.kind is _row_statistics.DENSE and (x is not None or task.has_class_weight)
     config = configuration(
-        task.classes, layout, task.logits.element_size(), operands=1 if x is None and one_hot else 2,
+        task.classes, layout, task.logits.element_size(), operands=1 if x is None and not is_dense else 2,
         is_simple=one_hot and not task.spec.z_loss and task.given is None and result is not _results.LOG_SOFTMAX,
     )  # fmt: skip
     if config.needs_copies:
         return _run_on_copies(task, result, out, x=x, mass=mass, keep_statistics=keep_statistics)
     needs_merging = config.tiles > 1 and out is not None and task.given is None
     # The sums of dense targets need too many registers to wait for the other tiles.
-    waits = needs_merging and not is_dense and config.can_wait and CAN_WAIT
+    waits = needs_merging and task.kind is not _row_statistics.DENSE and config.can_wait and CAN_WAIT
     if needs_merging and not waits:
         tiles = run(task, _results.STATISTICS_ONLY, x=x, keep_statistics=True)
         merged = merge(replace(task, targets=None), tiles)
