@@ -30,7 +30,10 @@ def of_rows(
         per_total = tl.full(m.shape, 1.0, tl.float64)
         if KIND != OF_PROBABILITIES:
             per_total = reciprocal(1.0 + excess)
-        e, e_rest, factor = _in_range(e, e_rest, scale * (mass + slope) * per_total * unit)
+        factor = scale * (mass + slope) * per_total * unit
+        if NARROW and KIND != OF_PROBABILITIES:
+            e = _zero_below_floor(e, factor, RESULT == PRODUCT)
+        e, e_rest, factor = _in_range(e, e_rest, factor)
         if RESULT == PRODUCT:
             shift = None
             if Z_LOSS:
@@ -71,6 +74,17 @@ def _in_range(e, e_rest, factor):
         e_rest = rests
         factor = tl.where(is_small, factor * 2.0**64, factor)
     return e, e_rest, factor
+
+
+@triton.jit
+def _zero_below_floor(e, factor, ALWAYS: constexpr):
+    """Exponentials of narrow logits, 0 at their floor of 2^-126, which a large factor would make visible."""
+    if ALWAYS or tl.max(tl.abs(factor), 0) > 2.0**-26:
+        pieces = ()
+        for i in tl.static_range(len(e)):
+            pieces = pieces + (tl.where(e[i] < 2.0**-120, 0.0, e[i]),)
+        e = pieces
+    return e
 
 
 @triton.jit
