@@ -40,7 +40,10 @@ def of_rows(
                 mean = dot * per_total + pivot
                 shift = two_parts(2.0 * z_loss(loss_options) * mean * scale * per_total * unit)
             mean = two_parts(dot * per_total)
-            return _curvature(e, e_rest, x, pivot.to(tl.float32), mean, two_parts(factor), shift)
+            if NARROW:
+                return _narrow_curvature(e, x, pivot.to(tl.float32), mean, two_parts(factor), shift)
+            else:
+                return _curvature(e, e_rest, x, pivot.to(tl.float32), mean, two_parts(factor), shift)
         elif KIND == DENSE:
             sharp_maximum = tl.where(excess < 1.0, m, float("nan")).to(tl.float32)
             at_maximum = scale * per_total * (below + slope)
@@ -159,5 +162,17 @@ def _curvature(e, e_rest, v, pivot, mean, factor, shift):
             rest = tl.fma(e_rest[i], shift[0][:, None, None], rest)
             product, sum_rest = difference(product, -shifted)
             product += sum_rest + rest
+        pieces = pieces + (product,)
+    return pieces
+
+
+@triton.jit
+def _narrow_curvature(e, v, pivot, mean, factor, shift):
+    """The same in float32, for a result of 16 bits."""
+    pieces = ()
+    for i in tl.static_range(len(e)):
+        product = (e[i] * factor[0][:, None, None]) * ((v[i] - pivot[:, None, None]) - mean[0][:, None, None])
+        if shift is not None:
+            product = tl.fma(e[i], shift[0][:, None, None], product)
         pieces = pieces + (product,)
     return pieces
