@@ -66,7 +66,7 @@ def tile_of(
     The pieces are given by the first class of the tile, not counting edges, the number of groups of V in it, and the
     elements of each piece from there on, or from the start of the row for the edges.
     """
-    first = part * groups * V
+    first = part.to(tl.int64) * (groups * V)
     head = 0
     if EDGES:
         head = ((V - start % V) % V).to(tl.int32)
