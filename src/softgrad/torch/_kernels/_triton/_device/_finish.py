@@ -48,7 +48,7 @@ def finish(
             statistics = with_label(statistics, is_here, weight, loss_options)
     if MERGED is not None:
         _row_statistics.store(MERGED, row, statistics, in_rows, DENSE)
-    log_sum = log1p(statistics[1])
+    log_sum = tl.where(tl.abs(statistics[0]) == INF, float("nan"), log1p(statistics[1]))
     lse = tl.where(tl.abs(statistics[0]) == INF, statistics[0], statistics[0] + log_sum)
     if LSE is not None:
         tl.store(LSE + row, lse.to(tl.float32).to(LSE.dtype.element_ty), mask=in_rows)
@@ -56,7 +56,8 @@ def finish(
         if KIND == DENSE:
             loss = statistics[3] * log_sum + statistics[5]
         else:
-            loss = tl.where(weight == 0.0, 0.0, weight * (log_sum + (statistics[0] - statistics[2])))
+            distance = log_sum + (statistics[0] - statistics[2])
+            loss = tl.where((weight == 0.0) & (distance == INF), 0.0, weight * distance)
         if Z_LOSS:
             loss += z_loss(loss_options) * (lse * lse)
         loss = tl.where(is_class, loss, tl.where(kept, float("nan"), 0.0))
