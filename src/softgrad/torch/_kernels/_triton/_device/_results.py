@@ -33,12 +33,13 @@ def of_rows(
         factor = scale * (mass + slope) * per_total * unit
         if NARROW and KIND != OF_PROBABILITIES:
             e = _zero_below_floor(e, factor, RESULT == PRODUCT)
-        e, e_rest, factor = _in_range(e, e_rest, factor)
+        shift = tl.zeros_like(m)
+        if RESULT == PRODUCT and Z_LOSS:
+            shift = 2.0 * z_loss(loss_options) * (dot * per_total + pivot) * scale * per_total * unit
+        e, e_rest, power = _in_range(e, e_rest, tl.maximum(tl.abs(factor), tl.abs(shift)))
+        factor *= power
         if RESULT == PRODUCT:
-            shift = None
-            if Z_LOSS:
-                mean = dot * per_total + pivot
-                shift = two_parts(2.0 * z_loss(loss_options) * mean * scale * per_total * unit)
+            shift = two_parts(shift * power) if Z_LOSS else None
             mean = two_parts(dot * per_total)
             if NARROW:
                 return _narrow_curvature(e, x, pivot.to(tl.float32), mean, two_parts(factor), shift)
@@ -64,8 +65,9 @@ def of_rows(
 
 @triton.jit
 def _in_range(e, e_rest, factor):
-    """Exponentials, their rests and their factor, which takes over the headroom where it would be subnormal."""
-    is_small = tl.abs(factor) < 2.0**-100
+    """Exponentials, their rests, and the headroom that their largest factor takes over where it would be subnormal."""
+    is_small = factor < 2.0**-100
+    power = tl.where(is_small, 2.0**64, 1.0).to(tl.float64)
     if tl.max(is_small.to(tl.int32), 0) != 0:
         smaller = tl.where(is_small, 2.0**-64, 1.0)[:, None, None]
         pieces = ()
@@ -75,8 +77,7 @@ def _in_range(e, e_rest, factor):
             rests = rests + (e_rest[i] * smaller,)
         e = pieces
         e_rest = rests
-        factor = tl.where(is_small, factor * 2.0**64, factor)
-    return e, e_rest, factor
+    return e, e_rest, power
 
 
 @triton.jit
@@ -92,7 +93,7 @@ def _zero_below_floor(e, factor, ALWAYS: constexpr):
 
 @triton.jit
 def _scaled(e, factor, NARROW: constexpr):
-    """E times the factor, of which the first part is enough for a narrow result."""
+    """Multiply e by the factor, of which the first part is enough for a narrow result."""
     pieces = ()
     high = factor[0][:, None, None]
     low = factor[1][:, None, None]
@@ -106,7 +107,7 @@ def _scaled(e, factor, NARROW: constexpr):
 
 @triton.jit
 def _dense_gradient(e, e_rest, z, y, y_rest, factor, scale, sharp_maximum, at_maximum, slope_at_maximum):
-    """E factor - s y; at a maximum with p > 1/2 at_maximum - y slope_at_maximum, which does not cancel."""
+    """The gradient e factor - s y; at a maximum with p > 1/2 at_maximum - y slope_at_maximum, which does not cancel."""
     pieces = ()
     s = scale[0][:, None, None]
     s_low = scale[1][:, None, None]
@@ -146,7 +147,7 @@ def _log_softmax(z, m, log_sum):
 
 @triton.jit
 def _curvature(e, e_rest, v, pivot, mean, factor, shift):
-    """E (factor ((v - v_*) - mean) + shift): with s a / (1 + s') and s b (mean + v_*) / (1 + s'), s H v."""
+    """The product e (factor ((v - v_*) - mean) + shift): with s a / (1 + s') and s b (mean + v_*) / (1 + s'), s H v."""
     pieces = ()
     high = factor[0][:, None, None]
     for i in tl.static_range(len(e)):
