@@ -107,7 +107,7 @@ def log1p(s):
 def two_parts(x):
     """A float64 as the sum of two float32."""
     high = x.to(tl.float32)
-    return high, (x - high.to(tl.float64)).to(tl.float32)
+    return high, finite((x - high.to(tl.float64)).to(tl.float32), high)
 
 
 @triton.jit

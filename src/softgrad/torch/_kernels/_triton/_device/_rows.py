@@ -84,7 +84,8 @@ def rows(
 
         if GIVEN:
             statistics = _row_statistics.given(STATISTICS, row, in_rows)
-            e, e_rest, unit, _reference = exponentials_of_rows(z, statistics[0].to(tl.float32), NARROW, KIND)
+            m = tl.where(kept, statistics[0], 0.0).to(tl.float32)
+            e, e_rest, unit, _reference = exponentials_of_rows(z, m, NARROW, KIND)
         else:
             m, top_group = _sums.maximum(z)
             e, e_rest, unit, reference = exponentials_of_rows(z, m, NARROW, KIND)
