@@ -19,7 +19,7 @@ _ELEMENTS, _STRIDED_ROWS = 2048, 16
 _MOST_STRIDED_CLASSES = 1024
 # Longer rows are divided into tiles of 4096 elements, four warps each.
 _LONGEST, _TILE, _TILE_WARPS = 16384, 4096, 4
-# So many tiles of a row wait for each other; that they all fit on the device at once is certain with few.
+# At most so many tiles of a row wait for each other, each of which reads the statistics of all.
 _MOST_WAITING = 64
 
 
@@ -46,8 +46,8 @@ class Configuration(NamedTuple):
         return options if self.registers is None else options | {"maxnreg": self.registers}
 
     @property
-    def can_wait(self) -> bool:
-        """Whether all programs of a row are certain to run at the same time."""
+    def may_wait(self) -> bool:
+        """Whether the tiles of a row may wait for each other, if the device runs so many programs at once."""
         return self.tiles <= _MOST_WAITING
 
 

@@ -16,7 +16,7 @@ from softgrad.torch._kernels._triton._device import _results, _row_statistics
 from softgrad.torch._kernels._triton._device._finish import finish
 from softgrad.torch._kernels._triton._device._rows import rows
 from softgrad.torch._kernels._triton._device._scale import scale
-from softgrad.torch._kernels._triton._launch import CAN_WAIT, launch
+from softgrad.torch._kernels._triton._launch import CAN_WAIT, launch, programs_at_once
 from softgrad.torch._kernels._triton._layout import layout_of
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def run(
         return _run_on_copies(task, result, out, x=x, mass=mass, keep_statistics=keep_statistics)
     needs_merging = config.tiles > 1 and out is not None and task.given is None
     # The sums of dense targets need too many registers to wait for the other tiles.
-    waits = needs_merging and task.kind is not _row_statistics.DENSE and config.can_wait and CAN_WAIT
+    waits = needs_merging and task.kind is not _row_statistics.DENSE and config.may_wait and CAN_WAIT
+    waits = waits and config.tiles <= programs_at_once(task.logits, config.warps)
     if needs_merging and not waits:
         tiles = run(task, _results.STATISTICS_ONLY, x=x, keep_statistics=True)
         merged = merge(replace(task, targets=None), tiles)
