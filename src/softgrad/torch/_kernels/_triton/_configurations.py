@@ -36,11 +36,13 @@ class Configuration(NamedTuple):
     warps: int
     registers: int | None  # of a thread, at most
     needs_copies: bool = False  # in which the classes of a row are next to each other
+    scattered: bool = False  # whether a block has rows along all dimensions
 
     def options(self) -> dict[str, Any]:
         """The options of the kernel of rows, and of its compilation."""
         options = {
             "ROWS": self.rows, "GROUPS": self.groups, "V": self.vector, "EDGES": self.edges, "FULL": self.full,
+            "SCATTERED": self.scattered,
             "num_warps": self.warps,
         }  # fmt: skip
         return options if self.registers is None else options | {"maxnreg": self.registers}
@@ -66,10 +68,11 @@ def configuration(classes: int, layout: Layout, element_size: int, *, operands: 
         rows = max(_ELEMENTS // (padded * operands), _STRIDED_ROWS if layout.is_strided else 1)
         warps = min(max(4, rows * padded * operands // 1024), 16)
         groups = power_of_two(classes // vector)
-        # A block has rows along one dimension only; with few of them there most of it would be empty.
+        # A block has rows along one dimension; with few of them there most of it would be empty.
         is_sparse = len(layout.sizes) > 1 and 2 * layout.sizes[-1] <= rows
-        copies = is_sparse or (layout.is_strided and classes > _MOST_STRIDED_CLASSES)
-        return Configuration(rows, groups, groups, vector, 1, False, False, warps, None, copies)
+        copies = layout.is_strided and (is_sparse or classes > _MOST_STRIDED_CLASSES)
+        scattered = is_sparse and not layout.is_strided
+        return Configuration(rows, groups, groups, vector, 1, False, False, warps, None, copies, scattered)
     edges = not layout.is_aligned(classes, vector)
     if edges and not layout.is_in_phase(vector):
         vector, edges = 1, False

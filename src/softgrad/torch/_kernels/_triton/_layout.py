@@ -19,8 +19,10 @@ class Layout(NamedTuple):
     strides: tuple[tuple[int, ...], ...]  # of each tensor: the first element's offset, of the rows, of the classes
     on_vectors: bool  # whether the memory of every tensor, from where offsets count, begins at a multiple of a vector
 
-    def blocks(self, rows: int) -> int:
-        """The number of blocks of so many rows, each along the last dimension."""
+    def blocks(self, rows: int, *, scattered: bool) -> int:
+        """The number of blocks of so many rows, each along the last dimension unless it is scattered."""
+        if scattered:
+            return -(-math.prod(self.sizes) // rows)
         return math.prod(self.sizes[:-1]) * -(-self.sizes[-1] // rows)
 
     @property

@@ -132,7 +132,7 @@ def run(
         count = torch.zeros(task.row_count + 1, dtype=torch.int32, device=task.logits.device)
     bases = dict(zip(tensors, memory, strict=True))
     strides = dict(zip(tensors, layout.strides, strict=True))
-    programs = config.tiles * layout.blocks(config.rows)
+    programs = config.tiles * layout.blocks(config.rows, scattered=config.scattered)
     launch(
         rows,
         programs if task.unless_one is None else min(programs, _MOST_LOOKING),

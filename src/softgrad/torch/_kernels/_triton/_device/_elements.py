@@ -14,13 +14,13 @@ from triton.language import constexpr
 
 
 @triton.jit
-def rows_of(block, sizes, ROWS: constexpr):
+def rows_of(block, sizes, n, ROWS: constexpr, SCATTERED: constexpr):
     """The rows of a block: where it begins along the last dimension of rows, and along the others as one.
 
-    Then the numbers of the rows, and whether each exists.
+    Then the numbers of the rows, and whether each exists. SCATTERED: the block has rows along all dimensions.
     """
     of_last = sizes[len(sizes) - 1]
-    if len(sizes) > 1:
+    if len(sizes) > 1 and not SCATTERED:
         blocks = tl.cdiv(of_last, ROWS)
         outer = block // blocks
         inner = (block - outer * blocks).to(tl.int64) * ROWS
@@ -28,20 +28,28 @@ def rows_of(block, sizes, ROWS: constexpr):
         return outer, inner, along + outer.to(tl.int64) * of_last, along < of_last
     else:
         inner = block.to(tl.int64) * ROWS
-        along = inner + tl.arange(0, ROWS)
-        return 0, inner, along, along < of_last
+        row = inner + tl.arange(0, ROWS)
+        return 0, inner, row, row < n
 
 
 @triton.jit
-def start_of(outer, inner, sizes, strides):
-    """The offset of a block's first row."""
+def starts_of(rows, sizes, strides, ROWS: constexpr, V: constexpr, SCATTERED: constexpr):
+    """The offset of a block's first row, and those of its rows from there, (rows, 1, 1), multiples of V."""
+    outer, inner, row, _in_rows = rows
     dims: constexpr = len(sizes)
-    start = strides[0] + inner * strides[dims]
-    for i in tl.static_range(dims - 1):
-        d: constexpr = dims - 2 - i
-        start += (outer % sizes[d]).to(tl.int64) * strides[d + 1]
-        outer = outer // sizes[d]
-    return start
+    if SCATTERED:
+        return strides[0] + inner * 0, (start_of_rows(row, sizes, strides) - strides[0])[:, None, None] // V * V
+    else:
+        start = strides[0] + inner * strides[dims]
+        for i in tl.static_range(dims - 1):
+            d: constexpr = dims - 2 - i
+            start += (outer % sizes[d]).to(tl.int64) * strides[d + 1]
+            outer = outer // sizes[d]
+        steps = tl.zeros([ROWS, 1, 1], tl.int32)
+        if ROWS > 1:
+            stride = strides[dims] // V * V  # which tells the compiler of the alignment
+            steps = (tl.arange(0, ROWS).to(tl.int64) * stride)[:, None, None]
+        return start, steps
 
 
 @triton.jit
@@ -88,16 +96,16 @@ def tile_of(
         there += (is_edge & in_rows[:, None, None],)
         numbers += (first_class + edge,)
         count += tl.where(of_first_tile > 0, classes - (tail - head), 0)
-    return (first, vectors, elements, tl.arange(0, ROWS)[:, None, None]), there, numbers, count
+    return (first, vectors, elements), there, numbers, count
 
 
 @triton.jit
 def group_of_tile(tile, group, in_rows, V: constexpr):
     """One group of V elements of each row, in groups of one; and whether it exists."""
-    first, vectors, _elements, rows = tile
+    first, vectors, _elements = tile
     group = group[:, None, None]
     elements = group * V + tl.arange(0, V)[None, :, None]
-    return (first, vectors, (elements,), rows), ((group < vectors) & in_rows[:, None, None],)
+    return (first, vectors, (elements,)), ((group < vectors) & in_rows[:, None, None],)
 
 
 @triton.jit
@@ -110,23 +118,15 @@ def along_classes(classes, strides, STRIDED: constexpr):
 
 
 @triton.jit
-def steps_of(rows, strides, V: constexpr):
-    """The offsets of a block's rows from its first row."""
-    if rows.shape[0] == 1:
-        return rows * 0
-    else:
-        return rows.to(tl.int64) * (strides[len(strides) - 2] // V * V)  # which tells the compiler of the alignment
-
-
-@triton.jit
-def at(P, start, tile, strides, V: constexpr, STRIDED: constexpr):
-    """Pointers to the pieces of a tile of rows, in a tensor in which these begin at `start`."""
-    first, _vectors, elements, rows = tile
+def at(P, starts, tile, strides, V: constexpr, STRIDED: constexpr):
+    """Pointers to the pieces of a tile of rows, in a tensor in which these begin at `starts`."""
+    start, steps = starts
+    first, _vectors, elements = tile
     if STRIDED:
-        pieces = (P + start + steps_of(rows, strides, 1) + along_classes(elements[0], strides, True),)
+        pieces = (P + start + steps + along_classes(elements[0], strides, True),)
     else:
         aligned = (start + V - 1) // V * V  # the start itself unless there are edges
-        pieces = (P + (aligned + first) + steps_of(rows, strides, V) + elements[0],)
+        pieces = (P + (aligned + first) + steps + elements[0],)
     if len(elements) == 2:
         pieces = pieces + (P + start + elements[1],)
     return pieces

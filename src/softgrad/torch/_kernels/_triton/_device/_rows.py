@@ -31,8 +31,8 @@ def rows(
     n, classes, first_class, all_classes, ignore_index, loss_options, scale_stride,
     sizes, z_strides, x_strides, out_strides, tiles, groups, programs,
     ROWS: constexpr, GROUPS: constexpr, V: constexpr, TILES: constexpr, EDGES: constexpr, FULL: constexpr,
-    STRIDED: constexpr, RESULT: constexpr, KIND: constexpr, SMOOTHED: constexpr, Z_LOSS: constexpr, GIVEN: constexpr,
-    WITH_LABEL: constexpr,
+    STRIDED: constexpr, SCATTERED: constexpr, RESULT: constexpr, KIND: constexpr, SMOOTHED: constexpr,
+    Z_LOSS: constexpr, GIVEN: constexpr, WITH_LABEL: constexpr,
 ):  # fmt: skip
     """Compute the statistics of rows, or take those GIVEN, and the result; OUT may be Z or X.
 
@@ -44,6 +44,7 @@ def rows(
     if UPSTREAM is not None:
         if tl.load(UPSTREAM) == 1.0:
             return
+    ALIGNMENT: constexpr = 1 if STRIDED or EDGES else V
     NARROW: constexpr = Z.dtype.element_ty != tl.float32
     NOTHING: constexpr = 0.0 if KIND == OF_PROBABILITIES else -float("inf")
     turn = tl.program_id(0)
@@ -53,8 +54,10 @@ def rows(
             program = tl.atomic_add(COUNT + n, 1)
         block = program // tiles
         part = program % tiles
-        outer, inner, row, in_rows = _elements.rows_of(block, sizes, ROWS)
-        z_start = _elements.start_of(outer, inner, sizes, z_strides)
+        rows_here = _elements.rows_of(block, sizes, n, ROWS, SCATTERED)
+        row = rows_here[2]
+        in_rows = rows_here[3]
+        z_starts = _elements.starts_of(rows_here, sizes, z_strides, ROWS, ALIGNMENT, SCATTERED)
         # The first tile has the edges and reads the logit of the label, before that may be overwritten.
         of_first_tile = tl.where(part == 0, classes, 0)
         kept = in_rows
@@ -63,19 +66,19 @@ def rows(
             label, is_class, kept = labels_of(LABELS, row, in_rows, all_classes, ignore_index)
             here = label - first_class
             label_in_block = is_class & (here >= 0) & (here < classes)
-            steps = _elements.steps_of(tl.arange(0, ROWS), z_strides, 1)
-            at_label = Z + z_start + steps + _elements.along_classes(here, z_strides, STRIDED)
+            steps = tl.reshape(z_starts[1], [ROWS])
+            at_label = Z + z_starts[0] + steps + _elements.along_classes(here, z_strides, STRIDED)
             z_label = tl.load(at_label, mask=label_in_block & (here < of_first_tile), other=-INF).to(tl.float32)
 
         tile, there, numbers, count = _elements.tile_of(
-            z_start, part, of_first_tile, in_rows, classes, groups, first_class, ROWS, GROUPS, V, TILES, EDGES
+            z_starts[0], part, of_first_tile, in_rows, classes, groups, first_class, ROWS, GROUPS, V, TILES, EDGES
         )
-        z = _elements.load(_elements.at(Z, z_start, tile, z_strides, V, STRIDED), there, kept, NOTHING, FULL)
+        z = _elements.load(_elements.at(Z, z_starts, tile, z_strides, V, STRIDED), there, kept, NOTHING, FULL)
         x = None
-        x_start = 0
+        x_starts = z_starts
         if X is not None:
-            x_start = _elements.start_of(outer, inner, sizes, x_strides)
-            x = _elements.load(_elements.at(X, x_start, tile, x_strides, V, STRIDED), there, kept, 0.0, FULL)
+            x_starts = _elements.starts_of(rows_here, sizes, x_strides, ROWS, ALIGNMENT, SCATTERED)
+            x = _elements.load(_elements.at(X, x_starts, tile, x_strides, V, STRIDED), there, kept, 0.0, FULL)
         y = None  # or uniform
         y_rest = None
         uniform = uniform_share(loss_options)
@@ -90,11 +93,11 @@ def rows(
             m, top_group = _sums.maximum(z)
             e, e_rest, unit, reference = exponentials_of_rows(z, m, NARROW, KIND)
             top, top_there = _elements.group_of_tile(tile, top_group, in_rows, V)
-            z_top_at = _elements.at(Z, z_start, top, z_strides, V, STRIDED)
+            z_top_at = _elements.at(Z, z_starts, top, z_strides, V, STRIDED)
             z_top = _elements.load(z_top_at, top_there, kept, NOTHING, False)
             x_top = None
             if KIND != ONE_HOT and X is not None:
-                x_top_at = _elements.at(X, x_start, top, x_strides, V, STRIDED)
+                x_top_at = _elements.at(X, x_starts, top, x_strides, V, STRIDED)
                 x_top = _elements.load(x_top_at, top_there, kept, 0.0, False)
             statistics = _sums.statistics_of_tile(
                 z, x, y, y_rest, uniform, e, e_rest, z_top, x_top, top_group, m, z_label, unit, reference, there, count,
@@ -124,6 +127,6 @@ def rows(
                 z, x, y, y_rest, uniform, e, e_rest, unit, statistics, scale, mass, loss_options,
                 RESULT, KIND, Z_LOSS, NARROW,
             )  # fmt: skip
-            out_start = _elements.start_of(outer, inner, sizes, out_strides)
-            _elements.store(_elements.at(OUT, out_start, tile, out_strides, V, STRIDED), result, there, FULL)
+            out_starts = _elements.starts_of(rows_here, sizes, out_strides, ROWS, ALIGNMENT, SCATTERED)
+            _elements.store(_elements.at(OUT, out_starts, tile, out_strides, V, STRIDED), result, there, FULL)
         turn += tl.num_programs(0)
