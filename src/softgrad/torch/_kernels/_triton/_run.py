@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from softgrad._loss_spec import LossSpec
     from softgrad._targets import Targets
 
-_ROWS_OF_FINISH = 128
+# Rows, and statistics of tiles, of a program that finishes rows; more tiles of a row are merged in stages.
+_ROWS_OF_FINISH, _TILES_OF_FINISH = 128, 1024
+_MOST_MERGED = 1024
 _SCALED_ELEMENTS = 4096
 # Programs that may find that nothing is to be done: enough for every processor of a GPU, and each is soon over.
 _MOST_LOOKING = 4096
@@ -192,13 +194,16 @@ def run_finish(
     lse: Tensor | None = None,
 ) -> None:
     """Store what each row needs only once; the gradient gets the element of the label."""
+    if statistics.ndim == 3 and statistics.shape[1] > _MOST_MERGED:
+        statistics = _of_fewer_tiles(task, statistics)
     layout, (base,) = layout_of(task.dim, task.logits if gradient is None else gradient)
     tiles = 1 if statistics.ndim == 2 else statistics.shape[1]
+    row_count, rows_of_program = len(statistics), min(_ROWS_OF_FINISH, _TILES_OF_FINISH // power_of_two(tiles))
     launch(
         finish,
-        -(-task.row_count // _ROWS_OF_FINISH),
+        -(-row_count // rows_of_program),
         statistics,
-        **task.arguments(),
+        **task.arguments() | {"n": row_count},
         STATISTICS=statistics,
         LOSSES=losses,
         GRADIENT=None if gradient is None else base,
@@ -207,10 +212,22 @@ def run_finish(
         sizes=layout.sizes,
         strides=layout.strides[0],
         tiles=tiles,
-        ROWS=_ROWS_OF_FINISH,
+        ROWS=rows_of_program,
         TILES=power_of_two(tiles),
         STRIDED=layout.is_strided,
     )
+
+
+def _of_fewer_tiles(task: Task, statistics: Tensor) -> Tensor:
+    """The statistics of rows in tiles that are several of those given each."""
+    row_count, tiles, fields = statistics.shape
+    fewer = -(-tiles // _MOST_MERGED)
+    padded = statistics.new_zeros(row_count, fewer * _MOST_MERGED, fields)
+    padded[:, tiles:, :3] = -torch.inf  # the maximum and the logit of the label of no class, whose s' is
+    padded[:, tiles:, 1] = -1
+    padded[:, :tiles] = statistics
+    merged = merge(replace(task, targets=None), padded.view(-1, _MOST_MERGED, fields))
+    return merged.view(row_count, fewer, fields)
 
 
 def scale_unless_one(tensor: Tensor, factor: Tensor) -> None:
