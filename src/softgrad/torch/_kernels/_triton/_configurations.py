@@ -13,8 +13,8 @@ from softgrad.torch._kernels._triton._layout import VECTOR_BYTES, Layout
 
 # Rows of up to so many classes share a program.
 _SHORT = 512
-# Elements of a program of several rows, and least rows of one where the classes are not next to each other.
-_ELEMENTS, _STRIDED_ROWS = 2048, 16
+# Elements of a program of several rows; most rows, and least rows where the classes are not next to each other.
+_ELEMENTS, _MOST_ROWS, _STRIDED_ROWS = 2048, 256, 16
 # Rows of more classes that are not next to each other are copied.
 _MOST_STRIDED_CLASSES = 1024
 # Longer rows are divided into tiles of 4096 elements, four warps each.
@@ -65,7 +65,7 @@ def configuration(classes: int, layout: Layout, element_size: int, *, operands: 
     if classes <= _SHORT or layout.is_strided:
         while vector > 1 and not layout.is_aligned(classes, vector):
             vector //= 2
-        rows = max(_ELEMENTS // (padded * operands), _STRIDED_ROWS if layout.is_strided else 1)
+        rows = min(_MOST_ROWS, max(_ELEMENTS // (padded * operands), _STRIDED_ROWS if layout.is_strided else 1))
         warps = min(max(4, rows * padded * operands // 1024), 16)
         groups = power_of_two(classes // vector)
         # A block has rows along one dimension; with few of them there most of it would be empty.

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 # The interpreter runs one program after another: none may wait for another one.
 CAN_WAIT = os.environ.get("TRITON_INTERPRET") != "1"
-
-
 # Threads of a processor whose registers are certain to suffice: each has at most 255.
 _THREADS = 256
 

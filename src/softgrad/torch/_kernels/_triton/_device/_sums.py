@@ -124,25 +124,9 @@ def direction_sum(e, e_rest, v, pivot, NARROW: constexpr):
 
 @triton.jit
 def statistics_of_tile(
-    z,
-    x,
-    y,
-    y_rest,
-    uniform,
-    e,
-    e_rest,
-    z_top,
-    x_top,
-    top_group,
-    m,
-    z_label,
-    unit,
-    reference,
-    there,
-    count,
-    NARROW: constexpr,
-    KIND: constexpr,
-):
+    z, x, y, y_rest, uniform, e, e_rest, z_top, x_top, top_group, m, z_label, unit, reference, there, count,
+    NARROW: constexpr, KIND: constexpr,
+):  # fmt: skip
     """The statistics of a tile, as `_row_statistics` stores them; z_top and x_top are the group of the maximum."""
     nothing = tl.zeros(m.shape, tl.float64)
     if KIND == OF_PROBABILITIES:
