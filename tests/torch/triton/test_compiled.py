@@ -1,6 +1,7 @@
 """The machine code of what is launched: no spills, accesses of 16 bytes, no inexact functions, few instructions."""
 
 import itertools
+import re
 
 import pytest
 import torch
@@ -89,7 +90,7 @@ def check(kernel, dtype):
     """What holds for all kernels of rows."""
     arguments, ptx = kernel.arguments, kernel.asm["ptx"]
     assert kernel.count("STL", "LDL") == 0, f"{kernel.registers} registers, spilled"
-    assert kernel.metadata.enable_fp_fusion is False
+    assert not re.search(r"\b(mul|add|sub)\.f(32|64)", ptx), "may be contracted; .rn may not"
     if dtype == F32:
         assert kernel.count("MUFU.EX2") == 0
         assert "ex2.approx" not in ptx
@@ -154,17 +155,11 @@ def test_other_results(triton_kernels, function, classes, dtype):
 
 
 @pytest.mark.parametrize(
-    "arch, classes, dtype", [*itertools.product([80, 100], SOME_CLASSES, [F32, BF16]), (90, 1001, torch.float16)]
+    "arch, classes, dtype",
+    [*itertools.product([80, 100], SOME_CLASSES, [F32, BF16]), (90, 1001, torch.float16)],
+    ids=str,
 )
 def test_other_gpus_and_dtypes(triton_kernels, arch, classes, dtype):
     for kernel in compiled(triton_kernels, loss_and_gradient, classes, dtype, arch):
         if kernel.name == "rows":
             check(kernel, dtype)
-
-
-@pytest.mark.parametrize("dtype", [F32, BF16], ids=str)
-def test_sums_and_products_are_contracted_only_where_they_are_written_so(triton_kernels, dtype):
-    kernels = compiled(triton_kernels, loss_and_gradient, 1001, dtype, 90)
-    for kernel in kernels:
-        written = kernel.asm["llir"].count("call float @llvm.fma.f32(")
-        assert kernel.asm["ptx"].count("fma.rn.f32") == written

@@ -28,6 +28,7 @@ LAYOUTS = {
     "few, sliced": lambda d: (normal(70, 16, dtype=d)[:, 2:12], 1),
     "few, expanded": lambda d: (normal(1, 10, dtype=d).expand(40, 10), 1),
     "transposed": lambda d: (normal(200, 6, dtype=d).T, 1),
+    "many classes apart": lambda d: (normal(1100, 3, dtype=d).T, 1),
     "expanded rows": lambda d: (normal(1, 257, dtype=d).expand(5, 257), 1),
     "expanded classes": lambda d: (normal(5, 1, dtype=d).expand(5, 257), 1),
     "overlapping": lambda d: (normal(300, dtype=d).as_strided((5, 257), (1, 1)), 1),
@@ -85,6 +86,7 @@ def assert_same(results, others, dtype):
         *((name, exact.F32) for name in LAYOUTS),
         *((name, exact.BF16) for name in ("odd start", "sliced columns", "images")),
     ],
+    ids=str,
 )
 def test_layouts(triton_kernels, name, dtype):
     z, dim = LAYOUTS[name](dtype)

@@ -57,7 +57,7 @@ def relative(got, exact_sum, magnitude):
     return exact.error(got.reshape(1), np.reshape(exact_sum, 1), np.reshape(magnitude, 1))
 
 
-@pytest.mark.parametrize("classes, kind, name, weighted, dtype", EVERY)
+@pytest.mark.parametrize("classes, kind, name, weighted, dtype", EVERY, ids=str)
 def test_options(triton_kernels, classes, kind, name, weighted, dtype):
     bounds = exact.BOUNDS[dtype]
     of_gradient = bounds["gradient" if kind == "labels" and name in {"plain", "ignored"} else "dense gradient"]
@@ -125,7 +125,7 @@ def test_a_gradient_for_upstream_one_is_left_as_it_is(triton_kernels):
     assert (gradient == 7).all()
 
 
-@pytest.mark.parametrize("dtype", [*exact.DTYPES, torch.float64], ids=str)
+@pytest.mark.parametrize("dtype", exact.DTYPES, ids=str)
 @pytest.mark.parametrize("factor", [1.0, 0.0, -2.5])
 def test_scale_in_place(triton_kernels, factor, dtype):
     for tensor in (torch.randn(5, 301).to(dtype), torch.randn(7, 6).to(dtype)[:, ::2], torch.empty(0, 3, dtype=dtype)):

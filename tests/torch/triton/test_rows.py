@@ -14,7 +14,9 @@ PER_ROW = per_row(DEFAULT)
 SHORT, LONG = [1, 2, 3, 10, 33, 100, 257], [1000, 1001, 2003, 4096, 8191]
 # A program of the interpreter takes 30 ms: of long rows each row is one.
 EVERY_LENGTH = pytest.mark.parametrize(
-    "classes, dtype", [*itertools.product(SHORT, exact.DTYPES), *itertools.product(LONG, [exact.F32, exact.BF16])]
+    "classes, dtype",
+    [*itertools.product(SHORT, exact.DTYPES), *itertools.product(LONG, [exact.F32, exact.BF16])],
+    ids=str,
 )
 
 

@@ -32,7 +32,9 @@ def special_rows(classes, dtype):
 
 
 @pytest.mark.parametrize(
-    "classes, dtype", [*itertools.product([5, 40, 300], exact.DTYPES), (700, exact.F32), (1003, exact.BF16)]
+    "classes, dtype",
+    [*itertools.product([5, 40, 300], exact.DTYPES), (700, exact.F32), (1003, exact.BF16)],
+    ids=str,
 )
 def test_special_values(triton_kernels, classes, dtype):
     z, names = special_rows(classes, dtype)
@@ -69,12 +71,18 @@ def test_special_values(triton_kernels, classes, dtype):
     assert lse[2] == INF
 
 
+def assert_close(result, other):
+    """The same to a rounding or two: sums are formed by another order where rows start elsewhere."""
+    torch.testing.assert_close(result, other, rtol=4 * torch.finfo(result.dtype).eps, atol=0)
+
+
 @pytest.mark.parametrize(
     "classes, wrong, dtype",
     [
         *itertools.product([7, 200], [-1, 7, -100, 10**15, -(10**15), 2**31], [exact.F32, exact.BF16]),
         *itertools.product([1003], [-1, 10**15], [exact.F32]),
     ],
+    ids=str,
 )
 def test_labels_that_are_no_classes(triton_kernels, classes, wrong, dtype):
     """The row is NaN, no other row is, nothing around the gradient changes, and no address is invalid."""
@@ -91,9 +99,9 @@ def test_labels_that_are_no_classes(triton_kernels, classes, wrong, dtype):
     triton_kernels.write_cross_entropy_grad(in_place, torch.ones(4), targets, PER_ROW)
     for result in (gradient, in_place, triton_kernels.cross_entropy_grad(z, torch.ones(4), targets, PER_ROW)):
         assert result[1].isnan().all()
-        assert torch.equal(result[others], expected[others])
+        assert_close(result[others], expected[others])
     assert losses[1].isnan()
-    assert torch.equal(losses[others], expected_losses[others])
+    assert_close(losses[others], expected_losses[others])
     assert (around[[0, 5]] == 7).all()
     for spec in (
         LossSpec(reduction=Reduction.none, z_loss=0.1),
