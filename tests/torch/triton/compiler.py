@@ -44,6 +44,12 @@ class Compiled:
         self.name, self.asm, self.metadata = function.__name__, kernel.asm, kernel.metadata
         self.grid, self.arguments = grid, arguments
 
+    def __repr__(self):
+        options = {
+            name: value for name, value in self.arguments.items() if name.isupper() and type(value) in (int, bool)
+        }
+        return f"{self.name} of {options}, {self.warps} warps of {self.registers} registers a thread"
+
     @cached_property
     def _dumped(self):
         with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
