@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from softgrad.torch._kernels._triton import _configurations, _run
 
 from softgrad._loss_spec import LossSpec, Reduction
+from softgrad.torch._kernels._triton import _configurations, _run
 from tests import oracle
 from tests.torch.triton import exact
 

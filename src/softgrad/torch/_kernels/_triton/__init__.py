@@ -244,13 +244,20 @@ def cross_entropy_hvp(
     if not result.numel():
         return result
     of_given = statistics is not None and not one_hot(targets, spec)
-    mass = statistics.mass.squeeze(targets.axis) if statistics is not None and of_given else targets.mass(spec)
+    mass = statistics.mass.squeeze(targets.axis) if statistics is not None and of_given else _mass(targets, spec)
     given = None
     if statistics is not None and directions is not None:
         given = statistics._replace(label=directions.pivot, dot=directions.dot)
     task = replace(_task(logits, targets, spec, given, upstream), kind=DIRECTION)
     run(task, PRODUCT, result, x=v, mass=None if mass is None else mass.to(torch.float64).contiguous())
     return result
+
+
+def _mass(targets: Targets, spec: LossSpec) -> Tensor | None:
+    """Σ y of every row in float64; None where it is 1."""
+    if targets.class_weight is not None:
+        targets = targets._replace(class_weight=targets.class_weight.to(torch.float64))
+    return targets.mass(spec)
 
 
 def scale_in_place(tensor: Tensor, factor: Tensor) -> None:

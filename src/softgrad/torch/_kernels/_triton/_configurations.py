@@ -19,6 +19,8 @@ _ELEMENTS, _MOST_ROWS, _STRIDED_ROWS = 2048, 256, 16
 _MOST_STRIDED_CLASSES = 1024
 # Longer rows are divided into tiles of 4096 elements, four warps each.
 _LONGEST, _TILE, _TILE_WARPS = 16384, 4096, 4
+# Registers of a thread at most, for results that were not measured: few enough for four warps of each scheduler.
+_OTHER_REGISTERS = 96
 # At most so many tiles of a row wait for each other, each of which reads the statistics of all.
 _MOST_WAITING = 64
 
@@ -54,11 +56,14 @@ class Configuration(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def configuration(classes: int, layout: Layout, element_size: int, *, operands: int, is_simple: bool) -> Configuration:
+def configuration(
+    classes: int, layout: Layout, element_size: int, *, operands: int, is_simple: bool, is_dense: bool
+) -> Configuration:
     """The configuration for rows of so many classes.
 
     operands: the number of tensors that are read; is_simple: whether the kernel is that of a loss or its gradient
-    without options, or of softmax, for which the numbers of registers were measured.
+    without options, or of softmax, for which the numbers of registers were measured; is_dense: whether targets are not
+    one-hot, whose sums need any number of registers.
     """
     vector = VECTOR_BYTES // element_size
     padded = power_of_two(classes)
@@ -87,7 +92,7 @@ def configuration(classes: int, layout: Layout, element_size: int, *, operands: 
     if operands > 1:
         warps = min(max(2, groups * vector // 512), 32)
     if not is_simple:
-        registers = None
+        registers = None if is_dense else _OTHER_REGISTERS
     elif registers is not None and edges:
         registers += 8
     return Configuration(1, groups, used, vector, tiles, edges, full, warps, registers)

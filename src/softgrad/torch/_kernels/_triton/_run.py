@@ -109,17 +109,18 @@ def run(
     x = None if x is None else materialised(x.to(task.logits.dtype))
     tensors = {name: t for name, t in (("Z", task.logits), ("X", x), ("OUT", out)) if t is not None}
     layout, memory = layout_of(task.dim, *tensors.values())
-    one_hot = task.kind is _row_statistics.ONE_HOT
-    is_dense = task.kind is _row_statistics.DENSE and (x is not None or task.has_class_weight)
+    one_hot, is_dense = task.kind is _row_statistics.ONE_HOT, task.kind is _row_statistics.DENSE
+    is_two = x is not None or (is_dense and task.has_class_weight)
+    is_simple = one_hot and not task.spec.z_loss and task.given is None and result is not _results.LOG_SOFTMAX
     config = configuration(
-        task.classes, layout, task.logits.element_size(), operands=1 if x is None and not is_dense else 2,
-        is_simple=one_hot and not task.spec.z_loss and task.given is None and result is not _results.LOG_SOFTMAX,
+        task.classes, layout, task.logits.element_size(), operands=2 if is_two else 1, is_simple=is_simple,
+        is_dense=is_dense,
     )  # fmt: skip
     if config.needs_copies:
         return _run_on_copies(task, result, out, x=x, mass=mass, keep_statistics=keep_statistics)
     needs_merging = config.tiles > 1 and out is not None and task.given is None
     # The sums of dense targets need too many registers to wait for the other tiles.
-    waits = needs_merging and task.kind is not _row_statistics.DENSE and config.may_wait and CAN_WAIT
+    waits = needs_merging and not is_dense and config.may_wait and CAN_WAIT
     waits = waits and config.tiles <= programs_at_once(task.logits, config.warps)
     if needs_merging and not waits:
         tiles = run(task, _results.STATISTICS_ONLY, x=x, keep_statistics=True)
