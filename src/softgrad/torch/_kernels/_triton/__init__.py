@@ -244,7 +244,7 @@ def cross_entropy_hvp(
     if not result.numel():
         return result
     of_given = statistics is not None and not one_hot(targets, spec)
-    mass = statistics.mass.squeeze(targets.axis) if statistics is not None and of_given else _mass(targets, spec)
+    mass = statistics.mass.squeeze(targets.axis) if statistics is not None and of_given else _wide_mass(targets, spec)
     given = None
     if statistics is not None and directions is not None:
         given = statistics._replace(label=directions.pivot, dot=directions.dot)
@@ -253,7 +253,7 @@ def cross_entropy_hvp(
     return result
 
 
-def _mass(targets: Targets, spec: LossSpec) -> Tensor | None:
+def _wide_mass(targets: Targets, spec: LossSpec) -> Tensor | None:
     """Σ y of every row in float64; None where it is 1."""
     if targets.class_weight is not None:
         targets = targets._replace(class_weight=targets.class_weight.to(torch.float64))

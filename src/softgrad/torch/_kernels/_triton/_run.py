@@ -77,7 +77,7 @@ class Task:
             "classes": self.classes,
             "first_class": first_class,
             "all_classes": all_classes,
-            "ignore_index": None if labels is None else self.spec.ignore_index,
+            "ignored_label": None if labels is None else self.spec.ignore_index,
             "loss_options": _two_parts(1 - eps) + _two_parts(eps / max(all_classes, 1)) + _two_parts(self.spec.z_loss),
             "scale_stride": 0 if scale is None or not scale.ndim else 1,
             "KIND": self.kind,

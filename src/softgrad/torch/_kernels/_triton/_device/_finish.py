@@ -23,7 +23,7 @@ from softgrad.torch._kernels._triton._device._targets import (
 @triton.jit
 def finish(
     STATISTICS, LABELS, WEIGHT, SCALE, LOSSES, GRADIENT, MERGED, LSE, UPSTREAM,
-    n, classes, first_class, all_classes, ignore_index, loss_options, scale_stride, sizes, strides, tiles,
+    n, classes, first_class, all_classes, ignored_label, loss_options, scale_stride, sizes, strides, tiles,
     ROWS: constexpr, TILES: constexpr, STRIDED: constexpr, KIND: constexpr, Z_LOSS: constexpr, WITH_LABEL: constexpr,
 ):  # fmt: skip
     """Merge the statistics of tiles; store the merged ones, log-sum-exps, losses, the gradient at the label.
@@ -40,7 +40,7 @@ def finish(
     kept = in_rows
     is_class = in_rows
     if LABELS is not None:
-        label, is_class, kept = labels_of(LABELS, row, in_rows, all_classes, ignore_index)
+        label, is_class, kept = labels_of(LABELS, row, in_rows, all_classes, ignored_label)
         weight = weight_of_labels(WEIGHT, label)
         here = label - first_class
         is_here = is_class & (here >= 0) & (here < classes)

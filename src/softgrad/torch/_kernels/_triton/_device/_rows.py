@@ -28,7 +28,7 @@ from softgrad.torch._kernels._triton._device._targets import (
 @triton.jit
 def rows(
     Z, X, OUT, LABELS, WEIGHT, SCALE, MASS, STATISTICS, COUNT, UPSTREAM,
-    n, classes, first_class, all_classes, ignore_index, loss_options, scale_stride,
+    n, classes, first_class, all_classes, ignored_label, loss_options, scale_stride,
     sizes, z_strides, x_strides, out_strides, tiles, groups, programs,
     ROWS: constexpr, GROUPS: constexpr, V: constexpr, TILES: constexpr, EDGES: constexpr, FULL: constexpr,
     STRIDED: constexpr, SCATTERED: constexpr, RESULT: constexpr, KIND: constexpr, SMOOTHED: constexpr,
@@ -63,7 +63,7 @@ def rows(
         kept = in_rows
         z_label = tl.full([ROWS], -INF, tl.float32)
         if LABELS is not None:
-            label, is_class, kept = labels_of(LABELS, row, in_rows, all_classes, ignore_index)
+            label, is_class, kept = labels_of(LABELS, row, in_rows, all_classes, ignored_label)
             here = label - first_class
             label_in_block = is_class & (here >= 0) & (here < classes)
             steps = tl.reshape(z_starts[1], [ROWS])

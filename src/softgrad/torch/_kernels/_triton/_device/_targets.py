@@ -10,12 +10,12 @@ from softgrad.torch._kernels._triton._device._arithmetic import difference, prod
 
 
 @triton.jit
-def labels_of(LABELS, row, in_rows, all_classes, ignore_index):
+def labels_of(LABELS, row, in_rows, all_classes, ignored_label):
     """Labels of rows, 0 where they are no class; whether they are; and whether their row counts."""
     label = tl.load(LABELS + row, mask=in_rows, other=0)
     kept = in_rows
-    if ignore_index is not None:
-        kept = kept & (label != ignore_index)
+    if ignored_label is not None:
+        kept = kept & (label != ignored_label)
     is_class = kept & (label >= 0) & (label < all_classes)
     return tl.where(is_class, label, 0), is_class, kept
 
