@@ -41,10 +41,9 @@ def starts_of(rows, sizes, strides, ROWS: constexpr, V: constexpr, SCATTERED: co
         return strides[0] + inner * 0, (start_of_rows(row, sizes, strides) - strides[0])[:, None, None] // V * V
     else:
         start = strides[0] + inner * strides[dims]
-        for i in tl.static_range(dims - 1):
-            d: constexpr = dims - 2 - i
-            start += (outer % sizes[d]).to(tl.int64) * strides[d + 1]
-            outer = outer // sizes[d]
+        for i in tl.static_range(dims - 1):  # the last first; a constexpr for the index could be assigned only once
+            start += (outer % sizes[dims - 2 - i]).to(tl.int64) * strides[dims - 1 - i]
+            outer = outer // sizes[dims - 2 - i]
         steps = tl.zeros([ROWS, 1, 1], tl.int32)
         if ROWS > 1:
             stride = strides[dims] // V * V  # which tells the compiler of the alignment
@@ -55,13 +54,12 @@ def starts_of(rows, sizes, strides, ROWS: constexpr, V: constexpr, SCATTERED: co
 @triton.jit
 def start_of_rows(row, sizes, strides):
     """The offsets of rows by their numbers."""
+    dims: constexpr = len(sizes)
     start = row * 0 + strides[0]
-    for i in tl.static_range(len(sizes)):
-        d: constexpr = len(sizes) - 1 - i
-        index = row % sizes[d] if d > 0 else row
-        start += index * strides[d + 1]
-        row = row // sizes[d]
-    return start
+    for i in tl.static_range(dims - 1):
+        start += row % sizes[dims - 1 - i] * strides[dims - i]
+        row = row // sizes[dims - 1 - i]
+    return start + row * strides[1]
 
 
 @triton.jit
