@@ -48,12 +48,11 @@ def rows(
     NARROW: constexpr = Z.dtype.element_ty != tl.float32
     NOTHING: constexpr = 0.0 if KIND == OF_PROBABILITIES else -float("inf")
     turn = tl.program_id(0)
+    if COUNT is not None:
+        turn = tl.atomic_add(COUNT + n, 1)
     while turn < programs:
-        program = turn
-        if COUNT is not None:
-            program = tl.atomic_add(COUNT + n, 1)
-        block = program // tiles
-        part = program % tiles
+        block = turn // tiles
+        part = turn % tiles
         rows_here = _elements.rows_of(block, sizes, n, ROWS, SCATTERED)
         row = rows_here[2]
         in_rows = rows_here[3]
@@ -129,4 +128,8 @@ def rows(
             )  # fmt: skip
             out_starts = _elements.starts_of(rows_here, sizes, out_strides, ROWS, ALIGNMENT, SCATTERED)
             _elements.store(_elements.at(OUT, out_starts, tile, out_strides, V, STRIDED), result, there, FULL)
-        turn += tl.num_programs(0)
+        if COUNT is not None and UPSTREAM is not None:
+            # With a fixed number of turns, a program could wait for a tile that it is to compute itself.
+            turn = tl.atomic_add(COUNT + n, 1)
+        else:
+            turn += tl.num_programs(0)
