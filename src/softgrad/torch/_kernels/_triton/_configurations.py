@@ -101,10 +101,11 @@ def configuration(
 def _threads(elements: int, element_size: int, *, full: bool) -> tuple[int, int | None]:
     """Warps, and the registers of a thread, for one row of so many elements."""
     if elements <= 1024:
-        return (1, None) if element_size == 2 else (2, 48)
+        return (1, None) if element_size == 2 else (2, 56)
     if elements == 8192 and not full and element_size == 4:
         return 16, 40
-    return min(elements // 1024, 32), 64 if elements <= 16384 else None
+    registers = 64 if element_size == 2 else 72
+    return min(elements // 1024, 32), registers if elements <= 16384 else None
 
 
 def power_of_two(n: int) -> int:
