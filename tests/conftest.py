@@ -27,6 +27,7 @@ IMPORTED = {
     "torch": (
         "torch/test_*.py",
         "torch/parallel/test_*.py",
+        "benchmarks/gpu/test_*.py",
         "benchmarks/suites/test_torch.py",
         "benchmarks/suites/test_parallel.py",
     ),
