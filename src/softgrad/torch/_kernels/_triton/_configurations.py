@@ -19,8 +19,9 @@ _ELEMENTS, _MOST_ROWS, _STRIDED_ROWS = 2048, 256, 16
 _MOST_STRIDED_CLASSES = 1024
 # Longer rows are divided into tiles of 4096 elements, four warps each.
 _LONGEST, _TILE, _TILE_WARPS = 16384, 4096, 4
-# Registers of a thread at most, for results that were not measured: few enough for four warps of each scheduler.
-_OTHER_REGISTERS = 96
+# Registers of a thread at most for results that were not measured: of tiles, of which several must fit on a processor,
+# and of whole rows.
+_TILE_REGISTERS, _ROW_REGISTERS = 96, 168
 # At most so many tiles of a row wait for each other, each of which reads the statistics of all.
 _MOST_WAITING = 64
 
@@ -77,7 +78,8 @@ def configuration(
         is_sparse = len(layout.sizes) > 1 and 2 * layout.sizes[-1] <= rows
         copies = layout.is_strided and (is_sparse or classes > _MOST_STRIDED_CLASSES)
         scattered = is_sparse and not layout.is_strided
-        return Configuration(rows, groups, groups, vector, 1, False, False, warps, None, copies, scattered)
+        registers = None if is_dense else _ROW_REGISTERS
+        return Configuration(rows, groups, groups, vector, 1, False, False, warps, registers, copies, scattered)
     edges = not layout.is_aligned(classes, vector)
     if edges and not layout.is_in_phase(vector):
         vector, edges = 1, False
@@ -92,7 +94,7 @@ def configuration(
     if operands > 1:
         warps = min(max(2, groups * vector // 512), 32)
     if not is_simple:
-        registers = None if is_dense else _OTHER_REGISTERS
+        registers = None if is_dense else _TILE_REGISTERS if tiles > 1 else _ROW_REGISTERS
     elif registers is not None and edges:
         registers += 8
     return Configuration(1, groups, used, vector, tiles, edges, full, warps, registers)
@@ -104,7 +106,7 @@ def _threads(elements: int, element_size: int, *, full: bool) -> tuple[int, int 
         return (1, None) if element_size == 2 else (2, 56)
     if elements == 8192 and not full and element_size == 4:
         return 16, 40
-    registers = 64 if element_size == 2 else 72
+    registers = 72 if element_size == 4 and elements <= 4096 else 64
     return min(elements // 1024, 32), registers if elements <= 16384 else None
 
 
