@@ -95,9 +95,9 @@ def check(kernel, dtype):
     if dtype == F32 or kernel.name != "rows":
         assert kernel.count("MUFU.EX2") == 0
         assert "ex2.approx" not in ptx
-    # Reciprocals of rows, of which each logarithm needs one, are corrected in float64; no element is divided.
+    # Numbers of rows have reciprocals, corrected in float64, logarithms and integer quotients; no element is divided.
     if kernel.name == "rows":
-        assert kernel.count("MUFU.RCP") <= 4 * rows, kernel
+        assert kernel.count("MUFU.RCP") <= 8 * rows, kernel
         assert ptx.count("div.full") <= 4 * rows, kernel
     assert not any(name in ptx for name in ("div.approx", "sqrt", "lg2.approx", "sin.approx", "rcp.approx.ftz.f32"))
     if kernel.name == "rows":
@@ -144,7 +144,7 @@ def check_accesses(kernel, dtype):
 FULL, MASKED, TILED = "full", "masked", "tiled"
 CEILINGS = {
     F32: {FULL: 42, MASKED: 60, TILED: 58},
-    BF16: {FULL: 28, MASKED: 29, TILED: 44},
+    BF16: {FULL: 30, MASKED: 31, TILED: 46},
 }
 LEAST_WARPS = 24
 

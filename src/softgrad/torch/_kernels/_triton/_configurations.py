@@ -20,8 +20,8 @@ _MOST_STRIDED_CLASSES = 1024
 # Longer rows are divided into tiles of 4096 elements, four warps each.
 _LONGEST, _TILE, _TILE_WARPS = 16384, 4096, 4
 # Registers of a thread at most for results that were not measured: of tiles, of which several must fit on a processor,
-# and of whole rows.
-_TILE_REGISTERS, _ROW_REGISTERS = 96, 168
+# of whole rows, and of dense targets; and those of a processor.
+_TILE_REGISTERS, _ROW_REGISTERS, _DENSE_REGISTERS, _REGISTERS = 96, 168, 255, 65536
 # At most so many tiles of a row wait for each other, each of which reads the statistics of all.
 _MOST_WAITING = 64
 
@@ -78,8 +78,8 @@ def configuration(
         is_sparse = len(layout.sizes) > 1 and 2 * layout.sizes[-1] <= rows
         copies = layout.is_strided and (is_sparse or classes > _MOST_STRIDED_CLASSES)
         scattered = is_sparse and not layout.is_strided
-        registers = None if is_dense else _ROW_REGISTERS
-        return Configuration(rows, groups, groups, vector, 1, False, False, warps, registers, copies, scattered)
+        most = _most_registers(warps, 1, is_dense=is_dense)
+        return Configuration(rows, groups, groups, vector, 1, False, False, warps, most, copies, scattered)
     edges = not layout.is_aligned(classes, vector)
     if edges and not layout.is_in_phase(vector):
         vector, edges = 1, False
@@ -94,7 +94,7 @@ def configuration(
     if operands > 1:
         warps = min(max(2, groups * vector // 512), 32)
     if not is_simple:
-        registers = None if is_dense else _TILE_REGISTERS if tiles > 1 else _ROW_REGISTERS
+        registers = _most_registers(warps, tiles, is_dense=is_dense)
     elif registers is not None and edges:
         registers += 8
     return Configuration(1, groups, used, vector, tiles, edges, full, warps, registers)
@@ -108,6 +108,12 @@ def _threads(elements: int, element_size: int, *, full: bool) -> tuple[int, int 
         return 16, 40
     registers = 72 if element_size == 4 and elements <= 4096 else 64
     return min(elements // 1024, 32), registers if elements <= 16384 else None
+
+
+def _most_registers(warps: int, tiles: int, *, is_dense: bool) -> int:
+    """The registers of a thread for a result that was not measured, so that a processor has them for all threads."""
+    most = _DENSE_REGISTERS if is_dense else _TILE_REGISTERS if tiles > 1 else _ROW_REGISTERS
+    return min(most, _REGISTERS // (32 * warps))
 
 
 def power_of_two(n: int) -> int:
