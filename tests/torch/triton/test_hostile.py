@@ -109,4 +109,4 @@ def test_rows_of_too_many_tiles_are_read_twice(triton_kernels, monkeypatch):
     monkeypatch.setattr(_run, "launch", recorded)
     z = torch.arange(96.0)[None] / 10
     torch.testing.assert_close(triton_kernels.softmax(z, 1), torch.softmax(z, 1))
-    assert counts == [None] * 3
+    assert set(counts) == {None}
