@@ -1,7 +1,8 @@
 """How many rows a program has, how rows are divided into tiles, and how many threads work on them: a fixed table.
 
-Measured on an NVIDIA H200 with the kernels of the loss and its gradient; other results with twice the operands take
-twice the threads. No call measures anything, so the first takes no longer than compilation, and results do not vary.
+Warps, registers and tiles of the loss and its gradient were measured on an NVIDIA H200. Results of two tensors have
+twice the threads, and limits of registers with which nothing spills. No call measures anything: the first takes no
+longer than compilation, and results do not vary.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ _SHORT = 512
 _ELEMENTS, _MOST_ROWS, _STRIDED_ROWS = 2048, 256, 16
 # Rows of more classes that are not next to each other are copied.
 _MOST_STRIDED_CLASSES = 1024
-# Longer rows are divided into tiles of 4096 elements, four warps each.
-_LONGEST, _TILE, _TILE_WARPS = 16384, 4096, 4
+# Longer rows are divided into tiles of 4096 elements, four warps each: as many elements as threads have registers for.
+_LONGEST, _LONGEST_OF_TWO, _LONGEST_DENSE = 16384, 8192, 4096
+_TILE, _TILE_WARPS = 4096, 4
 # Registers of a thread at most for results that were not measured: of tiles, of which several must fit on a processor,
 # of whole rows, and of dense targets; and those of a processor.
-_TILE_REGISTERS, _ROW_REGISTERS, _DENSE_REGISTERS, _REGISTERS = 96, 168, 255, 65536
+_TILE_REGISTERS, _ROW_REGISTERS, _DENSE_REGISTERS, _REGISTERS = 96, 128, 168, 65536
 # At most so many tiles of a row wait for each other, each of which reads the statistics of all.
 _MOST_WAITING = 64
 
@@ -83,7 +85,7 @@ def configuration(
     edges = not layout.is_aligned(classes, vector)
     if edges and not layout.is_in_phase(vector):
         vector, edges = 1, False
-    longest = _LONGEST * (2 if element_size == 2 else 1)
+    longest = _longest(element_size, operands=operands, is_simple=is_simple, is_dense=is_dense)
     tile = _TILE if classes > longest else classes
     total = classes // vector
     tiles = -(-classes // tile)
@@ -98,6 +100,15 @@ def configuration(
     elif registers is not None and edges:
         registers += 8
     return Configuration(1, groups, used, vector, tiles, edges, full, warps, registers)
+
+
+def _longest(element_size: int, *, operands: int, is_simple: bool, is_dense: bool) -> int:
+    """The classes of the longest row that one program has."""
+    if is_simple:
+        return _LONGEST * (2 if element_size == 2 else 1)
+    if is_dense:
+        return _LONGEST_DENSE * (1 if operands == 2 else 2)
+    return _LONGEST_OF_TWO if operands == 2 else _LONGEST
 
 
 def _threads(elements: int, element_size: int, *, full: bool) -> tuple[int, int | None]:

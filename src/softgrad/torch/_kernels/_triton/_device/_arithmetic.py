@@ -1,9 +1,9 @@
 """Exponential, logarithm and sums in Triton, accurate enough for 2 ULP in the results.
 
-What the compiler must not do is left to nobody: kernels are launched with enable_fp_fusion=False, products are added
-by tl.fma, and no element passes through `/`, tl.exp or tl.exp2, which are off by up to 62 ULP in float32. Numbers of a
-row are computed in float64 by the polynomials below, which take a fifth of the instructions of CUDA's library.
-Python's numbers are rounded to float32 wherever tl.fma takes them.
+Kernels are launched with enable_fp_fusion=False, so that the compiler contracts nothing; products are added by tl.fma.
+No element passes through `/`, tl.exp or tl.exp2, which are off by up to 62 ULP in float32. Numbers of a row are
+computed in float64 by the polynomials below, which take a fifth of the instructions of CUDA's library. tl.fma rounds
+Python's numbers to float32.
 """
 
 from __future__ import annotations
