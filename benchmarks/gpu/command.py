@@ -113,10 +113,12 @@ def run(session: Session, parts: list[Part], classes: list[int], worker_count: i
 
 
 def environment() -> dict[str, object]:
-    """The GPU and the versions."""
-    versions = {"softgrad": sg.__version__, "torch": torch.__version__, "Triton": importlib.metadata.version("triton")}
-    gpu = {"GPU": torch.cuda.get_device_name(), "driver": driver_version()} if torch.cuda.is_available() else {}
-    return {"part": "versions", **gpu, **versions, **peers.versions()}
+    """The GPU, and the versions; Triton's beside the GPU, since tests on a CPU do without both."""
+    gpu = {}
+    if torch.cuda.is_available():
+        triton = importlib.metadata.version("triton")
+        gpu = {"GPU": torch.cuda.get_device_name(), "driver": driver_version(), "Triton": triton}
+    return {"part": "versions", **gpu, "softgrad": sg.__version__, "torch": torch.__version__, **peers.versions()}
 
 
 def driver_version() -> str:

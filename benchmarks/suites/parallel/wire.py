@@ -157,9 +157,10 @@ def _torchs(case: WireCase) -> Generator[None]:
     labels = DTensor.from_local(target, mesh, [Replicate()], run_check=False)
     with loss_parallel():
         loss = functional.cross_entropy(sharded, labels)
-        yield
+    yield
+    with loss_parallel():
         loss.backward()
-        yield
+    yield
 
 
 def _our_head(case: WireCase) -> Generator[None]:
@@ -178,10 +179,11 @@ def _torchs_head(case: WireCase) -> Generator[None]:
     labels = DTensor.from_local(target, mesh, [Replicate()], run_check=False)
     with loss_parallel():
         loss = functional.cross_entropy(functional.linear(x, W), labels)
-        yield
+    yield
+    with loss_parallel():
         loss.backward()
-        x.grad.redistribute(mesh, [Replicate()])
-        yield
+    x.grad.redistribute(mesh, [Replicate()])
+    yield
 
 
 WAYS: dict[str, Callable[[WireCase], Generator[None]]] = {

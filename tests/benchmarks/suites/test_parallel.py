@@ -8,6 +8,8 @@ import torch
 import torch._dynamo  # loss_parallel imports it: once here, not in every rank
 import torch.distributed as dist
 from rich.console import Console
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Shard
 
 from benchmarks import memory
 from benchmarks.__main__ import WIDTH, header, wrong_results
@@ -144,6 +146,13 @@ def test_bytes_on_the_wire(measured):
                 "message_bytes": sum(size for _, size in expected),
                 "sent_bytes": sum(round(times * size) for times, size in expected),
             }, (name, direction)
+
+
+def test_counting_leaves_other_functions_of_dtensors_alone(measured):
+    measured(wire.WireCase(2, 3, 5, 2))
+    with wire.fake_group(2):
+        rows = DTensor.from_local(torch.zeros(2, 5), init_device_mesh("cpu", (2,)), [Shard(0)])
+        assert rows.log_softmax(1).shape == (4, 5)  # an error within loss_parallel, which shards classes
 
 
 def test_counted_collectives_have_the_results_of_ranks_that_are_alike():
