@@ -14,6 +14,9 @@ from softgrad.torch._kernels._triton._layout import VECTOR_BYTES, Layout
 
 # Rows of up to so many classes share a program.
 _SHORT = 512
+# Those that begin or end between vectors have so many of these, or vectors of two elements: with longer ones a thread
+# has few elements of many rows, whose numbers take most of its instructions.
+_LEAST_GROUPS = 16
 # Elements of a program of several rows; most rows, and least rows where the classes are not next to each other.
 _ELEMENTS, _MOST_ROWS, _STRIDED_ROWS = 2048, 256, 16
 # Rows of more classes that are not next to each other are copied.
@@ -21,9 +24,10 @@ _MOST_STRIDED_CLASSES = 1024
 # Longer rows are divided into tiles of 4096 elements, four warps each: as many elements as threads have registers for.
 _LONGEST, _LONGEST_OF_TWO, _LONGEST_DENSE = 16384, 8192, 4096
 _TILE, _TILE_WARPS = 4096, 4
-# Registers of a thread at most for results that were not measured: of tiles, of which several must fit on a processor,
-# of whole rows, and of dense targets; and those of a processor.
-_TILE_REGISTERS, _ROW_REGISTERS, _DENSE_REGISTERS, _REGISTERS = 96, 128, 168, 65536
+# Registers of a thread at most for results that were not measured: of tiles, by their warps, of whole rows, of rows
+# with elements that are loaded one by one, and of sums of dense targets. A processor has 8 to 20 warps with them.
+_TILE_REGISTERS, _ROW_REGISTERS, _SINGLE_REGISTERS, _DENSE_REGISTERS = {4: 96, 8: 120}, 128, 160, 255
+_REGISTERS = 65536
 # At most so many tiles of a row wait for each other, each of which reads the statistics of all.
 _MOST_WAITING = 64
 
@@ -65,14 +69,19 @@ def configuration(
     """The configuration for rows of so many classes.
 
     operands: the number of tensors that are read; is_simple: whether the kernel is that of a loss or its gradient
-    without options, or of softmax, for which the numbers of registers were measured; is_dense: whether targets are not
-    one-hot, whose sums need any number of registers.
+    without options, or of softmax, for which the numbers of registers were measured; is_dense: whether sums over
+    targets that are not one-hot are computed, which need any number of registers.
     """
     vector = VECTOR_BYTES // element_size
     padded = power_of_two(classes)
     if classes <= _SHORT or layout.is_strided:
+        whole = vector
+        while whole > 2 and _LEAST_GROUPS * whole > classes:
+            whole //= 2
         while vector > 1 and not layout.is_aligned(classes, vector):
             vector //= 2
+        edges = vector == 1 and classes > 2 * whole and layout.is_in_phase(whole)
+        vector = whole if edges else vector
         rows = min(_MOST_ROWS, max(_ELEMENTS // (padded * operands), _STRIDED_ROWS if layout.is_strided else 1))
         warps = min(max(4, rows * padded * operands // 1024), 16)
         groups = power_of_two(classes // vector)
@@ -80,8 +89,8 @@ def configuration(
         is_sparse = len(layout.sizes) > 1 and 2 * layout.sizes[-1] <= rows
         copies = layout.is_strided and (is_sparse or classes > _MOST_STRIDED_CLASSES)
         scattered = is_sparse and not layout.is_strided
-        most = _most_registers(warps, 1, is_dense=is_dense)
-        return Configuration(rows, groups, groups, vector, 1, False, False, warps, most, copies, scattered)
+        most = _most_registers(warps, 1, has_single=edges or vector == 1, is_dense=is_dense)
+        return Configuration(rows, groups, groups, vector, 1, edges, False, warps, most, copies, scattered)
     edges = not layout.is_aligned(classes, vector)
     if edges and not layout.is_in_phase(vector):
         vector, edges = 1, False
@@ -96,7 +105,7 @@ def configuration(
     if operands > 1:
         warps = min(max(2, groups * vector // 512), 32)
     if not is_simple:
-        registers = _most_registers(warps, tiles, is_dense=is_dense)
+        registers = _most_registers(warps, tiles, has_single=vector == 1, is_dense=is_dense)
     elif registers is not None and edges:
         registers += 8
     return Configuration(1, groups, used, vector, tiles, edges, full, warps, registers)
@@ -121,9 +130,13 @@ def _threads(elements: int, element_size: int, *, full: bool) -> tuple[int, int 
     return min(elements // 1024, 32), registers if elements <= 16384 else None
 
 
-def _most_registers(warps: int, tiles: int, *, is_dense: bool) -> int:
+def _most_registers(warps: int, tiles: int, *, has_single: bool, is_dense: bool) -> int:
     """The registers of a thread for a result that was not measured, so that a processor has them for all threads."""
-    most = _DENSE_REGISTERS if is_dense else _TILE_REGISTERS if tiles > 1 else _ROW_REGISTERS
+    most = _TILE_REGISTERS[warps] if tiles > 1 else _ROW_REGISTERS
+    if has_single:
+        most = _SINGLE_REGISTERS
+    if is_dense:
+        most = _DENSE_REGISTERS
     return min(most, _REGISTERS // (32 * warps))
 
 

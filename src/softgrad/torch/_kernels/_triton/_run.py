@@ -114,7 +114,7 @@ def run(
     is_simple = one_hot and not task.spec.z_loss and task.given is None and result is not _results.LOG_SOFTMAX
     config = configuration(
         task.classes, layout, task.logits.element_size(), operands=2 if is_two else 1, is_simple=is_simple,
-        is_dense=is_dense,
+        is_dense=is_dense and task.given is None,
     )  # fmt: skip
     if config.needs_copies:
         return _run_on_copies(task, result, out, x=x, mass=mass, keep_statistics=keep_statistics)

@@ -33,22 +33,28 @@ def rows_of(block, sizes, n, ROWS: constexpr, SCATTERED: constexpr):
 
 
 @triton.jit
-def starts_of(rows, sizes, strides, ROWS: constexpr, V: constexpr, SCATTERED: constexpr):
-    """The offset of a block's first row, and those of its rows from there, (rows, 1, 1), multiples of V."""
+def starts_of(
+    rows, sizes, strides, ROWS: constexpr, V: constexpr, STRIDED: constexpr, EDGES: constexpr, SCATTERED: constexpr
+):
+    """The offsets of a block's rows, (rows, 1, 1) or one number, and those of their first multiples of V."""
     outer, inner, row, _in_rows = rows
     dims: constexpr = len(sizes)
+    ALIGNMENT: constexpr = 1 if STRIDED or EDGES else V
     if SCATTERED:
-        return strides[0] + inner * 0, (start_of_rows(row, sizes, strides) - strides[0])[:, None, None] // V * V
+        start = start_of_rows(row, sizes, strides)[:, None, None] // ALIGNMENT * ALIGNMENT
     else:
         start = strides[0] + inner * strides[dims]
         for i in tl.static_range(dims - 1):  # the last first; a constexpr for the index could be assigned only once
             start += (outer % sizes[dims - 2 - i]).to(tl.int64) * strides[dims - 1 - i]
             outer = outer // sizes[dims - 2 - i]
-        steps = tl.zeros([ROWS, 1, 1], tl.int32)
+        start = start // ALIGNMENT * ALIGNMENT  # which tells the compiler of the alignment
         if ROWS > 1:
-            stride = strides[dims] // V * V  # which tells the compiler of the alignment
-            steps = (tl.arange(0, ROWS).to(tl.int64) * stride)[:, None, None]
-        return start, steps
+            stride = strides[dims] // ALIGNMENT * ALIGNMENT
+            start += (tl.arange(0, ROWS).to(tl.int64) * stride)[:, None, None]
+    if EDGES:
+        return start, (start + V - 1) // V * V
+    else:
+        return start, start
 
 
 @triton.jit
@@ -64,10 +70,10 @@ def start_of_rows(row, sizes, strides):
 
 @triton.jit
 def tile_of(
-    start, part, of_first_tile, in_rows, classes, groups, first_class,
+    starts, part, of_first_tile, in_rows, classes, groups, first_class,
     ROWS: constexpr, GROUPS: constexpr, V: constexpr, TILES: constexpr, EDGES: constexpr,
 ):  # fmt: skip
-    """A tile of rows that begin at `start`: its pieces; which of their elements exist; their classes; their number.
+    """A tile of rows that begin at `starts`: its pieces; which of their elements exist; their classes; their number.
 
     The pieces are given by the first class of the tile, not counting edges, the number of groups of V in it, and the
     elements of each piece from there on, or from the start of the row for the edges.
@@ -75,7 +81,7 @@ def tile_of(
     first = part.to(tl.int64) * (groups * V)
     head = 0
     if EDGES:
-        head = ((V - start % V) % V).to(tl.int32)
+        head = (starts[1] - starts[0]).to(tl.int32)
     vectors = (classes - head) // V
     if TILES > 1:
         vectors = tl.minimum(vectors - part * groups, groups)
@@ -94,6 +100,8 @@ def tile_of(
         there += (is_edge & in_rows[:, None, None],)
         numbers += (first_class + edge,)
         count += tl.where(of_first_tile > 0, classes - (tail - head), 0)
+        if ROWS > 1:
+            count = tl.reshape(count, [ROWS])
     return (first, vectors, elements), there, numbers, count
 
 
@@ -116,15 +124,21 @@ def along_classes(classes, strides, STRIDED: constexpr):
 
 
 @triton.jit
-def at(P, starts, tile, strides, V: constexpr, STRIDED: constexpr):
+def at_class(P, starts, classes, strides, ROWS: constexpr, STRIDED: constexpr):
+    """Pointers to one class of each row."""
+    start = tl.reshape(starts[0] + tl.zeros([ROWS, 1, 1], tl.int64), [ROWS])
+    return P + start + along_classes(classes, strides, STRIDED)
+
+
+@triton.jit
+def at(P, starts, tile, strides, STRIDED: constexpr):
     """Pointers to the pieces of a tile of rows, in a tensor in which these begin at `starts`."""
-    start, steps = starts
+    start, aligned = starts
     first, _vectors, elements = tile
     if STRIDED:
-        pieces = (P + start + steps + along_classes(elements[0], strides, True),)
+        pieces = (P + start + along_classes(elements[0], strides, True),)
     else:
-        aligned = (start + V - 1) // V * V  # the start itself unless there are edges
-        pieces = (P + (aligned + first) + steps + elements[0],)
+        pieces = (P + (aligned + first) + elements[0],)
     if len(elements) == 2:
         pieces = pieces + (P + start + elements[1],)
     return pieces

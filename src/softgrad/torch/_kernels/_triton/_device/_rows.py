@@ -44,7 +44,6 @@ def rows(
     if UPSTREAM is not None:
         if tl.load(UPSTREAM) == 1.0:
             return
-    ALIGNMENT: constexpr = 1 if STRIDED or EDGES else V
     NARROW: constexpr = Z.dtype.element_ty != tl.float32
     NOTHING: constexpr = 0.0 if KIND == OF_PROBABILITIES else -float("inf")
     turn = tl.program_id(0)
@@ -56,7 +55,7 @@ def rows(
         rows_here = _elements.rows_of(block, sizes, n, ROWS, SCATTERED)
         row = rows_here[2]
         in_rows = rows_here[3]
-        z_starts = _elements.starts_of(rows_here, sizes, z_strides, ROWS, ALIGNMENT, SCATTERED)
+        z_starts = _elements.starts_of(rows_here, sizes, z_strides, ROWS, V, STRIDED, EDGES, SCATTERED)
         # The first tile has the edges and reads the logit of the label, before that may be overwritten.
         of_first_tile = tl.where(part == 0, classes, 0)
         kept = in_rows
@@ -65,19 +64,18 @@ def rows(
             label, is_class, kept = labels_of(LABELS, row, in_rows, all_classes, ignored_label)
             here = label - first_class
             label_in_block = is_class & (here >= 0) & (here < classes)
-            steps = tl.reshape(z_starts[1], [ROWS])
-            at_label = Z + z_starts[0] + steps + _elements.along_classes(here, z_strides, STRIDED)
+            at_label = _elements.at_class(Z, z_starts, here, z_strides, ROWS, STRIDED)
             z_label = tl.load(at_label, mask=label_in_block & (here < of_first_tile), other=-INF).to(tl.float32)
 
         tile, there, numbers, count = _elements.tile_of(
-            z_starts[0], part, of_first_tile, in_rows, classes, groups, first_class, ROWS, GROUPS, V, TILES, EDGES
+            z_starts, part, of_first_tile, in_rows, classes, groups, first_class, ROWS, GROUPS, V, TILES, EDGES
         )
-        z = _elements.load(_elements.at(Z, z_starts, tile, z_strides, V, STRIDED), there, kept, NOTHING, FULL)
+        z = _elements.load(_elements.at(Z, z_starts, tile, z_strides, STRIDED), there, kept, NOTHING, FULL)
         x = None
         x_starts = z_starts
         if X is not None:
-            x_starts = _elements.starts_of(rows_here, sizes, x_strides, ROWS, ALIGNMENT, SCATTERED)
-            x = _elements.load(_elements.at(X, x_starts, tile, x_strides, V, STRIDED), there, kept, 0.0, FULL)
+            x_starts = _elements.starts_of(rows_here, sizes, x_strides, ROWS, V, STRIDED, EDGES, SCATTERED)
+            x = _elements.load(_elements.at(X, x_starts, tile, x_strides, STRIDED), there, kept, 0.0, FULL)
         y = None  # or uniform
         y_rest = None
         uniform = uniform_share(loss_options)
@@ -86,17 +84,19 @@ def rows(
 
         if GIVEN:
             statistics = _row_statistics.given(STATISTICS, row, in_rows)
+            if ROWS == 1:
+                statistics = _row_statistics.of_one_row(statistics)
             m = tl.where(kept, statistics[0], 0.0).to(tl.float32)
             e, e_rest, unit, _reference = exponentials_of_rows(z, m, NARROW, KIND)
         else:
             m, top_group = _sums.maximum(z)
             e, e_rest, unit, reference = exponentials_of_rows(z, m, NARROW, KIND)
             top, top_there = _elements.group_of_tile(tile, top_group, in_rows, V)
-            z_top_at = _elements.at(Z, z_starts, top, z_strides, V, STRIDED)
+            z_top_at = _elements.at(Z, z_starts, top, z_strides, STRIDED)
             z_top = _elements.load(z_top_at, top_there, kept, NOTHING, False)
             x_top = None
             if KIND != ONE_HOT and X is not None:
-                x_top_at = _elements.at(X, x_starts, top, x_strides, V, STRIDED)
+                x_top_at = _elements.at(X, x_starts, top, x_strides, STRIDED)
                 x_top = _elements.load(x_top_at, top_there, kept, 0.0, False)
             statistics = _sums.statistics_of_tile(
                 z, x, y, y_rest, uniform, e, e_rest, z_top, x_top, top_group, m, z_label, unit, reference, there, count,
@@ -126,8 +126,8 @@ def rows(
                 z, x, y, y_rest, uniform, e, e_rest, unit, statistics, scale, mass, loss_options,
                 RESULT, KIND, Z_LOSS, NARROW,
             )  # fmt: skip
-            out_starts = _elements.starts_of(rows_here, sizes, out_strides, ROWS, ALIGNMENT, SCATTERED)
-            _elements.store(_elements.at(OUT, out_starts, tile, out_strides, V, STRIDED), result, there, FULL)
+            out_starts = _elements.starts_of(rows_here, sizes, out_strides, ROWS, V, STRIDED, EDGES, SCATTERED)
+            _elements.store(_elements.at(OUT, out_starts, tile, out_strides, STRIDED), result, there, FULL)
         if COUNT is not None and UPSTREAM is not None:
             # With a fixed number of turns, a program could wait for a tile that it is to compute itself.
             turn = tl.atomic_add(COUNT + n, 1)

@@ -76,12 +76,14 @@ def dense_targets(q, WEIGHT, classes, there, loss_options, SMOOTHED: constexpr):
         if q is not None:
             y = q[i]
         if SMOOTHED:
-            share, share_rest = two_parts(label_share(loss_options))
             uniform, uniform_rest = two_parts(uniform_share(loss_options))
-            q_share, q_rest = product(y, 0.0, share, share_rest)
-            y, sum_rest = difference(q_share, -uniform)
-            rest = tl.where(there[i], sum_rest + (q_rest + uniform_rest), 0.0)
-            y = tl.where(there[i], y, 0.0)
+            if q is not None:
+                share, share_rest = two_parts(label_share(loss_options))
+                q_share, q_rest = product(y, 0.0, share, share_rest)
+                uniform, sum_rest = difference(q_share, -uniform)
+                uniform_rest = sum_rest + (q_rest + uniform_rest)
+            y = tl.where(there[i], uniform, 0.0)
+            rest = tl.where(there[i], uniform_rest, 0.0)
         if WEIGHT is not None:
             w = tl.load(WEIGHT + classes[i], mask=there[i], other=0.0).to(tl.float32)
             weighted = w * y
