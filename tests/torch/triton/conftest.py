@@ -27,3 +27,16 @@ def triton_kernels(monkeypatch):
     monkeypatch.setattr(_by_device, "_native", like_cuda.Kernels())
     with interpreter.computing_as_a_gpu() if INTERPRETED else contextlib.nullcontext():
         yield _triton
+
+
+@pytest.fixture
+def tiles_of_32(monkeypatch):
+    """Rows of more than 32 classes are divided into tiles of as many, whatever is computed."""
+    from softgrad.torch._kernels._triton import _configurations  # noqa: PLC0415
+
+    monkeypatch.setattr(_configurations, "_SHORT", 8)
+    for name in "_LONGEST", "_LONGEST_OF_TWO", "_LONGEST_DENSE", "_TILE":
+        monkeypatch.setattr(_configurations, name, 32)
+    _configurations.configuration.cache_clear()
+    yield
+    _configurations.configuration.cache_clear()

@@ -7,7 +7,7 @@ import torch
 
 from softgrad import _closed_forms
 from softgrad._loss_spec import LossSpec, Reduction
-from softgrad.torch._kernels._triton import _configurations, _launch, _run
+from softgrad.torch._kernels._triton import _launch, _run
 
 INF, NAN = float("inf"), float("nan")
 PER_ROW = LossSpec(reduction=Reduction.none)
@@ -64,14 +64,9 @@ def test_given_statistics_of_an_ignored_row_may_be_nan(triton_kernels):
 
 
 @pytest.fixture
-def many_tiles(monkeypatch):
-    """Tiles of 32 elements, of which a program merges at most two."""
-    for name, value in {"_SHORT": 8, "_LONGEST": 32, "_TILE": 32}.items():
-        monkeypatch.setattr(_configurations, name, value)
+def many_tiles(tiles_of_32, monkeypatch):
+    """Tiles of which a program merges at most two."""
     monkeypatch.setattr(_run, "_MOST_MERGED", 2)
-    _configurations.configuration.cache_clear()
-    yield
-    _configurations.configuration.cache_clear()
 
 
 @pytest.mark.usefixtures("many_tiles")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from softgrad._loss_spec import LossSpec, Reduction
-from softgrad.torch._kernels._triton import _configurations, _run
+from softgrad.torch._kernels._triton import _run
 from tests import oracle
 from tests.torch.triton import exact
 
@@ -33,10 +33,8 @@ def in_two_rounds(launch):
 
 
 @pytest.fixture(params=["waiting", "two passes"])
-def small_tiles(request, monkeypatch):
-    """Tiles of 32 elements; their statistics are merged by programs that wait, or by a kernel between two passes."""
-    for name, value in {"_SHORT": 8, "_LONGEST": 32, "_TILE": 32}.items():
-        monkeypatch.setattr(_configurations, name, value)
+def small_tiles(request, tiles_of_32, monkeypatch):
+    """Tiles whose statistics are merged by programs that wait, or by a kernel between two passes."""
     if request.param == "waiting":
         monkeypatch.setattr(_run, "CAN_WAIT", True)
         monkeypatch.setattr(_run, "launch", in_two_rounds(_run.launch))

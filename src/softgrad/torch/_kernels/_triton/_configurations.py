@@ -24,9 +24,10 @@ _MOST_STRIDED_CLASSES = 1024
 # Longer rows are divided into tiles of 4096 elements, four warps each: as many elements as threads have registers for.
 _LONGEST, _LONGEST_OF_TWO, _LONGEST_DENSE = 16384, 8192, 4096
 _TILE, _TILE_WARPS = 4096, 4
-# Registers of a thread at most for results that were not measured: of tiles, by their warps, of whole rows, of rows
-# with elements that are loaded one by one, and of sums of dense targets. A processor has 8 to 20 warps with them.
-_TILE_REGISTERS, _ROW_REGISTERS, _SINGLE_REGISTERS, _DENSE_REGISTERS = {4: 96, 8: 120}, 128, 160, 255
+# Registers of a thread at most for results that were not measured: of tiles, by the number of tensors that are read, of
+# whole rows, of rows with elements that are loaded one by one, and of sums of dense targets. A processor has 8 to 20
+# warps with them.
+_TILE_REGISTERS, _ROW_REGISTERS, _SINGLE_REGISTERS, _DENSE_REGISTERS = {1: 96, 2: 120}, 128, 160, 255
 _REGISTERS = 65536
 # At most so many tiles of a row wait for each other, each of which reads the statistics of all.
 _MOST_WAITING = 64
@@ -89,7 +90,7 @@ def configuration(
         is_sparse = len(layout.sizes) > 1 and 2 * layout.sizes[-1] <= rows
         copies = layout.is_strided and (is_sparse or classes > _MOST_STRIDED_CLASSES)
         scattered = is_sparse and not layout.is_strided
-        most = _most_registers(warps, 1, has_single=edges or vector == 1, is_dense=is_dense)
+        most = _most_registers(warps, 1, operands, has_single=edges or vector == 1, is_dense=is_dense)
         return Configuration(rows, groups, groups, vector, 1, edges, False, warps, most, copies, scattered)
     edges = not layout.is_aligned(classes, vector)
     if edges and not layout.is_in_phase(vector):
@@ -105,7 +106,7 @@ def configuration(
     if operands > 1:
         warps = min(max(2, groups * vector // 512), 32)
     if not is_simple:
-        registers = _most_registers(warps, tiles, has_single=vector == 1, is_dense=is_dense)
+        registers = _most_registers(warps, tiles, operands, has_single=vector == 1, is_dense=is_dense)
     elif registers is not None and edges:
         registers += 8
     return Configuration(1, groups, used, vector, tiles, edges, full, warps, registers)
@@ -130,9 +131,9 @@ def _threads(elements: int, element_size: int, *, full: bool) -> tuple[int, int 
     return min(elements // 1024, 32), registers if elements <= 16384 else None
 
 
-def _most_registers(warps: int, tiles: int, *, has_single: bool, is_dense: bool) -> int:
+def _most_registers(warps: int, tiles: int, operands: int, *, has_single: bool, is_dense: bool) -> int:
     """The registers of a thread for a result that was not measured, so that a processor has them for all threads."""
-    most = _TILE_REGISTERS[warps] if tiles > 1 else _ROW_REGISTERS
+    most = _TILE_REGISTERS[operands] if tiles > 1 else _ROW_REGISTERS
     if has_single:
         most = _SINGLE_REGISTERS
     if is_dense:
