@@ -93,15 +93,14 @@ def test_programs_wait_only_where_the_device_runs_them_at_once(monkeypatch):
 
 @pytest.mark.usefixtures("many_tiles")
 def test_rows_of_too_many_tiles_are_read_twice(triton_kernels, monkeypatch):
-    counts, launch = [], _run.launch
+    launch = _run.launch
 
-    def recorded(*args, **arguments):
-        counts.append(arguments.get("COUNT"))
+    def launch_without_waiting(*args, **arguments):
+        assert arguments.get("COUNT") is None  # or the interpreter would wait forever
         launch(*args, **arguments)
 
     monkeypatch.setattr(_run, "CAN_WAIT", True)
     monkeypatch.setattr(_run, "programs_at_once", lambda tensor, warps: 2)
-    monkeypatch.setattr(_run, "launch", recorded)
+    monkeypatch.setattr(_run, "launch", launch_without_waiting)
     z = torch.arange(96.0)[None] / 10
     torch.testing.assert_close(triton_kernels.softmax(z, 1), torch.softmax(z, 1))
-    assert set(counts) == {None}
