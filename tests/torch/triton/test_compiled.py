@@ -117,7 +117,7 @@ def most_spilled(rows):
     Newer compilers keep a few numbers of each row there; elements would make it twice as many instructions as a thread
     has elements, at least 32.
     """
-    return 0 if triton.__version__.startswith("3.6.") else max(16, 6 * rows)
+    return 0 if triton.__version__.startswith("3.6.") else max(16, min(6 * rows, 31))
 
 
 # By the bytes of a vector: what its accesses are called.
@@ -146,10 +146,10 @@ def check_accesses(kernel, dtype):
 # Instructions for each element of loss and gradient, the part of the row included, and warps that fit on a
 # multiprocessor: what the kernels take, rounded up. An NVIDIA H200 takes as long to copy an element as for 55
 # instructions in float32, 28 in bfloat16.
-FULL, MASKED, TILED = "full", "masked", "tiled"
+SHORT, FULL, MASKED, TILED = "short", "full", "masked", "tiled"
 CEILINGS = {
-    F32: {FULL: 42, MASKED: 60, TILED: 58},
-    BF16: {FULL: 30, MASKED: 31, TILED: 46},
+    F32: {SHORT: 92, FULL: 42, MASKED: 60, TILED: 58},
+    BF16: {SHORT: 84, FULL: 30, MASKED: 31, TILED: 46},
 }
 LEAST_WARPS = 24
 
@@ -161,11 +161,12 @@ def test_loss_and_gradient(triton_kernels, function, classes, dtype):
     for kernel in compiled(triton_kernels, function, classes, dtype, 90):
         check(kernel, dtype)
         arguments = kernel.arguments
-        if kernel.name == "rows" and arguments["ROWS"] == 1:
+        if kernel.name == "rows":
             kind = TILED if arguments["TILES"] > 1 else FULL if arguments["FULL"] else MASKED
+            kind = kind if arguments["ROWS"] == 1 else SHORT
             instructions = sum(kernel.instructions.values()) / elements(kernel)
             assert instructions <= CEILINGS[dtype][kind], f"{instructions:.1f} an element: {kernel}"
-            assert kernel.resident_warps >= LEAST_WARPS, kernel
+            assert kind == SHORT or kernel.resident_warps >= LEAST_WARPS, kernel
 
 
 @pytest.mark.parametrize("dtype", [F32, BF16], ids=str)
@@ -192,6 +193,7 @@ def test_layouts(triton_kernels, z, dim):
     with compiling(90) as launched:
         triton_kernels.cross_entropy(z, targets, PER_ROW, gradient=torch.empty_like(z))
         triton_kernels.cross_entropy_hvp(z, torch.ones(()), torch.empty_like(z), targets, PER_ROW)
+    assert launched
     for kernel in launched:
         check(kernel, F32)
 

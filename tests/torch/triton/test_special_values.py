@@ -131,3 +131,19 @@ def test_exponentials_of_every_magnitude(triton_kernels):
     exponentials = np.exp(exact.array(z))
     wanted = exponentials / exponentials.sum()
     assert exact.error(triton_kernels.softmax(z, 1), wanted) <= exact.BOUNDS[exact.F32]["like logits"]
+
+
+def test_products_of_tiny_probabilities_and_large_directions(triton_kernels):
+    """Probabilities count as multiples of 2^-149 in products, and directions only below 2^95."""
+    z = torch.zeros(100, 2)
+    z[:, 1] = -torch.linspace(80, 110, 100)
+    v = torch.zeros_like(z)
+    v[:, 1] = 2.0**94
+    targets = triton_kernels.targets(torch.zeros(100, dtype=torch.int64), None, 1, 2, z.dtype)
+    product = exact.array(triton_kernels.cross_entropy_hvp(z, torch.ones(100), v, targets, PER_ROW))
+    p = np.exp(exact.array(z[:, 1]))
+    wanted = p / (1 + p) ** 2 * 2.0**94
+    assert (abs(product - wanted[:, None] * [-1, 1]) <= wanted[:, None] * 2.0**-22 + 2.0 ** (94 - 149)).all()
+    equal, v = torch.zeros(1, 2), torch.tensor([[0.0, 2.0**96]])
+    targets = triton_kernels.targets(torch.zeros(1, dtype=torch.int64), None, 1, 2, z.dtype)
+    assert triton_kernels.cross_entropy_hvp(equal, torch.ones(1), v, targets, PER_ROW).isnan().all()
